@@ -1,0 +1,1 @@
+"""Attacks, sorted by what they change."""

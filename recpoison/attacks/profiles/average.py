@@ -1,0 +1,39 @@
+"""Average attack (Lam and Riedl, "Shilling recommender systems for fun and profit", WWW 2004, as AverageBot)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recpoison.attacks.profiles.base import FillerAttack
+from recpoison.attacks.profiles.fillers import item_statistics
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageAttack(FillerAttack):
+    """Fillers are rated from N(mean, standard deviation) of the item's own ratings.
+
+    What an item lacks (a mean if nobody rated it, a standard deviation if too few did) comes from all ratings. RecAD's
+    code puts the item's mean in the place of its standard deviation, so most of its ratings end at the scale's edges;
+    this does not. On implicit data a filler has no rating and this is the same attack as ``random`` and
+    ``rand_filter``.
+
+    Args:
+        item_std: ``sample`` (n - 1, needs two ratings; the Leg-UP code) or ``population`` (n, needs one: an item rated
+            once is then always given exactly that rating).
+
+    Raises:
+        ConfigError: If ``item_std`` is unknown.
+    """
+
+    item_std: str = "sample"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.item_std not in ("sample", "population"):
+            raise ConfigError(f"attack.item_std is {self.item_std!r}: choose sample or population")
+
+    def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        means, stds = item_statistics(data, self.item_std)
+        return rng.normal(means[items], stds[items])

@@ -1,0 +1,37 @@
+"""Bandwagon attack (Burke, Mobasher and Bhaumik 2005; the form of the AUSH paper's baselines)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recpoison.attacks.profiles.base import FillerAttack, check_selected
+from recpoison.attacks.profiles.fillers import most_popular
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BandwagonAttack(FillerAttack):
+    """The most popular items are rated highest, so that fake users resemble many; fillers are rated as in ``random``.
+
+    Args:
+        n_selected: How many of the most popular items. AUSH's code takes as many as ``segment`` selects, Leg-UP's 1,
+            RecAD's 11.
+
+    Raises:
+        ConfigError: If ``n_selected`` is below 1.
+    """
+
+    n_selected: int = 3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.n_selected < 1:
+            raise ConfigError(f"attack.n_selected is {self.n_selected}: give 1 or more, or attack=random")
+
+    def _selected(self, data: Interactions, targets: np.ndarray) -> np.ndarray:
+        check_selected(self.n_selected, data, targets)
+        return most_popular(data, targets, self.n_selected)
+
+    def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return rng.normal(data.values.mean(), data.values.std(), items.shape)

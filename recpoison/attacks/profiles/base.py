@@ -1,0 +1,101 @@
+"""What the heuristic profile attacks share: targets and selected items rated highest, fillers around them."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recpoison.attacks.base import ProfileAttack
+from recpoison.attacks.profiles.fillers import draw_fillers
+from recpoison.changes import FakeProfiles
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillerAttack(ProfileAttack):
+    """Every fake user rates all targets and the selected items highest, and fillers of its own in some other way.
+
+    An attack writes ``_filler_values`` and, where it selects items, ``_selected``. On implicit data every value is 1
+    and only the choice of items differs between attacks. Fillers are uniform over the other items without replacement.
+    They depend on the seed, not on the attack, so that attacks of equal size share them and differ in nothing else (as
+    in AUSH's comparison).
+
+    Args:
+        fillers: Items of a fake user besides targets and selected items; ``mean`` makes the whole profile as long as
+            the mean profile of users who have one (the APT paper adds the targets on top: give that number instead).
+        round_ratings: Whether filler ratings are snapped to the scale's grid. AUSH's code leaves them continuous, which
+            no real rating form would accept. They never leave the scale either way.
+
+    Raises:
+        ConfigError: If ``fillers`` is neither a number from 0 nor ``mean``.
+    """
+
+    fillers: int | str = "mean"
+    round_ratings: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fillers != "mean" and (not isinstance(self.fillers, int) or self.fillers < 0):
+            raise ConfigError(f"attack.fillers is {self.fillers!r}: give a number of items from 0, or mean")
+
+    def _selected(self, data: Interactions, targets: np.ndarray) -> np.ndarray:
+        """Items besides the targets that every fake user rates highest, ``(n_selected,)``; none here."""
+        return np.zeros(0, dtype=np.int64)
+
+    @abstractmethod
+    def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Ratings of the fillers ``items`` ``(n_fakes, fillers)`` before the scale cuts them; explicit data only."""
+
+    def _craft(
+        self,
+        data: Interactions,
+        targets: np.ndarray,
+        n_fakes: int,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+    ) -> FakeProfiles:
+        pushed = np.concatenate([targets, self._selected(data, targets)])
+        count = self._filler_count(data, len(pushed))
+        fillers = draw_fillers(data.n_items, pushed, n_fakes, count, seeds.numpy("fillers"))
+        items = np.hstack([np.tile(pushed, (n_fakes, 1)), fillers])
+        values = np.ones(items.shape)
+        if data.scale is not None:
+            drawn = self._filler_values(data, fillers, seeds.numpy("values"))
+            values[:, : len(pushed)] = data.scale.high
+            values[:, len(pushed) :] = (
+                data.scale.snap(drawn) if self.round_ratings else drawn.clip(data.scale.low, data.scale.high)
+            )
+        profile = np.repeat(np.arange(n_fakes), items.shape[1])
+        return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, targets)
+
+    def _filler_count(self, data: Interactions, n_pushed: int) -> int:
+        if isinstance(self.fillers, str):
+            return max(0, round(data.n_pairs / np.count_nonzero(data.user_counts)) - n_pushed)
+        free = data.n_items - n_pushed
+        if self.fillers > free:
+            raise ConfigError(
+                f"attack.fillers is {self.fillers}, but the catalogue has {data.n_items} items, "
+                f"{n_pushed} of them targets or selected: give {free} or less"
+            )
+        return self.fillers
+
+
+def check_selected(n_selected: int, data: Interactions, targets: np.ndarray) -> None:
+    """Refuse to select more items than there are besides the targets.
+
+    Raises:
+        ConfigError: If there are too few.
+    """
+    free = data.n_items - len(targets)
+    if n_selected > free:
+        raise ConfigError(
+            f"attack.n_selected is {n_selected}, but the catalogue has {data.n_items} items, "
+            f"{len(targets)} of them targets: give {free} or less"
+        )

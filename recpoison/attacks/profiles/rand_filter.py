@@ -1,0 +1,22 @@
+"""RandFilter, the heuristic baseline of the injection paper (Tang, Wen and Wang, RecSys 2020, section 4.2)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recpoison.attacks.profiles.base import FillerAttack
+from recpoison.data.interactions import Interactions
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandFilterAttack(FillerAttack):
+    """Fake users click the targets and randomly chosen other items.
+
+    The paper adapts Lam and Riedl's attack to clicks and defines nothing else; on explicit data a click is the highest
+    rating here. On implicit data this is the same attack as ``random`` and ``average``.
+    The "random" mode of the authors' code clicks about half of the catalogue, which the paper does not describe; it is
+    not offered.
+    """
+
+    def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return np.full(items.shape, np.inf)  # the scale cuts it to its highest rating

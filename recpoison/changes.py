@@ -1,0 +1,123 @@
+"""What an attack returns: a record of a change, kept apart from the thing it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import BudgetExceeded, ConfigError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How many fake users an attack may add: a share of the real users, or a number.
+
+    Args:
+        share: Share of the real users, in (0, 1]; 0.01 adds one fake user per hundred real ones, rounded down.
+        n_fake_users: The number itself; it wins over ``share``.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    share: float = 0.01
+    n_fake_users: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise ConfigError(
+                f"attack.budget is {self.share:g}, but it is a share of the real users: give more than 0 and at most 1"
+            )
+        if self.n_fake_users is not None and self.n_fake_users < 1:
+            raise ConfigError(f"attack.n_fake_users is {self.n_fake_users}: give 1 or more, or attack=none")
+
+    def fake_users(self, n_users: int) -> int:
+        """Fake users allowed beside ``n_users`` real ones.
+
+        Raises:
+            ConfigError: If the share comes to less than one user.
+        """
+        if self.n_fake_users is not None:
+            return self.n_fake_users
+        count = int(self.share * n_users + 1e-9)
+        if count < 1:
+            raise ConfigError(
+                f"attack.budget={self.share:g} of {n_users} users is less than one fake user: "
+                f"raise it to {1 / n_users:.2g}"
+            )
+        return count
+
+
+@dataclass(frozen=True, eq=False)
+class FakeProfiles:
+    """Fake users and what they rated; real rows are left as they are.
+
+    Args:
+        profile: ``(n,)`` number of the fake user of each row, from 0.
+        items: ``(n,)`` item ids.
+        values: ``(n,)`` ratings, ones on implicit data.
+        n_fakes: Number of fake users.
+        targets: Items the attack is about.
+    """
+
+    profile: np.ndarray
+    items: np.ndarray
+    values: np.ndarray
+    n_fakes: int
+    targets: np.ndarray
+
+    def apply(self, data: Interactions) -> Interactions:
+        """``data`` with the fake users after the real ones."""
+        return data.with_fake_users(self.profile, self.items, self.values, self.n_fakes) if self.n_fakes else data
+
+    def check(self, data: Interactions, allowed: int) -> None:
+        """Refuse a change that costs more than ``allowed`` fake users or that the data cannot hold.
+
+        Raises:
+            BudgetExceeded: If there are too many fake users.
+            ValueError: If an item, a profile number or a value does not exist in ``data``.
+        """
+        if self.n_fakes > allowed:
+            raise BudgetExceeded(
+                f"the attack made {self.n_fakes} fake users, but its budget allows {allowed}: raise attack.budget"
+            )
+        if len(self.profile) and not (self.profile.min() >= 0 and self.profile.max() < self.n_fakes):
+            raise ValueError(f"profile numbers run to {self.profile.max()}, but there are {self.n_fakes} fake users")
+        if len(self.items) and not (self.items.min() >= 0 and self.items.max() < data.n_items):
+            raise ValueError(f"item ids run to {self.items.max()}, but the catalogue has {data.n_items} items")
+        keys = self.profile * data.n_items + self.items
+        if len(np.unique(keys)) < len(keys):
+            raise ValueError("a fake user rates an item twice")
+        if (
+            data.scale is not None
+            and len(self.values)
+            and not (data.scale.low <= self.values.min() and self.values.max() <= data.scale.high)
+        ):
+            raise ValueError(
+                f"values run from {self.values.min():g} to {self.values.max():g}, outside the scale {data.scale}"
+            )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything about the change, by name."""
+        names = ("profile", "items", "values", "targets")
+        return {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
+
+    def save(self, path: Path) -> None:
+        """Write as npz."""
+        with path.open("wb") as file:
+            np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
+
+    @staticmethod
+    def load(path: Path) -> FakeProfiles:
+        """Read what ``save`` wrote."""
+        with np.load(path, allow_pickle=False) as file:
+            return FakeProfiles(file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
+
+    @staticmethod
+    def none(targets: np.ndarray) -> FakeProfiles:
+        """The change that changes nothing."""
+        empty = np.zeros(0, dtype=np.int64)
+        return FakeProfiles(empty, empty, np.zeros(0), 0, np.asarray(targets, dtype=np.int64))

@@ -1,0 +1,140 @@
+"""Users, items and what passed between them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+
+class Scale(NamedTuple):
+    """The grid of explicit ratings: ``low, low + step, ..., high``."""
+
+    low: float
+    high: float
+    step: float = 1.0
+
+    def snap(self, values: np.ndarray) -> np.ndarray:
+        """The nearest grid points to ``values``, never outside the scale."""
+        steps = np.rint((np.asarray(values) - self.low) / self.step)
+        return np.clip(self.low + steps * self.step, self.low, self.high)
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """A table of (user, item, value) rows; ids run from 0 and some may have no row.
+
+    Arrays are read-only. Duplicate (user, item) rows are allowed (play counts, purchases); ``csr`` adds them up and ``seen`` merges them.
+
+    Args:
+        users: ``(n,)`` integer.
+        items: ``(n,)`` integer.
+        values: ``(n,)`` ratings, or ones where feedback is implicit.
+        n_users: Number of users, with or without rows.
+        n_items: Number of items, with or without rows.
+        scale: The rating grid; None means implicit feedback.
+        times: ``(n,)`` timestamps in seconds, if known.
+        user_labels: ``(n_users,)`` ids in the source, if known.
+        item_labels: ``(n_items,)`` ids in the source, if known.
+
+    Raises:
+        ValueError: If lengths differ or an id is out of range.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    values: np.ndarray
+    n_users: int
+    n_items: int
+    scale: Scale | None = None
+    times: np.ndarray | None = None
+    user_labels: np.ndarray | None = field(default=None, repr=False)
+    item_labels: np.ndarray | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        columns = {"users": np.int64, "items": np.int64, "values": np.float64, "times": np.float64}
+        for name, dtype in columns.items():
+            array = getattr(self, name)
+            if array is None:
+                continue
+            array = np.array(array, dtype=dtype)
+            if array.shape != (len(self.users),):
+                raise ValueError(f"{name} has shape {array.shape}, but users has {len(self.users)} rows")
+            array.flags.writeable = False
+            object.__setattr__(self, name, array)
+        for name, ids, count in (("user", self.users, self.n_users), ("item", self.items, self.n_items)):
+            if len(ids) and not (0 <= ids.min() and ids.max() < count):
+                raise ValueError(f"{name} ids run from {ids.min()} to {ids.max()}, but there are {count} {name}s")
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @property
+    def implicit(self) -> bool:
+        """Whether a row only says that something happened."""
+        return self.scale is None
+
+    @property
+    def n_pairs(self) -> int:
+        """Distinct (user, item) pairs."""
+        return int(self.seen.nnz)
+
+    @cached_property
+    def csr(self) -> sp.csr_matrix:
+        """``(n_users, n_items)`` values; duplicate rows are added up, columns sorted."""
+        matrix = sp.csr_matrix((self.values, (self.users, self.items)), shape=(self.n_users, self.n_items))
+        matrix.sort_indices()
+        return matrix
+
+    @cached_property
+    def seen(self) -> sp.csr_matrix:
+        """``(n_users, n_items)`` ones where a row exists; each pair once, columns sorted."""
+        ones = np.ones(len(self.users), dtype=np.float32)
+        matrix = sp.csr_matrix((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
+        matrix.sum_duplicates()
+        matrix.data[:] = 1
+        matrix.sort_indices()
+        return matrix
+
+    @cached_property
+    def user_counts(self) -> np.ndarray:
+        """``(n_users,)`` distinct items of each user."""
+        return np.diff(self.seen.indptr)
+
+    @cached_property
+    def item_counts(self) -> np.ndarray:
+        """``(n_items,)`` distinct users of each item."""
+        return np.bincount(self.seen.indices, minlength=self.n_items)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of everything a method can see: rows in order, sizes and scale."""
+        digest = hashlib.sha256(repr((self.n_users, self.n_items, self.scale)).encode())
+        for array in (self.users, self.items, self.values, self.times):
+            digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()
+
+    def take(self, rows: np.ndarray) -> Interactions:
+        """The same users and items with only these ``rows`` (a mask or row numbers)."""
+        times = None if self.times is None else self.times[rows]
+        return replace(self, users=self.users[rows], items=self.items[rows], values=self.values[rows], times=times)
+
+    def with_fake_users(self, profile: np.ndarray, items: np.ndarray, values: np.ndarray, n_fakes: int) -> Interactions:
+        """Append ``n_fakes`` users whose ids follow the real ones; ``profile`` counts them from 0."""
+        times = None
+        if self.times is not None:
+            latest = self.times.max() if len(self) else 0.0
+            times = np.concatenate([self.times, np.full(len(items), latest)])
+        return replace(
+            self,
+            users=np.concatenate([self.users, self.n_users + np.asarray(profile, dtype=np.int64)]),
+            items=np.concatenate([self.items, items]),
+            values=np.concatenate([self.values, values]),
+            times=times,
+            n_users=self.n_users + n_fakes,
+            user_labels=None,
+        )

@@ -1,0 +1,66 @@
+"""Splits as npz files, for the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from recpoison.data.interactions import Interactions, Scale
+from recpoison.data.splitting import Split
+
+_COLUMNS = ("users", "items", "values", "times", "user_labels", "item_labels")
+
+
+def save_split(split: Split, path: Path) -> None:
+    """Write every table of a split."""
+    arrays: dict[str, np.ndarray] = {}
+    for name in ("train", "test", "valid"):
+        table = getattr(split, name)
+        if table is not None:
+            arrays |= {f"{name}/{key}": value for key, value in _arrays(table).items()}
+    if split.negatives is not None:
+        arrays["negatives"] = split.negatives
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its flag
+
+
+def load_split(path: Path) -> Split:
+    """Read what ``save_split`` wrote."""
+    with np.load(path, allow_pickle=False) as file:
+        tables = {name: _table(file, name) for name in ("train", "test", "valid") if f"{name}/users" in file}
+        negatives = file.get("negatives")
+    return Split(tables["train"], tables["test"], tables.get("valid"), negatives)
+
+
+def _arrays(table: Interactions) -> dict[str, np.ndarray]:
+    found = {name: getattr(table, name) for name in _COLUMNS if getattr(table, name) is not None}
+    # Labels that are Python objects (pandas strings) would need pickle.
+    found = {name: value.astype(str) if value.dtype == object else value for name, value in found.items()}
+    found["sizes"] = np.array([table.n_users, table.n_items])
+    if table.scale is not None:
+        found["scale"] = np.array(table.scale, dtype=float)
+    return found
+
+
+def _table(file: np.lib.npyio.NpzFile, name: str) -> Interactions:
+    def column(key: str) -> np.ndarray | None:
+        return file.get(f"{name}/{key}")
+
+    users, items, values, times, user_labels, item_labels = (column(key) for key in _COLUMNS)
+    sizes, scale = column("sizes"), column("scale")
+    assert users is not None
+    assert items is not None
+    assert values is not None
+    assert sizes is not None
+    return Interactions(
+        users,
+        items,
+        values,
+        int(sizes[0]),
+        int(sizes[1]),
+        None if scale is None else Scale(*map(float, scale)),
+        times,
+        user_labels,
+        item_labels,
+    )

@@ -1,0 +1,1 @@
+"""Defenses: ways of fitting a model that expect an attack."""

@@ -1,0 +1,32 @@
+"""What a defense is: a way of fitting a model that expects an attack."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from recpoison.data.interactions import Interactions
+from recpoison.models.base import Fitted, Model, Monitor
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class Defense(ABC):
+    """Fits a model in a way that should withstand an attack. It never learns which users are fake."""
+
+    @abstractmethod
+    def fit(
+        self,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """Fit ``model`` on ``data``, which may be poisoned.
+
+        The result holds parameters for ``model`` as given and scores every user of ``data`` by their own rows, so a
+        defense that drops suspected users from training keeps their ids.
+        """

@@ -1,0 +1,1 @@
+"""Detectors of fake users: one paper, one file."""

@@ -1,0 +1,17 @@
+"""What a detector is: a function from a table of interactions to one suspicion a user."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+
+from recpoison.data.interactions import Interactions
+
+
+@dataclass(frozen=True)
+class Detector(ABC):
+    """Says how suspicious each user is, from what was recorded alone: it never learns which users are fake, or how many."""
+
+    @abstractmethod
+    def scores(self, data: Interactions) -> np.ndarray:
+        """Suspicion ``(n_users,)``, higher is more suspicious; a user without rows is the least suspicious."""

@@ -1,0 +1,76 @@
+"""PCA-VarSelect (Mehta and Nejdl, "Unsupervised strategies for shilling detection", UMUAI 2009), SDLib's PCASelectUsers."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator, svds
+
+from recpoison.data.interactions import Interactions
+from recpoison.defenses.detectors.base import Detector
+from recpoison.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class PCASelectUsers(Detector):
+    """Fake users covary little with the crowd, so they weigh little in the first principal components of the users.
+
+    Each user's row of ratings (0 where there is none, ones on implicit data) is standardised over the items to mean 0
+    and variance 1. With U the leading eigenvectors of the users' covariance, a user's suspicion is minus the sum of
+    squares of their row of U, so the sign of an eigenvector does not matter. The covariance is never built: U are the
+    leading left singular vectors of the standardised matrix, which is sparse minus rank one.
+
+    Departures: SDLib's code scales without centring and adds up unsquared loadings, whose sign is arbitrary, and is
+    told how many users are fake. Here the share of suspects is a setting of the defense.
+
+    Args:
+        components: Number of eigenvectors. SDLib takes 3.
+
+    Raises:
+        ConfigError: If ``components`` is below 1.
+    """
+
+    components: int = 3
+
+    def __post_init__(self) -> None:
+        if self.components < 1:
+            raise ConfigError(f"defense.detector.components is {self.components}: give 1 or more")
+
+    def scores(self, data: Interactions) -> np.ndarray:
+        """Suspicion ``(n_users,)`` in [-1, 0]; -1 for users whose row does not vary.
+
+        Raises:
+            ConfigError: If there are fewer users or items than ``components`` needs.
+        """
+        size = min(data.n_users, data.n_items)
+        if self.components >= size:
+            raise ConfigError(
+                f"defense.detector.components is {self.components}, but {data.n_users} users and {data.n_items} items "
+                f"have fewer: give {size - 1} or less"
+            )
+        loadings = _leading_users(data, self.components)
+        varies = (loadings != 0).any(axis=1)
+        return np.where(varies, -np.square(loadings).sum(axis=1), -1.0)
+
+
+def _leading_users(data: Interactions, components: int) -> np.ndarray:
+    """Leading left singular vectors ``(n_users, components)`` of the standardised rows; zero for rows that do not vary."""
+    ratings = (data.seen if data.implicit else data.csr).astype(np.float64)
+    means = np.asarray(ratings.mean(axis=1)).ravel()
+    variances = np.asarray(ratings.power(2).mean(axis=1)).ravel() - means**2
+    varies = variances > 1e-12
+    inverse_stds = np.where(varies, 1 / np.sqrt(np.where(varies, variances, 1)), 0)
+
+    def project(vectors: np.ndarray) -> np.ndarray:
+        columns = vectors.reshape(data.n_items, -1)
+        return inverse_stds[:, None] * (ratings @ columns - np.outer(means, columns.sum(axis=0)))
+
+    def back(vectors: np.ndarray) -> np.ndarray:
+        columns = inverse_stds[:, None] * vectors.reshape(data.n_users, -1)
+        return ratings.T @ columns - means @ columns
+
+    standardised = LinearOperator(
+        (data.n_users, data.n_items), matvec=project, rmatvec=back, matmat=project, rmatmat=back, dtype=np.float64
+    )
+    start = np.random.default_rng(0).standard_normal(min(data.n_users, data.n_items))
+    vectors, _, _ = svds(standardised, k=components, v0=start)
+    return np.where(varies[:, None], vectors, 0)

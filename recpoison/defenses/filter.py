@@ -1,0 +1,71 @@
+"""Filter, then fit: drop the users a detector suspects most, and fit the model on the rest."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recpoison.data.interactions import Interactions
+from recpoison.defenses.base import Defense
+from recpoison.defenses.detectors.base import Detector
+from recpoison.errors import ConfigError
+from recpoison.models.base import Fitted, Model, Monitor
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class FilterThenFit(Defense):
+    """Nothing is learned from the rows of suspected users; everyone is still served.
+
+    Suspected users keep their ids and, when they are recommended to, their own history: a real user dropped by mistake
+    still has it in a real system. So a model that scores from a user's rows (item_knn) serves them from what the others
+    taught it. A model with a vector for each user (bprmf, wrmf) leaves theirs untrained: that loss of accuracy is the
+    price of a false alarm and shows in the
+    ``test`` numbers.
+
+    Args:
+        detector: Says how suspicious each user is.
+        suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit.
+
+    Raises:
+        ConfigError: If ``suspected`` is out of range.
+    """
+
+    detector: Detector
+    suspected: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.suspected < 1:
+            raise ConfigError(
+                f"defense.suspected is {self.suspected:g}, but it is a share of the users: give a number from 0 to below 1"
+            )
+
+    def suspects(self, data: Interactions) -> np.ndarray:
+        """The most suspicious users, most suspicious first, then by id.
+
+        Raises:
+            ConfigError: If the share is above 0 but comes to less than one user.
+        """
+        count = int(self.suspected * data.n_users + 1e-9)
+        if count < 1 and self.suspected > 0:
+            raise ConfigError(
+                f"defense.suspected={self.suspected:g} of {data.n_users} users is less than one user: "
+                f"raise it to {1 / data.n_users:.2g}"
+            )
+        return np.argsort(-self.detector.scores(data), kind="stable")[:count]
+
+    def fit(
+        self,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """Fit ``model`` on the rows of users who are not suspected; the result is served from all of ``data``."""
+        suspects = self.suspects(data)
+        kept = data.take(~np.isin(data.users, suspects))
+        progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")
+        return Fitted(model, model.fit(kept, seeds, device, progress, monitor), data)

@@ -1,0 +1,28 @@
+"""No defense: the model's own fit."""
+
+from dataclasses import dataclass
+
+import torch
+
+from recpoison.data.interactions import Interactions
+from recpoison.defenses.base import Defense
+from recpoison.models.base import Fitted, Model, Monitor
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class NoDefense(Defense):
+    """Fits the model as its paper does."""
+
+    def fit(
+        self,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """Fit ``model`` on ``data``."""
+        return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)

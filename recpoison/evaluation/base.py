@@ -1,0 +1,88 @@
+"""What an evaluation is: it looks at a fitted model once, and turns what it saw into numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from recpoison.data.splitting import Split
+from recpoison.models.base import Fitted
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+class Record(Protocol):
+    """What an evaluation saw: it can be written, and its arrays go into ``ranks.npz``."""
+
+    def save(self, path: Path) -> None:
+        """Write as npz."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its arrays by name."""
+
+
+Seen = TypeVar("Seen", bound=Record)
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One number of a table, and what it is the mean of.
+
+    Args:
+        subject: ``test``, ``target``, ``link`` or ``node``.
+        metric: Label as papers print it, such as ``HR``.
+        k: Cutoff, or None for metrics without one.
+        value: The number.
+        n: How many units it is taken over.
+        units: ``(n,)`` ids of the units (users), for pairing with another cell; None where the metric is no mean.
+        per_unit: ``(n,)`` the metric of each unit; ``value`` is their mean.
+    """
+
+    subject: str
+    metric: str
+    k: int | None
+    value: float
+    n: int
+    units: np.ndarray | None = None
+    per_unit: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation(ABC, Generic[Seen]):
+    """Measures a fitted model. Looking (costly) and counting (cheap) are apart, so that a new cutoff needs no new fit.
+
+    Args:
+        select_on: Which epoch of a fit is kept: the ``last``, or the best on the ``valid`` or the ``test`` rows.
+        select_every: Epochs between two looks where an epoch is chosen.
+    """
+
+    select_on: str = field(default="last", kw_only=True)
+    select_every: int = field(default=10, kw_only=True)
+
+    @abstractmethod
+    def look(
+        self, fitted: Fitted, split: Split, targets: np.ndarray, seeds: Seeds, device: torch.device, progress: Progress
+    ) -> Seen:
+        """What the model does for every real user, from which all numbers follow."""
+
+    @abstractmethod
+    def read(self, path: Path) -> Seen:
+        """Read back what ``look`` returned and ``save`` wrote."""
+
+    @abstractmethod
+    def measures(self, seen: Seen, clean: Seen | None = None) -> list[Measure]:
+        """The numbers of a table. ``clean`` is the same cell without an attack, for metrics that compare."""
+
+    @abstractmethod
+    def score(self, fitted: Fitted, held_out: Split, seeds: Seeds) -> float:
+        """One number, higher is better, by which an epoch is chosen."""
+
+    @property
+    @abstractmethod
+    def protocol(self) -> dict[str, str]:
+        """What a reader must know to compare these numbers: candidates, ties, owners, who is counted, which epoch."""

@@ -1,0 +1,232 @@
+"""Counts how many candidates beat an item, and picks the best ones: in one pass a user on a CPU, in bulk on CUDA."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+import torch
+from torch import Tensor
+
+CHUNK = 32
+"""Items looked at together while searching the best ones; four vector registers of the widest CPUs."""
+
+
+class Rows(NamedTuple):
+    """Lists of items of users in a row: list ``r`` is ``items[starts[r] : starts[r + 1]]``."""
+
+    starts: np.ndarray
+    items: np.ndarray
+
+    def part(self, first: int, last: int) -> Rows:
+        """Lists ``first`` to ``last - 1``."""
+        return Rows(
+            self.starts[first : last + 1] - self.starts[first], self.items[self.starts[first] : self.starts[last]]
+        )
+
+
+class Counts(NamedTuple):
+    """What one block of users gave: per queried item, in the order of the queries, and per user.
+
+    Args:
+        above: ``(n_queries,)`` candidates that score strictly higher than the item.
+        ties: ``(n_queries,)`` other candidates with the same score.
+        candidates: ``(n_queries,)`` candidates, the item among them.
+        lists: ``(n_users, k)`` best candidates, equal scores by item id, -1 where there are no more.
+    """
+
+    above: np.ndarray
+    ties: np.ndarray
+    candidates: np.ndarray
+    lists: np.ndarray
+
+
+def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, k: int) -> Counts | None:
+    """Compare queried items with each user's candidates.
+
+    Candidates are the items of ``pool``, or all items but these, and always the items of ``held``. A queried item that is
+    no candidate (an owned target) is compared as if it were one.
+
+    Args:
+        scores: ``(n_users, n_items)``, float32 or float64; not changed.
+        pool: Candidates of each user (sampled ranking), or items that are none (full ranking).
+        pool_is_allowed: Whether ``pool`` holds the candidates.
+        held: Items that are candidates whatever ``pool`` says: the held-out ones.
+        queries: Items to place, per user.
+        k: Length of the recommended lists; 0 skips them.
+
+    Returns:
+        The counts; None if a score is infinite or not a number.
+    """
+    if scores.device.type != "cpu":
+        return count_in_bulk(scores, pool, pool_is_allowed, held, queries, k)
+    n_queries = len(queries.items)
+    above, ties, candidates = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
+    lists = np.full((len(scores), k), -1, dtype=np.int32)
+    array = scores.contiguous().numpy()
+    found = Counts(above, ties, candidates, lists)
+    return found if _count_rows(array, *pool, pool_is_allowed, *held, *queries, *found) else None
+
+
+@numba.njit(cache=True, nogil=True)
+def _count_rows(
+    scores: np.ndarray,
+    pool_starts: np.ndarray,
+    pool: np.ndarray,
+    pool_is_allowed: bool,
+    held_starts: np.ndarray,
+    held: np.ndarray,
+    query_starts: np.ndarray,
+    queries: np.ndarray,
+    above: np.ndarray,
+    ties: np.ndarray,
+    candidates: np.ndarray,
+    lists: np.ndarray,
+) -> bool:
+    n_users, n_items = scores.shape
+    none = -np.inf
+    row = np.empty(n_items, dtype=scores.dtype)
+    for user in range(n_users):
+        if not _candidates_of(
+            scores[user],
+            row,
+            pool[pool_starts[user] : pool_starts[user + 1]],
+            pool_is_allowed,
+            held[held_starts[user] : held_starts[user + 1]],
+        ):
+            return False
+        n_candidates = 0
+        for item in range(n_items):
+            n_candidates += row[item] > none
+        for query in range(query_starts[user], query_starts[user + 1]):
+            score = scores[user, queries[query]]
+            higher, not_lower = 0, 0
+            for item in range(n_items):
+                higher += row[item] > score
+                not_lower += row[item] >= score
+            itself = row[queries[query]] > none
+            above[query] = higher
+            ties[query] = not_lower - higher - itself
+            candidates[query] = n_candidates + (not itself)
+        if lists.shape[1]:
+            _best(row, lists[user])
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _candidates_of(
+    scores: np.ndarray, row: np.ndarray, pool: np.ndarray, pool_is_allowed: bool, held: np.ndarray
+) -> bool:
+    """Fill ``row`` with the scores of candidates and minus infinity elsewhere; False if a score is not finite."""
+    broken = 0
+    for item in range(len(row)):
+        row[item] = scores[item]
+        broken += not abs(scores[item]) < np.inf
+    if pool_is_allowed:
+        row[:] = -np.inf
+        for item in pool:
+            row[item] = scores[item]
+    else:
+        for item in pool:
+            row[item] = -np.inf
+    for item in held:
+        row[item] = scores[item]
+    return broken == 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _best(row: np.ndarray, best: np.ndarray) -> None:
+    """Fill ``best`` with the items of the highest scores; a heap whose root is the worst item kept."""
+    size = 0
+    bar = -np.inf
+    for first in range(0, len(row), CHUNK):
+        last = min(first + CHUNK, len(row))
+        higher = 0
+        for item in range(first, last):
+            higher += row[item] > bar
+        if not higher:
+            continue
+        for item in range(first, last):
+            if not row[item] > bar:
+                continue
+            if size < len(best):
+                best[size] = item
+                size += 1
+                if size == len(best):
+                    for node in range(size // 2 - 1, -1, -1):
+                        _sink(row, best, node, size)
+                    bar = row[best[0]]
+            else:
+                best[0] = item
+                _sink(row, best, 0, size)
+                bar = row[best[0]]
+    if size < len(best):
+        for node in range(size // 2 - 1, -1, -1):
+            _sink(row, best, node, size)
+    for end in range(size - 1, 0, -1):
+        best[0], best[end] = best[end], best[0]
+        _sink(row, best, 0, end)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sink(row: np.ndarray, heap: np.ndarray, node: int, size: int) -> None:
+    """Move ``heap[node]`` down until both items below it are better; of equal scores the higher id is worse."""
+    item = heap[node]
+    while 2 * node + 1 < size:
+        child = 2 * node + 1
+        if child + 1 < size:
+            left, right = heap[child], heap[child + 1]
+            if row[right] < row[left] or (row[right] == row[left] and right > left):
+                child += 1
+        worse = heap[child]
+        if row[worse] > row[item] or (row[worse] == row[item] and worse < item):
+            break
+        heap[node] = worse
+        node = child
+    heap[node] = item
+
+
+def count_in_bulk(
+    scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, k: int
+) -> Counts | None:
+    """``count`` by whole-matrix operations, for CUDA."""
+    if not bool(torch.isfinite(scores).all()):
+        return None
+    row = torch.full_like(scores, -torch.inf) if pool_is_allowed else scores.clone()
+    users, items = _pairs(pool, scores.device)
+    row[users, items] = scores[users, items] if pool_is_allowed else -torch.inf
+    users, items = _pairs(held, scores.device)
+    row[users, items] = scores[users, items]
+
+    users, items = _pairs(queries, scores.device)
+    itself = row[users, items] > -torch.inf
+    above, not_lower = torch.zeros_like(users), torch.zeros_like(users)
+    for part in torch.arange(len(users), device=scores.device).split(len(scores)):
+        others, score = row[users[part]], scores[users[part], items[part]][:, None]
+        above[part] = (others > score).sum(1)
+        not_lower[part] = (others >= score).sum(1)
+    candidates = (row > -torch.inf).sum(1)[users] + ~itself
+    ties = not_lower - above - itself.long()
+    return Counts(_int32(above), _int32(ties), _int32(candidates), _int32(_best_in_bulk(row, k)))
+
+
+def _pairs(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
+    users = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts))
+    return torch.from_numpy(users).to(device), torch.from_numpy(rows.items.astype(np.int64)).to(device)
+
+
+def _int32(values: Tensor) -> np.ndarray:
+    return values.to(device="cpu", dtype=torch.int32).numpy()
+
+
+def _best_in_bulk(row: Tensor, k: int) -> Tensor:
+    """Items of the ``k`` highest scores, equal ones by item id: ``topk`` alone leaves their order open."""
+    if k == 0:
+        return torch.empty((len(row), 0), dtype=torch.int64)
+    bar = row.topk(k, dim=1).values[:, -1:]
+    higher, equal = row > bar, row == bar
+    room = k - higher.sum(1, keepdim=True)
+    items = (higher | (equal & (equal.cumsum(1) <= room))).nonzero()[:, 1].view(-1, k)
+    values, order = row.gather(1, items).sort(dim=1, descending=True, stable=True)
+    return items.gather(1, order).masked_fill(values == -torch.inf, -1)

@@ -1,0 +1,97 @@
+"""What a recommender is: a description that holds no numbers, and pure functions of its numbers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+Params = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """Looks at a fit while it runs, and decides which epoch is kept.
+
+    Args:
+        every: Epochs between two looks; the last epoch is always looked at.
+        score: Maps parameters to a number, higher is better; must not change them.
+    """
+
+    every: int
+    score: Callable[[int, Params], float]
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """A recommender's hyperparameters. Its numbers live in ``Params``; nothing here is mutated by fitting.
+
+    A concrete model is a frozen dataclass whose fields are plain values or frozen dataclasses, so that its description
+    can be hashed.
+    """
+
+    @abstractmethod
+    def fit(
+        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    ) -> Params:
+        """Learn from ``data``.
+
+        Streams of ``seeds``: ``init`` for initial values (drawn with numpy on the CPU, one stream a table, so that
+        real users start equal with and without fake ones and on every device), ``train`` for everything else. With a
+        ``monitor`` the epoch it scores highest is returned.
+        Models without epochs ignore the monitor.
+        """
+
+    @abstractmethod
+    def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Scores ``(len(users), n_items)``, higher is better, for ``users`` of ``data``, the rows it was fitted on."""
+
+
+@dataclass(frozen=True)
+class GradientModel(Model):
+    """A model with a differentiable loss: white-box attacks and adversarial training need one."""
+
+    @abstractmethod
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Initial parameters on the CPU; shapes come from ``data``, so that fake users just work."""
+
+    @abstractmethod
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Scalar training loss of ``batch``; the docstring says whether it is a sum or a mean."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, its numbers and the data they were learned from."""
+
+    model: Model
+    params: Params
+    data: Interactions
+
+    def scores(self, users: Tensor) -> Tensor:
+        """Scores ``(len(users), n_items)``, higher is better."""
+        return self.model.scores(self.params, self.data, users)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the numbers live; the CPU for a model that has none."""
+        return next((tensor.device for tensor in self.params.values()), torch.device("cpu"))
+
+
+def save_params(params: Params, path: Path) -> None:
+    """Write parameters as safetensors."""
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}, str(path))
+
+
+def load_params(path: Path, device: torch.device) -> Params:
+    """Read what ``save_params`` wrote."""
+    return dict(load_file(str(path), device=str(device)))

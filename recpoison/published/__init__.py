@@ -1,0 +1,1 @@
+"""Numbers printed in papers, and the runs they stand for."""

@@ -1,0 +1,149 @@
+"""Positive pairs and uniform negatives, drawn in bulk and exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numba import njit
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import DataError
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Distinct training pairs, and what it takes to draw an item that a user has not seen.
+
+    A negative is the r-th unseen item of its user, r uniform. With the user's seen items in ascending order, the j-th of them (from 0)
+    has ``gap = item - j`` unseen items before it, so the r-th unseen item is r + (number of gaps at most r): one binary
+    search, the same distribution as drawing until unseen, but without a bitmap of users x items (22 MB for MovieLens-1M, 184 MB for 13,149 x
+    14,007), without a loop of unknown length, and so without a question from the device to the host.
+
+    Users who have seen every item have no negative: their pairs are left out.
+
+    Args:
+        users: ``(n,)`` int32, ascending.
+        items: ``(n,)`` int32, ascending within a user.
+        indptr: ``(n_users + 1,)`` int64, where each user's gaps begin.
+        gaps: ``(n_pairs,)`` int32, ascending within a user.
+        n_unseen: ``(n_users,)`` int32.
+        n_items: Number of items.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    indptr: np.ndarray
+    gaps: np.ndarray
+    n_unseen: np.ndarray
+    n_items: int
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    @staticmethod
+    def of(data: Interactions) -> Pairs:
+        """The pairs of ``data``, each once, whatever the order of its rows.
+
+        Raises:
+            DataError: If no user has both a seen and an unseen item.
+        """
+        seen = data.seen
+        counts = np.diff(seen.indptr)
+        users = np.repeat(np.arange(data.n_users, dtype=np.int32), counts)
+        items = seen.indices.astype(np.int32)
+        place = np.arange(len(items)) - np.repeat(seen.indptr[:-1], counts)
+        n_unseen = (data.n_items - counts).astype(np.int32)
+        usable = n_unseen[users] > 0
+        if not usable.any():
+            raise DataError(
+                "no user has both a seen and an unseen item, so pairs cannot be ranked: filter less, or take a model "
+                "that needs no negatives (model=wrmf_als)"
+            )
+        indptr = seen.indptr.astype(np.int64)
+        return Pairs(users[usable], items[usable], indptr, (items - place).astype(np.int32), n_unseen, data.n_items)
+
+    def draws(self, seeds: Seeds, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """What chance decides in an epoch: the order of the pairs ``(n,)`` and a uniform number in [0, 1) for each place ``(n,)``.
+
+        Both depend on the seed and the epoch alone.
+        """
+        generator = seeds.numpy("epoch", epoch)
+        order = np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
+        generator.shuffle(order)
+        return order, generator.random(len(self))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def unseen_item(user, uniform, indptr, gaps, n_unseen):  # type: ignore[no-untyped-def]
+    """The unseen item of ``user`` at the share ``uniform`` of its unseen items."""
+    rank = np.int32(uniform * n_unseen[user])
+    start = indptr[user]
+    low, high = start, indptr[user + 1]
+    while low < high:
+        middle = (low + high) >> 1
+        if gaps[middle] <= rank:
+            low = middle + 1
+        else:
+            high = middle
+    return np.int32(rank + low - start)
+
+
+@dataclass(frozen=True, eq=False)
+class DevicePairs:
+    """``Pairs`` on a torch device: the same draws on the CPU, the device's own on CUDA, in both cases without a host synchronisation.
+
+    Args:
+        pairs: The pairs on the host.
+        users: ``(n,)`` int64.
+        items: ``(n,)`` int64.
+        keys: ``(n_pairs,)`` int64 ``user * (n_items + 1) + gap``, ascending, so that one search serves all users.
+        starts: ``(n_users,)`` int64, where each user's keys begin.
+        n_unseen: ``(n_users,)`` float64.
+    """
+
+    pairs: Pairs
+    users: Tensor
+    items: Tensor
+    keys: Tensor
+    starts: Tensor
+    n_unseen: Tensor
+
+    @staticmethod
+    def of(pairs: Pairs, device: torch.device) -> DevicePairs:
+        """Copy ``pairs`` to ``device``."""
+        owner = np.repeat(np.arange(len(pairs.n_unseen)), np.diff(pairs.indptr))
+        keys = owner * (pairs.n_items + 1) + pairs.gaps
+
+        def to_device(array: np.ndarray, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.from_numpy(array).to(device, dtype)
+
+        return DevicePairs(
+            pairs,
+            to_device(pairs.users),
+            to_device(pairs.items),
+            to_device(keys),
+            to_device(pairs.indptr[:-1]),
+            to_device(pairs.n_unseen, torch.float64),
+        )
+
+    def epoch(self, seeds: Seeds, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Users, positive and negative items of an epoch in shuffled order, each ``(n,)`` int64."""
+        device = self.users.device
+        if device.type == "cpu":
+            order, uniforms = (torch.from_numpy(array) for array in self.pairs.draws(seeds, epoch))
+        else:
+            generator = seeds.torch("epoch", epoch, device=device)
+            order = torch.randperm(len(self.users), generator=generator, device=device)
+            uniforms = torch.rand(len(self.users), generator=generator, device=device, dtype=torch.float64)
+        users = self.users.index_select(0, order)
+        return users, self.items.index_select(0, order), self.negatives(users, uniforms)
+
+    def negatives(self, users: Tensor, uniforms: Tensor) -> Tensor:
+        """For each of ``users`` its unseen item at the share ``uniforms`` of its unseen items."""
+        ranks = (uniforms * self.n_unseen.index_select(0, users)).long()
+        found = torch.searchsorted(self.keys, users * (self.pairs.n_items + 1) + ranks, right=True)
+        return ranks + found - self.starts.index_select(0, users)
