@@ -8,14 +8,21 @@ import hashlib
 import importlib.util
 import json
 import sys
-from collections.abc import Mapping
+import sysconfig
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+# Metadata of a part's field that cannot change a number, such as a memory limit or where a file lies.
+NO_EFFECT = {"affects": False}
+# Code that tells of a result and cannot change it.
+_SILENT = {"recpoison.errors", "recpoison.progress"}
 # Libraries whose release changes numbers.
-_NUMERIC = ("torch", "numpy", "scipy", "numba")
+_NUMERIC = ("torch", "numpy", "scipy", "pandas", "numba")
+_LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
 def describe(value: Any) -> Any:
@@ -26,7 +33,7 @@ def describe(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {field.name: describe(getattr(value, field.name)) for field in dataclasses.fields(value)}
-        return {"_target_": f"{type(value).__module__}.{type(value).__qualname__}", **fields}
+        return {"_target_": _class_name(value), **fields}
     if isinstance(value, Mapping):
         return {str(key): describe(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -38,85 +45,142 @@ def describe(value: Any) -> Any:
     raise TypeError(f"a part holds {type(value).__name__}, which cannot be described in plain values")
 
 
+def identity(part: Any) -> Any:
+    """The description of a part without the fields that cannot change a number: what a stage's key is made of.
+
+    Such a field is marked where it is declared: ``field(default=16, metadata=NO_EFFECT)``.
+    """
+    if isinstance(part, Mapping):
+        return {str(key): identity(item) for key, item in part.items()}
+    if isinstance(part, list | tuple):
+        return [identity(item) for item in part]
+    if not dataclasses.is_dataclass(part) or isinstance(part, type):
+        return describe(part)
+    kept = [field.name for field in dataclasses.fields(part) if field.metadata.get("affects", True)]
+    return {"_target_": _class_name(part)} | {name: identity(getattr(part, name)) for name in kept}
+
+
 def digest(value: Any) -> str:
-    """sha256 of a plain value, the same whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, allow_nan=True).encode()).hexdigest()
+    """sha256 of a plain value, the same whatever the order of its keys; 1 and 1.0 are the same number."""
+    return hashlib.sha256(json.dumps(_plain(value), sort_keys=True, allow_nan=True).encode()).hexdigest()
 
 
 def code_version(*parts: Any) -> str:
-    """Digest of the source of the parts' modules and of every module of their package that those import.
+    """Digest of the code that the parts run: their modules, and all modules of ours or the user's that those import.
 
-    Nested parts count too. Versions of the numerical libraries are part of it.
+    Comments, docstrings and layout do not count. The releases of numerical libraries that the code imports do.
+
+    Code that is in no file (a class written in a notebook) is a new version each time: its results are never reused,
+    because nobody could tell that it was edited.
+
+    Args:
+        parts: Dataclasses, nested parts included, or functions and classes that a stage also runs.
     """
-    modules: set[str] = set()
-    for part in parts:
-        for name in _modules(describe(part)):
-            modules |= _reachable(name)
-    sources = {name: _source_digest(name) for name in sorted(modules)}
-    return digest([sources, {name: _installed(name) for name in _NUMERIC}])
+    modules = {module for part in parts for name in _modules(part) for module in _reachable(name)}
+    imported = {name.partition(".")[0] for module in modules for name in _read(module).imports}
+    code = {module: _read(module).code or uuid.uuid4().hex for module in modules}
+    return digest([code, {library: _installed(library) for library in imported.intersection(_NUMERIC)}])
 
 
-def _modules(description: Any) -> set[str]:
-    if isinstance(description, dict):
-        own = {description["_target_"].rpartition(".")[0]} if "_target_" in description else set()
-        return own.union(*(_modules(item) for item in description.values()))
-    if isinstance(description, list):
-        return set().union(*(_modules(item) for item in description))
-    return set()
+@dataclasses.dataclass(frozen=True)
+class _Source:
+    """A module's code without what cannot matter, and every name it might import; no code if it is in no file."""
+
+    code: str = ""
+    imports: frozenset[str] = frozenset()
+
+
+def _class_name(part: Any) -> str:
+    return f"{type(part).__module__}.{type(part).__qualname__}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _modules(part: Any) -> set[str]:
+    """Where the classes of a part and of the parts inside it are written."""
+    if isinstance(part, Mapping):
+        return set().union(*map(_modules, part.values()))
+    if isinstance(part, list | tuple):
+        return set().union(*map(_modules, part))
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        inside = (_modules(getattr(part, field.name)) for field in dataclasses.fields(part))
+        return {type(part).__module__}.union(*inside)
+    return {part.__module__} if callable(part) else set()
 
 
 @cache
 def _reachable(module: str) -> frozenset[str]:
-    package = module.partition(".")[0]
+    own = module.partition(".")[0]
     found: set[str] = set()
     waiting = [module]
     while waiting:
         name = waiting.pop()
-        if name in found or not _is_module(name):
+        if name in found or (name != module and _path(name) is None):
             continue
         found.add(name)
-        waiting += [other for other in _imports(name) if other.partition(".")[0] in (package, "recpoison")]
-    return frozenset(found)
+        packages = ((other, other.partition(".")[0]) for other in _read(name).imports)
+        waiting += [other for other, package in packages if package == own or _is_ours(package)]
+    return frozenset(found - _SILENT)
 
 
 @cache
-def _is_module(name: str) -> bool:
-    if name in sys.modules:
-        return getattr(sys.modules[name], "__file__", None) is not None
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ImportError:
-        return False
+def _is_ours(package: str) -> bool:
+    """Whether its source may change between two runs: recpoison itself, and what is not an installed library."""
+    path = _path(package)
+    return package == "recpoison" or (path is not None and not any(map(path.is_relative_to, _LIBRARIES)))
 
 
 @cache
 def _path(name: str) -> Path | None:
-    if name in sys.modules:
-        file = getattr(sys.modules[name], "__file__", None)
-    else:
-        spec = importlib.util.find_spec(name)
+    """The file of a module, found without importing it; None where there is none."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    parent, _, stem = name.rpartition(".")
+    if file is None and parent:
+        package = _path(parent)
+        if package is None or package.name != "__init__.py":
+            return None
+        found = [package.parent / f"{stem}.py", package.parent / stem / "__init__.py"]
+        return next((path for path in found if path.is_file()), None)
+    if file is None:
+        spec = importlib.util.find_spec(name) if name not in sys.modules else None
         file = spec.origin if spec else None
     return Path(file) if file and file.endswith(".py") else None
 
 
 @cache
-def _imports(name: str) -> frozenset[str]:
+def _read(name: str) -> _Source:
     path = _path(name)
     if path is None:
-        return frozenset()
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        return _Source()
+    tree = ast.parse(path.read_bytes())
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    parents = {name[:dot] for dot, letter in enumerate(name) if letter == "."}
+    imports = parents.union(*_imports([tree], package))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imports))
+
+
+def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[set[str]]:
+    """What each import statement in ``nodes`` might bring; a name among it may be no module."""
+    for node in nodes:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return frozenset(found)
-
-
-@cache
-def _source_digest(name: str) -> str:
-    path = _path(name)
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path else ""
+            yield {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+            start = ".".join([*above, *([node.module] if node.module else [])])
+            yield {start, *(f"{start}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
+            yield from _imports(node.orelse, package)
+        else:
+            yield from _imports(ast.iter_child_nodes(node), package)
 
 
 @cache

@@ -21,14 +21,14 @@ from recpoison.data.saving import load_split, save_split
 from recpoison.data.splitting import Split
 from recpoison.defenses.base import Defense
 from recpoison.defenses.none import NoDefense
-from recpoison.descriptions import code_version, describe
+from recpoison.descriptions import code_version, describe, identity
 from recpoison.errors import IncompatibleParts
-from recpoison.evaluation.base import Evaluation
+from recpoison.evaluation.base import Evaluation, Record
 from recpoison.models.base import Fitted, Model, Monitor, load_params, save_params
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
-from recpoison.stages import Stages
+from recpoison.stages import CHECKPOINT_SECONDS, Stages
 from recpoison.store import Store
 
 
@@ -65,6 +65,7 @@ def run(
     data_dir: Path | None = None,
     store: Store | None = None,
     progress: Progress | None = None,
+    checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
 ) -> RunRecord:
     """Measure {no attack, attack} x {no defense, defense} for each seed; cells a run does not need are skipped.
 
@@ -78,9 +79,10 @@ def run(
         data_dir: Folder of the datasets; None means ``$RECPOISON_DATA``, else the user cache.
         store: Where finished stages are kept and found; None computes everything.
         progress: Hears about stages.
+        checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
     """
     progress = progress or Progress()
-    stages = Stages(store, progress, torch.device(device))
+    stages = Stages(store, progress, torch.device(device), checkpoint_seconds)
     results = [result for seed in seeds for result in _one_seed(parts, Seeds(seed), stages, data_dir)]
     return RunRecord(results, stages.costs, parts.evaluation.protocol, {"parts": describe_parts(parts)})
 
@@ -121,16 +123,16 @@ def _one_seed(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None)
 
 def _split(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) -> Split:
     inputs = {
-        "dataset": describe(parts.dataset),
+        "dataset": identity(parts.dataset),
         "files": parts.dataset.fingerprint(data_dir),
         "seed": seeds.seed,
-        "code": code_version(parts.dataset),
+        "code": code_version(parts.dataset, load_split),
     }
     return stages.obtain(
         "split",
         f"split {parts.label('dataset')}",
         inputs,
-        lambda: parts.dataset.load(data_dir, seeds, stages.progress),
+        lambda progress: parts.dataset.load(data_dir, seeds, progress),
         lambda split, folder: save_split(split, folder / "split.npz"),
         lambda folder: load_split(folder / "split.npz"),
     )
@@ -140,18 +142,18 @@ def _poison(attack: Attack, train: Interactions, targets: np.ndarray, seeds: See
     if isinstance(attack, NoAttack):
         return FakeProfiles.none(targets)
     inputs = {
-        "attack": describe(attack),
+        "attack": identity(attack),
         "data": train.fingerprint,
         "targets": targets.tolist(),
         "seed": seeds.seed,
-        "device": stages.device.type,
+        "device": stages.arithmetic,
         "code": code_version(attack),
     }
     return stages.obtain(
         "change",
         f"craft {stages.cell.partition('/')[0]}",
         inputs,
-        lambda: attack.poison(train, targets, seeds, stages.device, stages.progress),
+        lambda progress: attack.poison(train, targets, seeds, stages.device, progress),
         lambda change, folder: change.save(folder / "change.npz"),
         lambda folder: FakeProfiles.load(folder / "change.npz"),
     )
@@ -162,20 +164,20 @@ def _fit(
 ) -> tuple[Fitted, dict[str, object]]:
     monitor, watched = _monitor(parts, data, split, seeds)
     inputs = {
-        "model": describe(parts.model),
-        "defense": describe(defense),
+        "model": identity(parts.model),
+        "defense": identity(defense),
         "data": data.fingerprint,
         "selection": watched,
         "seed": seeds.seed,
-        "device": stages.device.type,
+        "device": stages.arithmetic,
         "code": code_version(parts.model, defense),
     }
     fitted = stages.obtain(
         "fit",
         f"fit {parts.label('model')} ({stages.cell})",
         inputs,
-        lambda: _checked(
-            defense.fit(parts.model, data, seeds, stages.device, stages.progress, monitor), parts.model, data
+        lambda progress: _checked(
+            defense.fit(parts.model, data, seeds, stages.device, progress, monitor), parts.model, data
         ),
         lambda fitted, folder: save_params(fitted.params, folder / "params.safetensors"),
         lambda folder: Fitted(parts.model, load_params(folder / "params.safetensors", stages.device), data),
@@ -205,7 +207,12 @@ def _monitor(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tu
     def score(epoch: int, params: dict[str, torch.Tensor]) -> float:
         return evaluation.score(Fitted(parts.model, params, data), view, seeds)
 
-    watched = {"evaluation": describe(evaluation), "held_out": held_out.fingerprint, "code": code_version(evaluation)}
+    watched = {
+        "evaluation": evaluation.score_inputs,
+        "train": split.train.fingerprint,
+        "held_out": held_out.fingerprint,
+        "code": code_version(evaluation),
+    }
     return Monitor(evaluation.select_every, score), watched
 
 
@@ -217,12 +224,11 @@ def _look(
     targets: np.ndarray,
     seeds: Seeds,
     stages: Stages,
-) -> object:
+) -> Record:
     inputs = {
-        "evaluation": describe(evaluation),
+        "evaluation": evaluation.look_inputs,
         "fit": fit_inputs,
-        "train": split.train.fingerprint,
-        "test": split.test.fingerprint,
+        "split": split.fingerprint,
         "targets": targets.tolist(),
         "seed": seeds.seed,
         "code": code_version(evaluation, fitted.model),
@@ -231,7 +237,7 @@ def _look(
         "ranks",
         f"rank ({stages.cell})",
         inputs,
-        lambda: evaluation.look(fitted, split, targets, seeds, stages.device, stages.progress),
+        lambda progress: evaluation.look(fitted, split, targets, seeds, stages.device, progress),
         lambda seen, folder: seen.save(folder / "seen.npz"),
         lambda folder: evaluation.read(folder / "seen.npz"),
     )

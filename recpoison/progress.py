@@ -1,7 +1,30 @@
 """How long work tells the outside where it is. The class here says nothing; a live view overrides it."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Loop:
+    """A loop that can go on where its process died; here it cannot. ``training.checkpoint`` overrides it.
+
+    ``state`` is what ``keep`` was given before the process died, on the CPU; None where the loop starts afresh.
+    """
+
+    state: dict[str, Tensor] | None = None
+
+    def keep(self, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Say after each round that the loop could go on from here.
+
+        Args:
+            state: Gives everything the remaining rounds depend on. Called only when it is time to write it down; its
+                tensors may change afterwards.
+        """
 
 
 class Progress:
@@ -20,3 +43,12 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say something a reader of the log should know, such as rows dropped as duplicates."""
+
+    def loop(self, work: object) -> Loop:
+        """Begin a loop that may be long.
+
+        Args:
+            work: What tells the loop from others of the same stage: its settings, data, stream and initial values, as
+                parts, interactions, tensors, arrays or plain values.
+        """
+        return Loop()

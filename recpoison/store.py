@@ -1,11 +1,14 @@
 """Content-addressed stages: what was computed once is never computed again.
 
-Layout: ``<folder>/<stage>/<key>/`` holds a stage's files and ``entry.json`` with their sha256; ``<folder>/locks`` the
-locks. An entry appears by one rename, so that it is there whole or not at all, and is never changed.
+Layout: ``<folder>/<stage>/<key>/`` holds a stage's files and ``entry.json`` with their sha256. An entry appears by one
+rename, so that it is there whole or not at all, and is never changed. Beside it, hidden: ``.draft-<key>-*`` an entry
+being written, ``.part-<key>`` where a long stage keeps its checkpoints, ``.removed-*`` an entry being deleted. And
+``<folder>/.locks``, ``<folder>/.damaged``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -13,21 +16,22 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from recpoison import locks
 from recpoison.errors import OutputError
-
-try:
-    import fcntl
-except ImportError:  # Windows: without locks a stage may be computed twice, but never half-written.
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")
+
+
+def default_store_dir() -> Path:
+    """``outputs/store`` of the working directory: seen, on the disk of the results, and deleted with them."""
+    return Path("outputs", "store")
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ class Entry:
         seconds: Wall time it took.
         peak_mb: Highest memory by its end, MB.
         created: Seconds since 1970.
+        title: What a reader is told, such as ``fit bprmf (none/none)``; another run may call it otherwise.
         files: sha256 of each file.
     """
 
@@ -50,6 +55,7 @@ class Entry:
     seconds: float
     peak_mb: float
     created: float
+    title: str = ""
     files: dict[str, str] = field(default_factory=dict)
 
 
@@ -64,14 +70,14 @@ class Store:
         self.folder = Path(folder)
 
     def find(self, stage: str, key: str) -> Entry | None:
-        """The entry of ``key``, or None; one whose files do not match their sha256 is set aside and counts as missing."""
+        """The entry of ``key``, or None; one whose files do not match their sha256 is set aside, and is missing."""
         folder = self.folder / stage / key
         entry = read_entry(folder)
-        if entry is None:
+        broken = broken_files(folder, entry) if entry else []
+        if entry is None or not folder.exists():  # Pruned while we looked.
             return None
-        broken = broken_files(folder, entry)
         if broken:
-            self._set_aside(folder, broken)
+            self.set_aside(entry, broken)
             return None
         return entry
 
@@ -83,8 +89,11 @@ class Store:
         compute: Callable[[], tuple[Value, float, float]],
         save: Callable[[Value, Path], None],
         load: Callable[[Path], Value],
+        title: str = "",
     ) -> tuple[Value, Entry, bool]:
         """The value of a stage: loaded if it is here, computed under a lock and kept if not.
+
+        A value that cannot be kept (a full disk) is returned all the same, with a warning.
 
         Args:
             stage: Its kind.
@@ -93,122 +102,148 @@ class Store:
             compute: Returns the value, the seconds and the peak memory in MB.
             save: Writes the value's files into a folder.
             load: Reads them.
+            title: What a reader is told.
 
         Returns:
             The value, its entry, and whether it was found rather than computed.
-        """
-        entry = self.find(stage, key)
-        if entry is None:
-            with self.lock(stage, key):
-                entry = self.find(stage, key)
-                if entry is None:
-                    value, seconds, peak_mb = compute()
-                    entry = self._keep(Entry(stage, key, inputs, seconds, peak_mb, time.time()), value, save)
-                    return value, entry, False
-        return load(self.folder / stage / key), entry, True
 
-    @contextmanager
-    def lock(self, stage: str, key: str) -> Iterator[None]:
-        """Hold the stage's lock. The kernel drops it when its holder dies, however it dies."""
-        if fcntl is None:
-            yield
-            return
-        folder = self.folder / "locks"
-        _make(folder)
-        with (folder / f"{stage}-{key}").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                log.info("waiting for another process that computes %s %s", stage, key[:12])
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        Raises:
+            OutputError: If the store's folder cannot be made or read.
+        """
+        found = self._load(stage, key, load)
+        if found is None:
+            with self.lock(stage, key):
+                found = self._load(stage, key, load)
+                if found is None:
+                    value, seconds, peak_mb = compute()
+                    entry = self._keep(Entry(stage, key, inputs, seconds, peak_mb, time.time(), title), value, save)
+                    return value, entry, False
+        return *found, True
+
+    def lock(self, stage: str, key: str) -> AbstractContextManager[None]:
+        """Hold the stage's lock for a block."""
+        _make(self.lock_path(stage, key).parent)
+        return locks.holding(self.lock_path(stage, key), f"{stage} {key[:12]}")
+
+    def lock_path(self, stage: str, key: str) -> Path:
+        """The file of a stage's lock."""
+        return self.folder / ".locks" / f"{stage}-{key}"
+
+    def part(self, stage: str, key: str) -> Path:
+        """Where an unfinished stage may keep its checkpoints; removed when the stage is stored."""
+        return self.folder / stage / f".part-{key}"
 
     def entries(self) -> list[Entry]:
         """All entries, oldest first."""
-        found = [
-            read_entry(path.parent)
-            for path in self.folder.glob("*/*/entry.json")
-            if not path.parent.name.startswith(".")
-        ]
+        folders = [path.parent for path in self.folder.glob("*/*/entry.json")]
+        found = [read_entry(path) for path in folders if not path.name.startswith(".") and path.parent.name[0] != "."]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.created)
 
     def path(self, entry: Entry) -> Path:
         """Where an entry's files are."""
         return self.folder / entry.stage / entry.key
 
-    def size(self, entry: Entry) -> int:
-        """Bytes of an entry on disk."""
-        return sum(path.stat().st_size for path in self.path(entry).iterdir())
+    def last_used(self, entry: Entry) -> float:
+        """When an entry was last made or loaded, in seconds since 1970; when it was made if it is gone."""
+        try:
+            return (self.path(entry) / "entry.json").stat().st_mtime
+        except FileNotFoundError:
+            return entry.created
 
     def remove(self, entry: Entry) -> None:
         """Delete an entry: it disappears by one rename first, so that nobody loads half of it."""
         doomed = self.folder / entry.stage / f".removed-{uuid.uuid4().hex}"
-        os.replace(self.path(entry), doomed)
-        shutil.rmtree(doomed)
+        with contextlib.suppress(FileNotFoundError):  # Removed by another process.
+            os.replace(self.path(entry), doomed)
+            shutil.rmtree(doomed)
+
+    def set_aside(self, entry: Entry, broken: list[str]) -> None:
+        """Move a damaged entry where nobody loads it, and say so."""
+        aside = self.folder / ".damaged" / f"{entry.stage}-{entry.key}-{uuid.uuid4().hex[:8]}"
+        what = f"{entry.stage} {entry.key[:12]}"
+        try:
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(self.path(entry), aside)
+        except FileNotFoundError:
+            return  # Another process set it aside.
+        except OSError as error:  # A store we may only read.
+            log.warning("the stored %s is damaged (%s) and stays: %s", what, ", ".join(broken), error)
+        else:
+            log.warning("the stored %s is damaged (%s): set aside as %s", what, ", ".join(broken), aside)
+
+    def _load(self, stage: str, key: str, load: Callable[[Path], Value]) -> tuple[Value, Entry] | None:
+        entry = self.find(stage, key)
+        if entry is None:
+            return None
+        folder = self.path(entry)
+        try:
+            value = load(folder)
+        except Exception:
+            if (folder / "entry.json").exists():
+                raise
+            return None  # Pruned while we read.
+        with contextlib.suppress(OSError):  # Gone, or a store we may only read.
+            os.utime(folder / "entry.json")
+        return value, entry
 
     def _keep(self, entry: Entry, value: Value, save: Callable[[Value, Path], None]) -> Entry:
         parent = self.folder / entry.stage
-        _make(parent)
-        draft = parent / f".draft-{uuid.uuid4().hex}"
-        draft.mkdir()
+        # Under the lock nobody else writes this entry: older drafts are of the dead.
+        for left in parent.glob(f".draft-{entry.key}-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        draft = parent / f".draft-{entry.key}-{uuid.uuid4().hex[:8]}"
         try:
+            draft.mkdir(parents=True)
             save(value, draft)
-            files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
-            entry = Entry(**{**asdict(entry), "files": files})
+            entry = replace(entry, files={path.name: _sha256(path) for path in sorted(draft.iterdir())})
             (draft / "entry.json").write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
-            target = parent / entry.key
-            if target.exists():
-                shutil.rmtree(draft)  # A process without our lock was quicker; its entry is as good.
-            else:
-                os.rename(draft, target)
+            os.rename(draft, self.path(entry))
+            shutil.rmtree(self.part(entry.stage, entry.key), ignore_errors=True)
         except OSError as error:
+            if not self.path(entry).exists():  # Else a process without our lock was quicker; its entry is as good.
+                what = f"{entry.stage} {entry.key[:12]}"
+                log.warning("%s cannot be stored in %s (%s): free space, or set store_dir", what, self.folder, error)
+        finally:
             shutil.rmtree(draft, ignore_errors=True)
-            raise OutputError(
-                f"the store {self.folder} cannot be written ({error.strerror}): free space, or set store_dir elsewhere or to null"
-            ) from error
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
         return entry
-
-    def _set_aside(self, folder: Path, broken: list[str]) -> None:
-        aside = self.folder / "corrupt" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
-        log.warning(
-            "the stored %s %s is damaged (%s): set aside as %s and computed again",
-            folder.parent.name,
-            folder.name[:12],
-            ", ".join(broken),
-            aside,
-        )
-        _make(aside.parent)
-        try:
-            os.replace(folder, aside)
-        except FileNotFoundError:
-            return  # Another process set it aside first.
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """The entry in ``folder``, or None where there is none; an unreadable one counts as one with a missing file."""
+    """The entry in ``folder``, or None where there is none; an unreadable one counts as one with a broken file.
+
+    Raises:
+        OutputError: If it may not be read.
+    """
     try:
-        return Entry(**json.loads((folder / "entry.json").read_text(encoding="utf-8")))
-    except FileNotFoundError:
+        entry = Entry(**json.loads((folder / "entry.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, TypeError):
-        return Entry(folder.parent.name, folder.name, {}, 0.0, 0.0, 0.0, {"entry.json": ""})
+        return _unreadable(folder)
+    except OSError as error:
+        raise OutputError(
+            f"the store's {folder} cannot be read ({error.strerror}): set store_dir to another folder or to null"
+        ) from error
+    if (entry.stage, entry.key) != (folder.parent.name, folder.name):  # Moved by hand: not what its place promises.
+        return _unreadable(folder)
+    return entry
+
+
+def _unreadable(folder: Path) -> Entry:
+    return Entry(folder.parent.name, folder.name, {}, 0.0, 0.0, 0.0, files={"entry.json": ""})
 
 
 def broken_files(folder: Path, entry: Entry) -> list[str]:
     """Files of an entry that are missing or do not match their sha256."""
-    return [
-        name
-        for name, expected in entry.files.items()
-        if not (folder / name).is_file() or _sha256(folder / name) != expected
-    ]
+    return [name for name, expected in entry.files.items() if _sha256(folder / name) != expected]
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
 
 
 def _make(folder: Path) -> None:
@@ -216,5 +251,5 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"the store folder {folder} cannot be made: {error.strerror}; set store_dir to another folder or to null"
+            f"the store folder {folder} cannot be made ({error.strerror}): set store_dir to another folder or to null"
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -23,6 +23,8 @@ class Attack:
     An attack changes the data before fitting (``poison``) or a fitted model at evaluation; a kind that does one leaves
     the other alone.
     """
+
+    works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
 
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
         """Items to promote, ``(n_targets,)``; none where the attack is about no item in particular."""

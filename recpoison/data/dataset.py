@@ -1,10 +1,14 @@
 """What a dataset is: where a run's training and held-out rows come from."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
+from recpoison.data.graph import NodeGraph
+from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import Split
+from recpoison.descriptions import NO_EFFECT
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -17,7 +21,16 @@ class Dataset(ABC):
         name: What tables call it.
     """
 
-    name: str
+    kind: ClassVar[str] = "interactions"
+
+    name: str = field(metadata=NO_EFFECT)
+
+    @abstractmethod
+    def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """All rows as the source has them, before filters and split. Arguments and errors are those of ``load``.
+
+        Where the source counts (plays, hours), ``values`` are the counts and ``scale`` is None.
+        """
 
     @abstractmethod
     def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
@@ -35,3 +48,24 @@ class Dataset(ABC):
     @abstractmethod
     def fingerprint(self, data_dir: Path | None) -> str:
         """A digest of the raw files that ``load`` reads; of nothing for generated data."""
+
+
+@dataclass(frozen=True)
+class GraphDataset(ABC):
+    """A description of a graph whose nodes have classes. Who is trained on is chosen by the evaluation.
+
+    Args:
+        name: What tables call it.
+    """
+
+    kind: ClassVar[str] = "graph"
+
+    name: str = field(metadata=NO_EFFECT)
+
+    @abstractmethod
+    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> NodeGraph:
+        """Read the graph; arguments and errors are those of ``Dataset.load``."""
+
+    @abstractmethod
+    def fingerprint(self, data_dir: Path | None) -> str:
+        """A digest of the raw file."""

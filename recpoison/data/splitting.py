@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, get_args
 
 import numpy as np
 
 from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError, DataError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "given"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,3 +32,176 @@ class Split:
     test: Interactions
     valid: Interactions | None = None
     negatives: np.ndarray | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 of everything an evaluation can see: all tables and the negatives."""
+        tables = [None if part is None else part.fingerprint for part in (self.train, self.test, self.valid)]
+        shape = None if self.negatives is None else self.negatives.shape
+        digest = hashlib.sha256(repr((tables, shape)).encode())
+        if self.negatives is not None:
+            digest.update(np.ascontiguousarray(self.negatives, dtype=np.int64).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def whole(self) -> Interactions:
+        """All rows: training, validation, test."""
+        parts = [part for part in (self.train, self.valid, self.test) if part is not None]
+        times = [part.times for part in parts if part.times is not None]
+        return replace(
+            self.train,
+            users=np.concatenate([part.users for part in parts]),
+            items=np.concatenate([part.items for part in parts]),
+            values=np.concatenate([part.values for part in parts]),
+            times=np.concatenate(times) if len(times) == len(parts) else None,
+        )
+
+
+@dataclass(frozen=True)
+class Splitter:
+    """Holds out rows of each user.
+
+    - ``leave_one_out_last``: the last row by time; of rows at the same time the last in file order. Where the
+      source has no times but marks each user's last row, that one.
+    - ``leave_one_out_random``: one row at random.
+    - ``ratio``: a share of the user's rows at random, rounded to the nearest count (half up), never all.
+    - ``given``: the rows that the source marks as test rows.
+
+    Rows of the same user and item go together; the test table has each such pair once. Random choices use the stream
+    ``split``. Validation rows are taken from the rest in the same way (last or random), and never all of it.
+
+    Args:
+        method: One of the above.
+        test: Share of a user's rows that are test rows, in (0, 1); only ``ratio`` looks at it.
+        validation: Share of a user's remaining rows, in [0, 1); 1 is one row per user; 0 sets none aside.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    method: Method = "leave_one_out_last"
+    test: float = 0.2
+    validation: float = 0
+
+    def __post_init__(self) -> None:
+        if self.method not in get_args(Method):
+            raise ConfigError(f"dataset.split.method is {self.method!r}: give one of {', '.join(get_args(Method))}")
+        if not 0 < self.test < 1:
+            raise ConfigError(f"dataset.split.test is {self.test:g}: give a share between 0 and 1")
+        if not 0 <= self.validation <= 1:
+            raise ConfigError(
+                f"dataset.split.validation is {self.validation:g}: "
+                "give a share from 0 to below 1, or 1 for one row per user"
+            )
+
+    def split(self, data: Interactions, seeds: Seeds, progress: Progress, given: np.ndarray | None = None) -> Split:
+        """Training, validation and test rows of ``data``.
+
+        Args:
+            data: All rows.
+            seeds: Feed the stream ``split``.
+            progress: Hears about users without training rows, where the source leaves such.
+            given: ``(len(data),)`` mask of the rows that the source marks as held out.
+
+        Raises:
+            DataError: If the method needs what the data do not have, or leaves a user without training rows.
+        """
+        rng = seeds.numpy("split")
+        keys = data.users * data.n_items + data.items
+        _, first, pair = np.unique(keys[::-1], return_index=True, return_inverse=True)
+        last, pair = len(keys) - 1 - first, pair[::-1]  # last row of each pair; pair of each row
+        pairs = data.take(last)
+        times = None if pairs.times is None else _latest(data.times, pair, len(last))
+        held = self._held(pairs, times, last, rng, None if given is None else np.bincount(pair, given, len(last)) > 0)
+        self._refuse_empty_users(pairs, held, progress)
+        valid = self._validation(pairs, times, last, held, rng)
+        return Split(
+            data.take(~(held | valid)[pair]),
+            data.take(np.sort(last[held])),
+            data.take(np.sort(last[valid])) if self.validation else None,
+        )
+
+    def _held(
+        self,
+        pairs: Interactions,
+        times: np.ndarray | None,
+        last: np.ndarray,
+        rng: np.random.Generator,
+        given: np.ndarray | None,
+    ) -> np.ndarray:
+        counts = np.bincount(pairs.users, minlength=pairs.n_users)
+        if self.method == "given":
+            if given is None:
+                raise DataError(
+                    "dataset.split.method=given, but the source has no test rows of its own: give another method"
+                )
+            return given
+        if self.method == "leave_one_out_last":
+            if times is not None:
+                return _from_end(pairs.users, times, last) < 1
+            if given is not None:
+                return given
+            raise DataError(
+                "dataset.split.method=leave_one_out_last needs times, but the source has none: "
+                "set dataset.split.method=leave_one_out_random"
+            )
+        if self.method == "leave_one_out_random":
+            return _from_end(pairs.users, rng.random(len(pairs)), last) < 1
+        wanted = np.minimum(np.floor(self.test * counts + 0.5).astype(np.int64), counts - 1)
+        return _from_end(pairs.users, rng.random(len(pairs)), last) < wanted[pairs.users]
+
+    def _refuse_empty_users(self, pairs: Interactions, held: np.ndarray, progress: Progress) -> None:
+        left = np.bincount(pairs.users[~held], minlength=pairs.n_users)
+        empty = np.flatnonzero(left == 0)
+        if not len(empty):
+            return
+        label = empty[0] if pairs.user_labels is None else pairs.user_labels[empty[0]]
+        which = f"{len(empty)} of {pairs.n_users} users (the first is {label})"
+        if self.method == "given":
+            progress.note(f"{which} have test rows only, as the source has it")
+            return
+        raise DataError(
+            f"dataset.split.method={self.method} leaves {which} without training rows: "
+            f"set dataset.filters.min_user=2 or more"
+        )
+
+    def _validation(
+        self,
+        pairs: Interactions,
+        times: np.ndarray | None,
+        last: np.ndarray,
+        held: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Mask of validation pairs. By time where the test rows are, else at random."""
+        mask = np.zeros(len(pairs), dtype=bool)
+        if not self.validation:
+            return mask
+        rest = np.flatnonzero(~held)
+        users = pairs.users[rest]
+        counts = np.bincount(users, minlength=pairs.n_users)
+        share = (
+            np.floor(self.validation * counts + 0.5).astype(np.int64) if self.validation < 1 else np.ones_like(counts)
+        )
+        wanted = np.clip(share, 0, np.maximum(counts - 1, 0))
+        by_time = self.method == "leave_one_out_last" and times is not None
+        order = times[rest] if by_time and times is not None else rng.random(len(rest))
+        mask[rest] = _from_end(users, order, last[rest]) < wanted[users]
+        return mask
+
+
+def _latest(times: np.ndarray | None, pair: np.ndarray, n_pairs: int) -> np.ndarray:
+    """Latest time of each pair."""
+    assert times is not None
+    latest = np.full(n_pairs, -np.inf)
+    np.maximum.at(latest, pair, times)
+    return latest
+
+
+def _from_end(users: np.ndarray, order: np.ndarray, ties: np.ndarray) -> np.ndarray:
+    """How many rows of the same user come after each row, by ``order``, then by ``ties``."""
+    sorting = np.lexsort((ties, order, users))
+    ends = np.cumsum(np.bincount(users[sorting], minlength=1 if not len(users) else int(users.max()) + 1))
+    after = np.empty(len(users), dtype=np.int64)
+    after[sorting] = ends[users[sorting]] - 1 - np.arange(len(users))
+    return after

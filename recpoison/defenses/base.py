@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -14,6 +15,8 @@ from recpoison.seeds import Seeds
 @dataclass(frozen=True)
 class Defense(ABC):
     """Fits a model in a way that should withstand an attack. It never learns which users are fake."""
+
+    works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
 
     @abstractmethod
     def fit(

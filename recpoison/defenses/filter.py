@@ -38,17 +38,19 @@ class FilterThenFit(Defense):
     def __post_init__(self) -> None:
         if not 0 <= self.suspected < 1:
             raise ConfigError(
-                f"defense.suspected is {self.suspected:g}, but it is a share of the users: give a number from 0 to below 1"
+                f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
             )
 
     def suspects(self, data: Interactions) -> np.ndarray:
-        """The most suspicious users, most suspicious first, then by id.
+        """The share of users to drop, most suspicious first, then by id.
 
         Raises:
             ConfigError: If the share is above 0 but comes to less than one user.
         """
+        if self.suspected == 0:
+            return np.zeros(0, dtype=np.int64)
         count = int(self.suspected * data.n_users + 1e-9)
-        if count < 1 and self.suspected > 0:
+        if count < 1:
             raise ConfigError(
                 f"defense.suspected={self.suspected:g} of {data.n_users} users is less than one user: "
                 f"raise it to {1 / data.n_users:.2g}"
@@ -64,7 +66,7 @@ class FilterThenFit(Defense):
         progress: Progress,
         monitor: Monitor | None = None,
     ) -> Fitted:
-        """Fit ``model`` on the rows of users who are not suspected; the result is served from all of ``data``."""
+        """Fit ``model`` on the rows of the users who are not suspected."""
         suspects = self.suspects(data)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")

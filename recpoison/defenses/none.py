@@ -1,6 +1,7 @@
 """No defense: the model's own fit."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 
@@ -14,6 +15,8 @@ from recpoison.seeds import Seeds
 @dataclass(frozen=True)
 class NoDefense(Defense):
     """Fits the model as its paper does."""
+
+    works_on: ClassVar[str | None] = None
 
     def fit(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
 from recpoison.data.splitting import Split
+from recpoison.descriptions import identity
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -61,8 +62,27 @@ class Evaluation(ABC, Generic[Seen]):
         select_every: Epochs between two looks where an epoch is chosen.
     """
 
+    works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind
+
     select_on: str = field(default="last", kw_only=True)
     select_every: int = field(default=10, kw_only=True)
+
+    def check_split(self, split: Split) -> None:
+        """Refuse data that cannot be measured so, before anything is fitted.
+
+        Raises:
+            ConfigError: Naming the setting, such as a cutoff beyond the catalogue.
+        """
+
+    @property
+    def look_inputs(self) -> Any:
+        """What ``look`` depends on, in plain values: ranks are looked at again where it changed."""
+        return identity(self)
+
+    @property
+    def score_inputs(self) -> Any:
+        """What the choice of an epoch depends on, in plain values: a fit that makes one is redone where it changed."""
+        return identity(self)
 
     @abstractmethod
     def look(

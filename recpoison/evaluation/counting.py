@@ -9,9 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-CHUNK = 32
-"""Items looked at together while searching the best ones; four vector registers of the widest CPUs."""
-
 
 class Rows(NamedTuple):
     """Lists of items of users in a row: list ``r`` is ``items[starts[r] : starts[r + 1]]``."""
@@ -45,8 +42,8 @@ class Counts(NamedTuple):
 def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, k: int) -> Counts | None:
     """Compare queried items with each user's candidates.
 
-    Candidates are the items of ``pool``, or all items but these, and always the items of ``held``. A queried item that is
-    no candidate (an owned target) is compared as if it were one.
+    Candidates are the items of ``pool``, or all items but these, and always the items of ``held``. A queried item
+    that is no candidate (an owned target) is compared as if it were one.
 
     Args:
         scores: ``(n_users, n_items)``, float32 or float64; not changed.
@@ -137,36 +134,55 @@ def _candidates_of(
 
 @numba.njit(cache=True, nogil=True)
 def _best(row: np.ndarray, best: np.ndarray) -> None:
-    """Fill ``best`` with the items of the highest scores; a heap whose root is the worst item kept."""
+    """Fill ``best`` with the items of the highest scores, by a heap whose root is the worst item kept.
+
+    The row is cut into chunks. The k-th highest of their maxima is no higher than the k-th highest score, so that few
+    items reach the heap.
+    """
+    k = len(best)
+    chunk = min(max(len(row) // (4 * k), 1), 64)
+    maxima = np.empty((len(row) + chunk - 1) // chunk, dtype=row.dtype)
+    for c in range(len(maxima)):
+        maxima[c] = _maximum(row[c * chunk : (c + 1) * chunk])
+    bar = row.dtype.type(-np.inf)
+    if len(maxima) >= k:
+        bar = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
     size = 0
-    bar = -np.inf
-    for first in range(0, len(row), CHUNK):
-        last = min(first + CHUNK, len(row))
-        higher = 0
-        for item in range(first, last):
-            higher += row[item] > bar
-        if not higher:
+    for c in range(len(maxima)):
+        if maxima[c] < bar or (size == k and maxima[c] == bar):
             continue
-        for item in range(first, last):
-            if not row[item] > bar:
-                continue
-            if size < len(best):
+        for item in range(c * chunk, min((c + 1) * chunk, len(row))):
+            if size == k:
+                if row[item] > bar:
+                    best[0] = item
+                    _sink(row, best, 0, k)
+                    bar = row[best[0]]
+            elif row[item] >= bar and row[item] > -np.inf:
                 best[size] = item
                 size += 1
-                if size == len(best):
-                    for node in range(size // 2 - 1, -1, -1):
-                        _sink(row, best, node, size)
+                if size == k:
+                    _order(row, best, k)
                     bar = row[best[0]]
-            else:
-                best[0] = item
-                _sink(row, best, 0, size)
-                bar = row[best[0]]
-    if size < len(best):
-        for node in range(size // 2 - 1, -1, -1):
-            _sink(row, best, node, size)
+    if size < k:
+        _order(row, best, size)
     for end in range(size - 1, 0, -1):
         best[0], best[end] = best[end], best[0]
         _sink(row, best, 0, end)
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
+def _maximum(values: np.ndarray) -> float:
+    highest = values[0]
+    for value in values:
+        highest = max(highest, value)
+    return highest
+
+
+@numba.njit(cache=True, nogil=True)
+def _order(row: np.ndarray, heap: np.ndarray, size: int) -> None:
+    """Make a heap of the first ``size`` entries."""
+    for node in range(size // 2 - 1, -1, -1):
+        _sink(row, heap, node, size)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -38,6 +39,8 @@ class Model(ABC):
     A concrete model is a frozen dataclass whose fields are plain values or frozen dataclasses, so that its description
     can be hashed.
     """
+
+    works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind
 
     @abstractmethod
     def fit(

@@ -85,7 +85,7 @@ def read_runs(paths: Iterable[str | Path]) -> Runs:
     for folder in jobs:
         reason = _no_results(folder)
         if reason:
-            missing.append(Missing(folder, _overrides(folder), reason))
+            missing.append(Missing(folder, read_overrides(folder), reason))
         else:
             runs.append(_read_run(folder))
     if not runs:
@@ -135,7 +135,7 @@ def _read_run(folder: Path) -> Run:
         _read_text_csv(folder / "summary.csv"),
         _read_csv(folder / "costs.csv", COSTS, integers=("seed",), numbers=("seconds", "peak_mb")),
         dict(_dotted(_read_yaml(folder / "config.yaml"))),
-        _overrides(folder),
+        read_overrides(folder),
         _read_json(folder / "run.json"),
     )
 
@@ -196,7 +196,8 @@ def _read_yaml(file: Path) -> Any:
         raise DataError(f"{file} is no readable YAML ({error}): run that job again") from error
 
 
-def _overrides(folder: Path) -> tuple[str, ...]:
+def read_overrides(folder: Path) -> tuple[str, ...]:
+    """What the user typed for the run in ``folder``; nothing where it is not known."""
     content = _read_yaml(folder / "overrides.yaml")
     return tuple(str(override) for override in content) if isinstance(content, list) else ()
 

@@ -1,5 +1,4 @@
 """One epoch of BPR on one core: exact mini-batches, and only the rows of a batch are touched."""
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -7,97 +6,128 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
-
-from recpoison.training.sampling import unseen_item
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 # No "nnan" or "ninf": a loss that is not a number must stay visible.
 FAST = {"reassoc", "contract", "arcp", "afn", "nsz"}
+LINE = 16  # float32 numbers in a cache line
+AHEAD = 4  # pairs or rows between asking for memory and using it
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, inline="always")
+@intrinsic
+def _prefetch_line(context, table, row, column):
+    """Ask for the cache line of ``table[row, column]``: LLVM's ``prefetch``, which numba does not offer."""
+
+    def generate(context, builder, signature, arguments):
+        table_type, index_type = signature.args[0], ir.IntType(64)
+        array = context.make_array(table_type)(context, builder, arguments[0])
+        row, column = (builder.sext(x, index_type) if x.type.width < 64 else x for x in arguments[1:])
+        width = cgutils.unpack_tuple(builder, array.shape, 2)[1]
+        byte = ir.IntType(8).as_pointer()
+        address = builder.bitcast(builder.gep(array.data, [builder.add(builder.mul(row, width), column)]), byte)
+        flag = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [address, flag(0), flag(3), flag(1)])
+        return context.get_dummy_value()
+
+    return types.void(table, row, column), generate
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _prefetch(table, row):
+    """Ask for a row; a random row comes from the third-level cache, and waiting for it was a third of the epoch."""
+    for column in range(0, table.shape[1], LINE):
+        _prefetch_line(table, row, column)
+
+
+@njit(cache=True, nogil=True, inline="always")
 def _slot(row, slots, touched, n_touched):
-    """Place of ``row`` in the batch's compact gradient, and whether it is new there."""
+    """Place of ``row`` in the batch's compact gradient, and the number of rows there."""
     slot = slots[row]
-    if slot >= 0:
-        return slot, n_touched, False
-    slots[row] = n_touched
-    touched[n_touched] = row
-    return n_touched, n_touched + 1, True
+    if slot < 0:
+        slot = n_touched
+        slots[row] = slot
+        touched[slot] = row
+        n_touched += 1
+    return slot, n_touched
 
 
-@njit(cache=True, nogil=True, fastmath=FAST, inline="always")
-def _add(gradient, slot, new, scale, direction, regularization, row):
-    """Add ``scale * direction + regularization * row`` to a row of the compact gradient."""
-    if new:
-        for k in range(len(row)):
-            gradient[slot, k] = scale * direction[k] + regularization * row[k]
-    else:
-        for k in range(len(row)):
-            gradient[slot, k] += scale * direction[k] + regularization * row[k]
-
-
-@njit(cache=True, nogil=True, fastmath=FAST, inline="always")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _update(table, sums, gradient, touched, n_touched, slots, learning_rate, eps, adagrad):
-    """Step the touched rows and forget them."""
+    """Step the touched rows, then forget them and clear their gradient."""
     size = table.shape[1]
     for slot in range(n_touched):
-        row = touched[slot]
-        slots[row] = -1
+        ahead = touched[min(slot + AHEAD, n_touched - 1)]
+        _prefetch(sums, ahead)
+        _prefetch(table, ahead)
+        slots[touched[slot]] = -1
+        row, total, g = table[touched[slot]], sums[touched[slot]], gradient[slot]
         if adagrad:
             for k in range(size):
-                g = gradient[slot, k]
-                total = sums[row, k] + g * g
-                sums[row, k] = total
-                table[row, k] -= learning_rate * g / (np.sqrt(total) + eps)
+                square = total[k] + g[k] * g[k]
+                total[k] = square
+                row[k] -= learning_rate * g[k] / (np.sqrt(square) + eps)
         else:
             for k in range(size):
-                table[row, k] -= learning_rate * gradient[slot, k]
+                row[k] -= learning_rate * g[k]
+        for k in range(size):
+            g[k] = 0
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def bpr_epoch(
-    user_table, item_table, user_sums, item_sums, users, items, indptr, gaps, n_unseen, order, uniforms, n_rows, batch_size,
-    learning_rate, eps, regularization, adagrad,
+    user_table, item_table, user_sums, item_sums, triples, order, n_rows, batch_size, learning_rate, eps, regularization, adagrad
 ):  # fmt: skip
-    """Train on the first ``n_rows`` of ``order``; return the sum of -ln sigmoid(s_ui - s_uj) before each update.
+    """Train on the first ``n_rows`` of ``order``; return the sum of -ln sigmoid(s_ui - s_uj), each before its batch's update.
 
-    Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in place. The gradient of
-    a row that occurs several times in a batch is summed before it is squared, as in ``torch.optim.Adagrad`` on a dense table.
-    Gradients are kept compactly (at most 3 x batch_size rows, which fit the second-level cache), never as a table.
+    Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in place. The
+    gradient of a row that occurs several times in a batch is summed before it is squared, as ``torch.optim.Adagrad`` does on a dense
+    table. Gradients are kept compactly (at most 3 x ``batch_size`` rows, which fit the second-level cache), never as a table.
+
+    ``triples`` is ``(n, 3)`` int32: user, positive, negative.
     """
     size = user_table.shape[1]
     user_slots = np.full(len(user_table), -1, dtype=np.int32)
     item_slots = np.full(len(item_table), -1, dtype=np.int32)
     user_touched = np.empty(batch_size, dtype=np.int32)
     item_touched = np.empty(2 * batch_size, dtype=np.int32)
-    user_gradient = np.empty((batch_size, size), dtype=np.float32)
-    item_gradient = np.empty((2 * batch_size, size), dtype=np.float32)
-    difference = np.empty(size, dtype=np.float32)
-    one, log_likelihood = np.float32(1), 0.0
+    user_gradient = np.zeros((batch_size, size), dtype=np.float32)
+    item_gradient = np.zeros((2 * batch_size, size), dtype=np.float32)
+    log_likelihood, likelihood = 0.0, 1.0
     for start in range(0, n_rows, batch_size):
-        n_users, n_items, likelihood = 0, 0, 1.0
+        n_users, n_items = 0, 0
         for place in range(start, min(start + batch_size, n_rows)):
-            pair = order[place]
-            user, item = users[pair], items[pair]
-            other = unseen_item(user, uniforms[place], indptr, gaps, n_unseen)
+            ahead = order[min(place + AHEAD, n_rows - 1)]
+            _prefetch(user_table, triples[ahead, 0])
+            _prefetch(item_table, triples[ahead, 1])
+            _prefetch(item_table, triples[ahead, 2])
+            user, item, other = triples[order[place]]
             p, q, r = user_table[user], item_table[item], item_table[other]
             margin = np.float32(0)
             for k in range(size):
-                difference[k] = q[k] - r[k]
-                margin += p[k] * difference[k]
-            pull = one / (one + np.float32(math.exp(margin)))
-            likelihood *= max(np.float64(1 - pull), 1e-36)
-            if (place & 7) == 7:  # one logarithm for eight pairs; 1e-36 to the eighth is still a float64
+                margin += p[k] * (q[k] - r[k])
+            odds = math.exp(np.float64(margin))
+            pull = np.float32(1 / (1 + odds))
+            likelihood *= odds / (1 + odds)
+            if likelihood < 1e-200:  # one logarithm for hundreds of pairs
                 log_likelihood += math.log(likelihood)
                 likelihood = 1.0
-            slot, n_users, new = _slot(user, user_slots, user_touched, n_users)
-            _add(user_gradient, slot, new, -pull, difference, regularization, p)
-            slot, n_items, new = _slot(item, item_slots, item_touched, n_items)
-            _add(item_gradient, slot, new, -pull, p, regularization, q)
-            slot, n_items, new = _slot(other, item_slots, item_touched, n_items)
-            _add(item_gradient, slot, new, pull, p, regularization, r)
-        log_likelihood += math.log(likelihood)
+            slot, n_users = _slot(user, user_slots, user_touched, n_users)
+            g = user_gradient[slot]
+            for k in range(size):
+                g[k] += regularization * p[k] - pull * (q[k] - r[k])
+            slot, n_items = _slot(item, item_slots, item_touched, n_items)
+            g = item_gradient[slot]
+            for k in range(size):
+                g[k] += regularization * q[k] - pull * p[k]
+            slot, n_items = _slot(other, item_slots, item_touched, n_items)
+            g = item_gradient[slot]
+            for k in range(size):
+                g[k] += regularization * r[k] + pull * p[k]
         _update(user_table, user_sums, user_gradient, user_touched, n_users, user_slots, learning_rate, eps, adagrad)
         _update(item_table, item_sums, item_gradient, item_touched, n_items, item_slots, learning_rate, eps, adagrad)
-    return -log_likelihood
+    return -log_likelihood - math.log(likelihood)

@@ -10,7 +10,7 @@ from recpoison.data.interactions import Interactions
 
 @dataclass(frozen=True)
 class Detector(ABC):
-    """Says how suspicious each user is, from what was recorded alone: it never learns which users are fake, or how many."""
+    """Says how suspicious each user is, from the rows alone: it never learns which users are fake, or how many."""
 
     @abstractmethod
     def scores(self, data: Interactions) -> np.ndarray:

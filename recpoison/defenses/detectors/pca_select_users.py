@@ -1,4 +1,4 @@
-"""PCA-VarSelect (Mehta and Nejdl, "Unsupervised strategies for shilling detection", UMUAI 2009), SDLib's PCASelectUsers."""
+"""PCA-VarSelect (Mehta and Nejdl, "Unsupervised strategies for shilling detection", UMUAI 2009)."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class PCASelectUsers(Detector):
     squares of their row of U, so the sign of an eigenvector does not matter. The covariance is never built: U are the
     leading left singular vectors of the standardised matrix, which is sparse minus rank one.
 
-    Departures: SDLib's code scales without centring and adds up unsquared loadings, whose sign is arbitrary, and is
-    told how many users are fake. Here the share of suspects is a setting of the defense.
+    SDLib's code (PCASelectUsers) scales without centring and adds up unsquared loadings, whose sign is arbitrary, and
+    is told how many users are fake. Here the share of suspects is a setting of the defense.
 
     Args:
         components: Number of eigenvectors. SDLib takes 3.
@@ -36,7 +36,7 @@ class PCASelectUsers(Detector):
             raise ConfigError(f"defense.detector.components is {self.components}: give 1 or more")
 
     def scores(self, data: Interactions) -> np.ndarray:
-        """Suspicion ``(n_users,)`` in [-1, 0]; -1 for users whose row does not vary.
+        """Suspicion ``(n_users,)`` in [-1, 0]; -1 for users without rows.
 
         Raises:
             ConfigError: If there are fewer users or items than ``components`` needs.
@@ -48,12 +48,11 @@ class PCASelectUsers(Detector):
                 f"have fewer: give {size - 1} or less"
             )
         loadings = _leading_users(data, self.components)
-        varies = (loadings != 0).any(axis=1)
-        return np.where(varies, -np.square(loadings).sum(axis=1), -1.0)
+        return np.where(data.user_counts > 0, -np.square(loadings).sum(axis=1), -1.0)
 
 
 def _leading_users(data: Interactions, components: int) -> np.ndarray:
-    """Leading left singular vectors ``(n_users, components)`` of the standardised rows; zero for rows that do not vary."""
+    """Left singular vectors ``(n_users, components)`` of the standardised rows; zero where a row is constant."""
     ratings = (data.seen if data.implicit else data.csr).astype(np.float64)
     means = np.asarray(ratings.mean(axis=1)).ravel()
     variances = np.asarray(ratings.power(2).mean(axis=1)).ravel() - means**2

@@ -1,0 +1,72 @@
+"""Which cells of a users x items matrix hold a one, as tensors: by row, and by column where a device wants that too."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """The ones of a sparse matrix.
+
+    Args:
+        indptr: ``(n_rows + 1,)`` int64, where each row's cells begin.
+        indices: ``(n_cells,)`` int64, the column of each cell.
+        n_columns: Number of columns.
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    n_columns: int
+
+    @staticmethod
+    def of(matrix: sp.csr_matrix, device: torch.device | str = "cpu") -> Observed:
+        """The stored cells of ``matrix`` (such as ``Interactions.seen``), whatever their values."""
+        indptr, indices = (torch.from_numpy(a.astype(np.int64)) for a in (matrix.indptr, matrix.indices))
+        return Observed(indptr.to(device), indices.to(device), int(matrix.shape[1]))
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return len(self.indptr) - 1
+
+    @cached_property
+    def counts(self) -> Tensor:
+        """``(n_rows,)`` cells of each row."""
+        return self.indptr.diff()
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """``(n_cells,)`` the row of each cell."""
+        return torch.repeat_interleave(torch.arange(self.n_rows, device=self.indptr.device), self.counts)
+
+    def take(self, rows: Tensor) -> Observed:
+        """Only ``rows``, in that order."""
+        counts = self.counts[rows]
+        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        start = torch.repeat_interleave(self.indptr[rows] - indptr[:-1], counts)
+        cells = start + torch.arange(len(start), device=start.device)
+        return Observed(indptr, self.indices.index_select(0, cells), self.n_columns)
+
+    @cached_property
+    def transposed(self) -> tuple[Observed, Tensor]:
+        """The same cells by column, rows ascending, and ``(n_cells,)`` the place of each here."""
+        order = torch.argsort(self.indices, stable=True)
+        counts = torch.bincount(self.indices, minlength=self.n_columns)
+        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        return Observed(indptr, self.rows.index_select(0, order), self.n_rows), order
+
+    def times(self, values: Tensor, right: Tensor) -> Tensor:
+        """``(n_rows, size)`` the product of the matrix with these ``values`` in its cells and ``right``."""
+        shape = (self.n_rows, self.n_columns)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            matrix = torch.sparse_csr_tensor(self.indptr, self.indices, values, shape, check_invariants=False)
+        return matrix @ right

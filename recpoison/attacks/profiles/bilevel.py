@@ -1,0 +1,138 @@
+"""The outer problem of learned injection attacks (Tang, Wen and Wang 2020): move fake users down an adversarial objective."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recpoison.attacks.base import ProfileAttack
+from recpoison.attacks.objectives import OBJECTIVES
+from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_profiles
+from recpoison.changes import FakeProfiles
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+class Look(NamedTuple):
+    """What a surrogate trained with some fake users says about them.
+
+    Args:
+        objective: The adversarial objective, a sum over real users; lower is better for the attacker.
+        hit_ratio: Share of real users with a target among their best unseen items.
+        gradient: Of the objective in the fake users' values ``(n_fakes, n_items)``; None where not asked for.
+    """
+
+    objective: float
+    hit_ratio: float
+    gradient: Tensor | None
+
+
+# From fake users' values and whether a gradient is wanted to what the surrogate says.
+Surrogate = Callable[[Tensor, bool], Look]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BilevelAttack(ProfileAttack):
+    """Fake users by gradient descent through the training of a surrogate. An attack writes ``_surrogate``.
+
+    In each iteration the surrogate is trained from the same initial values on the real and the present fake users, and the fake users
+    take a step along the gradient of the objective. All matrices are looked at, the first and the last too, and the one
+    with the best effect on the surrogate is returned: the highest hit ratio (the lowest for ``nuke``; for ``untargeted`` the
+    objective alone), the objective breaking ties. The authors never look at the last, and save nothing where no hit ratio is above 0.
+
+    Fake users have value 1 on implicit data. Explicit data are read as implicit (every rating is a 1), and fake users
+    give the highest rating.
+
+    Args:
+        unroll_steps: Differentiated steps at the end of the surrogate's training; null means all.
+        objective: ``promote``, ``nuke`` or ``untargeted``.
+        outer: How the matrix is moved.
+        start: ``users`` (copies of real ones), ``model`` (drawn from a model of the data) or ``zeros``.
+        longest_start: Only users with at most so many items are copied or lend their length; null means all.
+        click_targets: Whether every fake user has all targets, or what the gradient says.
+        cutoff: Length of the lists in the hit ratio.
+        memory_limit: GiB for what the differentiated steps keep; beyond it steps are run twice. Null keeps everything.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    unroll_steps: int | None = None
+    objective: str = "promote"
+    outer: OuterOptimizer = field(default_factory=OuterOptimizer)
+    start: str = "users"
+    longest_start: int | None = None
+    click_targets: bool = False
+    cutoff: int = 10
+    memory_limit: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, allowed in (("objective", tuple(OBJECTIVES)), ("start", STARTS)):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+        for name, least in (("unroll_steps", 0), ("longest_start", 1), ("cutoff", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"attack.{name} is {value}: give {least} or more")
+        if self.memory_limit is not None and not self.memory_limit > 0:
+            raise ConfigError(f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit")
+
+    @abstractmethod
+    def _surrogate(
+        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
+    ) -> Surrogate:
+        """A function that trains the surrogate with given fake users; the same values give the same answer."""
+
+    @property
+    @abstractmethod
+    def _start_rank(self) -> int:
+        """Singular vectors of the model of the data from which fake users may be drawn."""
+
+    def _craft(
+        self,
+        data: Interactions,
+        targets: np.ndarray,
+        n_fakes: int,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+    ) -> FakeProfiles:
+        aims = torch.from_numpy(targets).to(device)
+        surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
+        first = starting_profiles(
+            self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start")
+        )
+        shown = self._descend(torch.from_numpy(first).float().to(device), surrogate, aims, progress)
+        profile, items = shown.cpu().numpy().nonzero()
+        value = 1.0 if data.scale is None else data.scale.high
+        return FakeProfiles(profile, items, np.full(len(items), value), n_fakes, targets)
+
+    def _descend(self, kept: Tensor, surrogate: Surrogate, targets: Tensor, progress: Progress) -> Tensor:
+        """The best of the matrices met on the way from ``kept``."""
+        forced = targets if self.click_targets else targets[:0]
+        best, best_effect, velocity = kept, (-np.inf, -np.inf), torch.zeros_like(kept)
+        for iteration in range(self.outer.iterations + 1):
+            shown = self.outer.present(kept, forced)
+            look = surrogate(shown, iteration < self.outer.iterations)
+            effect = self._effect(look)
+            if effect > best_effect:
+                best, best_effect = shown, effect
+            progress.step(
+                iteration, self.outer.iterations, surrogate_hit_ratio=look.hit_ratio, objective=look.objective
+            )
+            if look.gradient is not None:
+                kept, velocity = self.outer.step(kept, shown, velocity, look.gradient, forced)
+        return best
+
+    def _effect(self, look: Look) -> tuple[float, float]:
+        sign = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}[self.objective]
+        return sign * look.hit_ratio, -look.objective

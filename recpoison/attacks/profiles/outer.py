@@ -1,0 +1,129 @@
+"""How a learned attack moves a matrix of fake users, and where it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import svds
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+
+STARTS = ("users", "model", "zeros")
+
+
+@dataclass(frozen=True)
+class OuterOptimizer:
+    """Gradient steps on fake users whose presented values are 0 or 1.
+
+    With ``keep: latent`` a real-valued matrix is kept and moved, and the surrogate is shown its projection; the exact gradient there
+    is passed straight through. With ``keep: projected`` the projected matrix is the next iterate, as in the paper's
+    algorithm 1: with momentum 0.99, a raw gradient and threshold 0.2 that is the published recipe, and it is unstable.
+
+    Args:
+        iterations: Updates of the matrix.
+        step_size: Length of a step; with ``gradient: row_l2`` in units of a fake user's row.
+        momentum: Share of the last step that is kept.
+        gradient: ``row_l2`` (each fake user's row has length 1) or ``raw``.
+        keep: ``latent`` or ``projected``.
+        projection: ``threshold`` (1 above ``threshold``, else 0) or ``top_n`` (the ``profile_size`` highest of each row are 1).
+        threshold: For ``projection: threshold``.
+        profile_size: Items of each fake user, for ``projection: top_n``; forced targets count.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    iterations: int = 50
+    step_size: float = 0.5
+    momentum: float = 0.9
+    gradient: str = "row_l2"
+    keep: str = "latent"
+    projection: str = "threshold"
+    threshold: float = 0.5
+    profile_size: int | None = None
+
+    def __post_init__(self) -> None:
+        choices = {"gradient": ("row_l2", "raw"), "keep": ("latent", "projected"), "projection": ("threshold", "top_n")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"attack.outer.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+        if self.iterations < 0:
+            raise ConfigError(f"attack.outer.iterations is {self.iterations}: give 0 or more")
+        if not 0 < self.step_size < float("inf"):
+            raise ConfigError(f"attack.outer.step_size is {self.step_size:g}: give a number above 0")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"attack.outer.momentum is {self.momentum:g}: give at least 0 and less than 1")
+        if self.projection == "top_n" and (self.profile_size is None or self.profile_size < 1):
+            raise ConfigError(
+                f"attack.outer.profile_size is {self.profile_size}: projection top_n needs the items of a fake user, 1 or more"
+            )
+
+    def present(self, kept: Tensor, forced: Tensor) -> Tensor:
+        """Zeros and ones ``(n_fakes, n_items)`` for ``kept``; the items ``forced`` are ones."""
+        if self.projection == "top_n":
+            n = min(self.profile_size or 0, kept.shape[1])
+            values = kept.index_fill(1, forced, torch.inf)
+            shown = torch.zeros_like(kept).scatter_(1, values.topk(n, dim=1).indices, 1.0)
+        else:
+            shown = (kept > self.threshold).to(kept.dtype)
+        return shown.index_fill_(1, forced, 1.0)
+
+    def step(self, kept: Tensor, shown: Tensor, velocity: Tensor, gradient: Tensor, forced: Tensor) -> tuple[Tensor, Tensor]:
+        """The next matrix and velocity.
+
+        Args:
+            kept: What is kept.
+            shown: Its projection, at which the gradient was taken.
+            velocity: From the step before.
+            gradient: Of the adversarial objective, ``(n_fakes, n_items)``.
+            forced: Items whose value is not learned.
+        """
+        velocity = self.momentum * velocity + self.scaled(gradient, forced)
+        return (kept if self.keep == "latent" else shown) - self.step_size * velocity, velocity
+
+    def scaled(self, gradient: Tensor, forced: Tensor) -> Tensor:
+        """``gradient`` with 0 at forced items, then rows of length 1 where asked for; a row of zeros stays."""
+        gradient = gradient.index_fill(1, forced, 0.0)
+        return torch.nn.functional.normalize(gradient, dim=1) if self.gradient == "row_l2" else gradient
+
+
+def starting_profiles(
+    start: str, data: Interactions, n_fakes: int, longest: int | None, rank: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Where fake users start: zeros and ones ``(n_fakes, n_items)``.
+
+    ``users`` copies real users drawn without replacement (with, if there are too few). ``model`` draws users from a model of the
+    data: coordinates in the span of its ``rank`` leading singular vectors from the normal distribution with the real
+    users' mean and covariance; each has its highest items, as many as a real user drawn at random has. ``zeros`` has nothing.
+
+    Args:
+        start: ``users``, ``model`` or ``zeros``.
+        data: Real users.
+        n_fakes: Fake users.
+        longest: Only users with at most so many items are copied or lend their length; None means all.
+        rank: Singular vectors of the model.
+        rng: Draws.
+
+    Raises:
+        ConfigError: If no user is short enough.
+    """
+    if start == "zeros":
+        return np.zeros((n_fakes, data.n_items))
+    counts = data.user_counts
+    pool = np.flatnonzero((counts > 0) & (counts <= (longest or data.n_items)))
+    if not len(pool):
+        raise ConfigError(f"attack.longest_start is {longest}, but every user has more items: raise it")
+    drawn = rng.choice(pool, n_fakes, replace=n_fakes > len(pool))
+    if start == "users":
+        return data.seen[drawn].toarray().astype(np.float64)
+    rank = min(rank, min(data.seen.shape) - 1)
+    left, sizes, right = svds(data.seen.astype(np.float64), k=rank, v0=rng.standard_normal(min(data.seen.shape)))
+    coordinates = left * sizes
+    centre, spread = coordinates.mean(axis=0), np.cov(coordinates, rowvar=False).reshape(rank, rank)
+    scores = rng.multivariate_normal(centre, spread, n_fakes, method="eigh") @ right
+    places = np.argsort(np.argsort(-scores, axis=1, kind="stable"), axis=1)
+    return (places < counts[drawn][:, None]).astype(np.float64)

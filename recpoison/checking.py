@@ -1,0 +1,185 @@
+"""Whether plain values fit the constructor that they name, found without building anything."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from recpoison.errors import ConfigError
+from recpoison.nearest import did_you_mean, nearest, nearest_path
+
+TARGET = "_target_"
+MISSING = "???"
+_WORDS: dict[Any, tuple[str, str]] = {
+    bool: ("true or false", "true or false"),
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a word", "words"),
+    Path: ("a path", "paths"),
+    type(None): ("null", "nulls"),
+}
+
+
+def locate(target: Any, trusted: Sequence[str] = ()) -> type:
+    """The class that ``_target_`` names.
+
+    Args:
+        target: Dotted name, such as ``recpoison.models.bprmf.BPRMF``.
+        trusted: Packages besides ``recpoison`` that may be imported.
+
+    Raises:
+        ConfigError: If it lies in no trusted package, does not import (with the cause) or is no class.
+    """
+    if not isinstance(target, str) or "." not in target:
+        raise ConfigError(f"{target!r} is no dotted name of a class, such as recpoison.models.bprmf.BPRMF")
+    package = target.split(".")[0]
+    if not _is_trusted(target, trusted):
+        raise ConfigError(f"{target} lies outside recpoison: if you trust it, add --trust {package} to the command")
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as cause:
+        raise ConfigError(f"{module_name} does not import: {type(cause).__name__}: {cause}") from cause
+    found = getattr(module, name, None)
+    if not isinstance(found, type):
+        classes = [key for key, value in vars(module).items() if isinstance(value, type)]
+        raise ConfigError(f"{module_name} has no class {name}{did_you_mean(nearest(name, classes))}")
+    if not _is_trusted(found.__module__, trusted):
+        raise ConfigError(f"{target} comes from {found.__module__}, outside recpoison: name it there and --trust it")
+    return found
+
+
+def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in ("recpoison", *trusted))
+
+
+@dataclass(frozen=True)
+class Checker:
+    """Compares plain values with constructors.
+
+    Args:
+        trusted: Packages besides ``recpoison`` that may be imported.
+        known: Dotted settings that exist, to find the one that was meant.
+    """
+
+    trusted: Sequence[str] = ()
+    known: Sequence[str] = ()
+
+    def part(self, node: Any, path: str, wanted: tuple[type, ...]) -> list[str]:
+        """What is wrong with names and types of ``node``, which stands at ``path`` and must build one of ``wanted``."""
+        if not isinstance(node, Mapping) or TARGET not in node:
+            return [f"{path} is {shown(node)}, but it must be a mapping with a {TARGET}"]
+        try:
+            cls = locate(node[TARGET], self.trusted)
+        except ConfigError as error:
+            return [f"{path}.{TARGET}: {error}"]
+        if not issubclass(cls, wanted):
+            return [f"{path}.{TARGET} is {cls.__name__}, which is no {wanted[0].__name__}"]
+        if not dataclasses.is_dataclass(cls):
+            return [f"{path}.{TARGET} is {cls.__name__}, which is no dataclass"]
+        return self._fields(node, path, cls)
+
+    def _fields(self, node: Mapping[str, Any], path: str, cls: type) -> list[str]:
+        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
+        hints = get_type_hints(cls)
+        known = [*self.known, *(f"{path}.{name}" for name in fields)]
+        problems = []
+        for name, value in node.items():
+            if name == TARGET or value == MISSING:
+                continue
+            if name in fields:
+                problems += self.value(value, f"{path}.{name}", hints[name])
+            else:
+                problems.append(unknown_setting(f"{path}.{name}", known))
+        problems += [
+            f"{path}.{name} is required by {cls.__name__}: give it as {path}.{name}=VALUE"
+            for name, field in fields.items()
+            if name not in node and field.default is field.default_factory is dataclasses.MISSING
+        ]
+        return problems
+
+    def value(self, value: Any, path: str, hint: Any) -> list[str]:
+        """All that is wrong with one value under its annotation; an annotation not known here fits everything."""
+        origin, inner = get_origin(hint), get_args(hint)
+        if origin in (Union, types.UnionType):
+            return self._union(value, path, inner)
+        if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or inspect.isabstract(hint)):
+            return self.part(value, path, (hint,))
+        if _is_kind(origin, Mapping) and isinstance(value, Mapping) and TARGET not in value:
+            return [text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1])]
+        if _is_kind(origin, Sequence):
+            hints = _element_hints(value, origin, inner)
+            if hints is not None:
+                each = enumerate(zip(value, hints, strict=True))
+                return [text for i, (v, kind) in each for text in self.value(v, f"{path}[{i}]", kind)]
+        return (
+            [] if _fits(value, hint, origin, inner) else [f"{path} is {shown(value)}, but it must be {describe(hint)}"]
+        )
+
+    def _union(self, value: Any, path: str, inner: tuple[Any, ...]) -> list[str]:
+        found = {hint: self.value(value, path, hint) for hint in inner}
+        if not all(found.values()):
+            return []
+        deep = [problems for hint, problems in found.items() if hint not in _WORDS]
+        if isinstance(value, Mapping) and deep:
+            return min(deep, key=len)
+        return [f"{path} is {shown(value)}, but it must be {' or '.join(map(describe, inner))}"]
+
+
+def unknown_setting(path: str, known: Sequence[str]) -> str:
+    """The sentence about a setting that does not exist, with the one of ``known`` that may have been meant."""
+    return f"{path}: there is no such setting{did_you_mean(nearest_path(path, known))}"
+
+
+def _is_kind(origin: Any, kind: type) -> bool:
+    return isinstance(origin, type) and issubclass(origin, kind)
+
+
+def _fits(value: Any, hint: Any, origin: Any, inner: tuple[Any, ...]) -> bool:
+    if origin is Literal:
+        return value in inner
+    if hint not in _WORDS:
+        return origin is None
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _element_hints(value: Any, origin: Any, inner: tuple[Any, ...]) -> Sequence[Any] | None:
+    """The annotation of each element of ``value``; None where ``value`` is no list of that length."""
+    if not isinstance(value, (list, tuple)):
+        return None
+    if origin is tuple and not (len(inner) == 2 and inner[1] is Ellipsis):
+        return inner if len(value) == len(inner) else None
+    return [inner[0]] * len(value)
+
+
+def describe(hint: Any, plural: bool = False) -> str:
+    """An annotation in words, such as ``a list of whole numbers``."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if hint in _WORDS:
+        return _WORDS[hint][plural]
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner))
+    if origin in (Union, types.UnionType):
+        return " or ".join(describe(kind, plural) for kind in inner)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return f"a mapping of names to {describe(inner[1], plural=True)}"
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        if origin is tuple and Ellipsis not in inner:
+            return "a list of " + ", ".join(describe(kind) for kind in inner)
+        return f"{'lists' if plural else 'a list'} of {describe(inner[0], plural=True)}"
+    return ("" if plural else "the ") + f"settings of {getattr(hint, '__name__', hint)}"
+
+
+def shown(value: Any) -> str:
+    """A value as the user types it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return repr(value)

@@ -1,0 +1,225 @@
+"""The configuration: where it lives, what its root looks like, whether it is sound, and how it becomes parts."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args, get_origin, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from recpoison.checking import TARGET, Checker, locate, shown, unknown_setting
+from recpoison.errors import ConfigError, UserError
+from recpoison.paths import CONF_DIR
+
+BASES = {
+    "dataset": ("recpoison.data.dataset.Dataset", "recpoison.data.dataset.GraphDataset"),
+    "model": ("recpoison.models.base.Model",),
+    "attack": ("recpoison.attacks.base.Attack",),
+    "defense": ("recpoison.defenses.base.Defense",),
+    "evaluation": ("recpoison.evaluation.base.Evaluation",),
+}
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+
+
+@dataclass
+class Root:
+    """What may stand at the root: five groups and the everyday settings. Hydra refuses other names and wrong types."""
+
+    dataset: Any = MISSING
+    model: Any = MISSING
+    attack: Any = MISSING
+    defense: Any = MISSING
+    evaluation: Any = MISSING
+    seed: int = 0
+    repeats: int = 1
+    device: str = "auto"
+    data_dir: str | None = None
+    store_dir: str | None = None
+    deterministic: bool = False
+    threads: int | None = None
+
+
+ConfigStore.instance().store(name="schema", node=Root)
+
+
+def check(cfg: DictConfig, trusted: Sequence[str] = (), labels: Mapping[str, str] | None = None) -> None:
+    """Look at everything in ``cfg`` before anything is loaded; imports the chosen parts, others only if two disagree.
+
+    Args:
+        cfg: The composed configuration.
+        trusted: Packages besides ``recpoison`` that may be imported.
+        labels: The chosen option of each group, for messages.
+
+    Raises:
+        ConfigError: With all problems at once, one a line.
+    """
+    labels = {group: (labels or {}).get(group, group) for group in BASES}
+    checker = Checker(trusted, list(settings(cfg)))
+    problems = _root_problems(cfg)
+    sound = []
+    for group, bases in BASES.items():
+        found = _group_problems(cfg, group, tuple(map(locate, bases)), checker)
+        problems += found
+        if not found and not OmegaConf.is_missing(cfg, group):
+            sound.append(group)
+    problems += _agreement_problems(cfg, sound, labels, trusted)
+    if problems:
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
+
+
+def build(node: DictConfig, trusted: Sequence[str] = ()) -> Any:
+    """The object that ``node`` describes, with lists as the tuples that its annotations ask for.
+
+    This is the only place that calls Hydra's ``instantiate``.
+
+    Args:
+        node: A mapping with ``_target_``; nodes inside it are built too.
+        trusted: Packages besides ``recpoison`` that may be imported.
+
+    Raises:
+        ConfigError: If a target is not trusted or does not import, or a constructor refuses its values.
+    """
+    for target in _targets(OmegaConf.to_container(node, resolve=True)):
+        locate(target, trusted)
+    try:
+        return _with_tuples(instantiate(node, _convert_="all"))
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise error.__cause__ from None
+        path = node._get_full_key(None) or str(node[TARGET])
+        raise ConfigError(f"{path}: {error.__cause__ or error}") from error
+
+
+def settings(cfg: DictConfig) -> dict[str, Any]:
+    """Every dotted path of a configuration with its raw value, branches included; references are left unresolved."""
+    return dict(_paths(OmegaConf.to_container(cfg, resolve=False)))
+
+
+def _paths(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            here = f"{path}.{key}" if path else str(key)
+            yield here, value
+            yield from _paths(value, here)
+
+
+def _root_problems(cfg: DictConfig) -> list[str]:
+    problems = [
+        f"{path} has no value: give it as {path}=VALUE" for path, value in settings(cfg).items() if value == MISSING
+    ]
+    names = list(Root.__annotations__)
+    problems += [unknown_setting(path, names) for path in settings(cfg) if "." not in path and path not in names]
+    if cfg.seed < 0:
+        problems.append(f"seed is {cfg.seed}: give 0 or more")
+    if cfg.repeats < 1:
+        problems.append(f"repeats is {cfg.repeats}: give 1 or more")
+    if not _DEVICE.fullmatch(cfg.device):
+        problems.append(f"device is {cfg.device!r}: choose auto, cpu, cuda or cuda:N")
+    if cfg.threads is not None and cfg.threads < 1:
+        problems.append(f"threads is {cfg.threads}: give 1 or more, or null")
+    return problems
+
+
+def _group_problems(cfg: DictConfig, group: str, bases: tuple[type, ...], checker: Checker) -> list[str]:
+    if OmegaConf.is_missing(cfg, group):
+        return []  # told as a missing value
+    node = cfg[group]
+    if not isinstance(node, DictConfig):
+        return [f"{group} is {shown(node)}: choose an option, such as {group}={next(iter(options(group)), 'NAME')}"]
+    try:
+        plain = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        return [f"{group}: {str(error).splitlines()[0]} in {getattr(error, 'full_key', None) or group}"]
+    return checker.part(plain, group, bases) or (
+        [] if MISSING in settings(node).values() else _range_problems(node, checker)
+    )
+
+
+def _range_problems(node: DictConfig, checker: Checker) -> list[str]:
+    """What constructors refuse, inner ones first: an outer one needs its parts."""
+    inner = [problem for child in _inner(node) for problem in _range_problems(child, checker)]
+    if inner or TARGET not in node:
+        return inner
+    try:
+        build(node, checker.trusted)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _inner(node: DictConfig) -> Iterator[DictConfig]:
+    for key in node:
+        value = node[key]
+        for child in value if isinstance(value, ListConfig) else [value]:
+            if isinstance(child, DictConfig):
+                yield child
+
+
+def _agreement_problems(
+    cfg: DictConfig, groups: Sequence[str], labels: Mapping[str, str], trusted: Sequence[str]
+) -> list[str]:
+    """Whether the parts work on the kind of data that the dataset holds."""
+    if "dataset" not in groups:  # it comes first in BASES
+        return []
+    kind = locate(cfg.dataset[TARGET], trusted).kind  # type: ignore[attr-defined]
+    problems = []
+    for group in groups[1:]:
+        own = _works_on(cfg[group][TARGET], trusted)
+        if own in (kind, None):
+            continue
+        fitting = ", ".join(name for name, target in options(group).items() if _works_on(target) in (kind, None))
+        problems.append(
+            f"{group}={labels[group]} works on {own}, but dataset={labels['dataset']} holds {kind}: "
+            + (f"choose {group}={fitting}" if fitting else f"no {group} works on {kind} yet, so choose another dataset")
+        )
+    return problems
+
+
+def _works_on(target: str, trusted: Sequence[str] = ()) -> str | None:
+    """The kind of data a part works on, as ``Dataset.kind``; None where it works on any."""
+    return locate(target, trusted).works_on  # type: ignore[attr-defined]
+
+
+def options(group: str) -> dict[str, str]:
+    """The options of a group that ship with recpoison, and the class of each."""
+    found = {file.stem: OmegaConf.load(file) for file in sorted((CONF_DIR / group).glob("*.yaml"))}
+    return {name: node[TARGET] for name, node in found.items() if isinstance(node, DictConfig) and TARGET in node}
+
+
+def _targets(node: Any) -> Iterator[Any]:
+    if isinstance(node, dict):
+        if TARGET in node:
+            yield node[TARGET]
+        node = list(node.values())
+    if isinstance(node, list):
+        for child in node:
+            yield from _targets(child)
+
+
+def _with_tuples(value: Any) -> Any:
+    """Dataclasses below ``value`` with tuples where Hydra left lists, so that parts can be hashed and compared."""
+    if isinstance(value, Mapping):
+        return {key: _with_tuples(child) for key, child in value.items()}
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    hints = get_type_hints(type(value))
+    changes = {}
+    for field in dataclasses.fields(value):
+        old = getattr(value, field.name)
+        new = _as_annotated(old, hints[field.name]) if isinstance(old, list) else _with_tuples(old)
+        if new is not old and field.init:
+            changes[field.name] = new
+    return dataclasses.replace(value, **changes) if changes else value
+
+
+def _as_annotated(value: list[Any], hint: Any) -> Any:
+    kinds = [get_origin(kind) or kind for kind in (hint, *get_args(hint))]
+    children = [_with_tuples(child) for child in value]
+    return children if list in kinds else tuple(children)

@@ -1,0 +1,76 @@
+"""Which line of a broken table is at fault, found by reading it again slowly."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from recpoison.data.layout import Layout
+from recpoison.errors import DataError
+
+
+def split_lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Line numbers from 1 and fields; blank lines are skipped."""
+    if separator == r"\s+":
+        for number, line in enumerate(text.splitlines(), 1):
+            if line.strip():
+                yield number, line.split()
+        return
+    reader = csv.reader(io.StringIO(text), delimiter=separator[0])
+    for fields in reader:
+        if fields:
+            yield reader.line_num, fields[:: len(separator)]
+
+
+def bad_line(
+    path: Path, content: bytes, separator: str, positions: dict[str, int], layout: Layout, cause: str
+) -> DataError:
+    """The error to raise for the first line that cannot be read; ``cause`` is said where no line is found at fault."""
+    text = content.decode("utf-8-sig", "replace")
+    width = None
+    for number, fields in split_lines(text, separator):
+        if layout.header and number == 1:
+            continue
+        width = width or len(fields)
+        problem = _problem(fields, positions, layout)
+        if problem is None and len(fields) > width:
+            problem = f"there are {len(fields)} columns, but {width} in the lines before"
+        if problem:
+            hint = "; if it is a header, set dataset.header=true" if number == 1 and not layout.header else ""
+            return DataError(f"{path}, line {number}: {problem}: mend or delete the line{hint}")
+    return DataError(f"{path} cannot be read ({cause}): check dataset.separator and the columns")
+
+
+def _problem(fields: list[str], positions: dict[str, int], layout: Layout) -> str | None:
+    for role, position in positions.items():
+        if position >= len(fields) or not fields[position].strip():
+            return f"the {role} is missing"
+        text = fields[position].strip()
+        if role == "time" and not (_is_number(text) or _is_date(text)):
+            return f"the time is {text!r}, but seconds or an ISO date are needed"
+        if role != "rating":
+            continue
+        if not _is_number(text):
+            return f"the rating is {text!r}, but a number is needed"
+        if layout.scale is not None and not layout.scale[0] <= float(text) <= layout.scale[1]:
+            return f"the rating is {text}, but the scale runs from {layout.scale[0]:g} to {layout.scale[1]:g}"
+    return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _is_date(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

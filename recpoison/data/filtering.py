@@ -1,0 +1,162 @@
+"""Which rows stay: thresholds, minimum counts, k-cores, samples of users, duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError, DataError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+class Filtered(NamedTuple):
+    """What filters leave: the data with compact ids, and the ``rows`` of the input they are."""
+
+    data: Interactions
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Filters, applied in the order of the fields, but ``count``, which says how the three before it count.
+
+    Users and items without a row left go, ids are counted anew in their old order, labels stay. Where no scale is left
+    (implicit feedback), every value becomes 1.
+
+    Args:
+        binarise_at: Keep values at or above this and forget them; None keeps all.
+        implicit: Forget the values of explicit ratings.
+        min_user: Least rows of a user, counted once.
+        min_item: Least rows of an item, counted once among the rows of users that stay.
+        k_core: Least rows of users and items, counted again until nothing changes; 0 is off.
+        count: What the three counts count: distinct ``pairs`` of user and item, or every row (``rows``).
+        sample_users: Keep this many users drawn at random (stream ``data``); None keeps all.
+        duplicates: ``merge`` keeps the last row of a pair, by time (without times, and in a tie, in file order);
+            ``keep`` keeps all of them.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    binarise_at: float | None = None
+    implicit: bool = False
+    min_user: int = 0
+    min_item: int = 0
+    k_core: int = 0
+    count: Literal["pairs", "rows"] = "pairs"
+    sample_users: int | None = None
+    duplicates: Literal["merge", "keep"] = "merge"
+
+    def __post_init__(self) -> None:
+        for name in ("min_user", "min_item", "k_core"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"dataset.filters.{name} is {getattr(self, name)}: give 0 (off) or more")
+        if self.sample_users is not None and self.sample_users < 1:
+            raise ConfigError(f"dataset.filters.sample_users is {self.sample_users}: give 1 or more, or null for all")
+        for name, allowed in (("count", ("pairs", "rows")), ("duplicates", ("merge", "keep"))):
+            if getattr(self, name) not in allowed:
+                raise ConfigError(
+                    f"dataset.filters.{name} is {getattr(self, name)!r}: give {allowed[0]} or {allowed[1]}"
+                )
+
+    def apply(self, data: Interactions, seeds: Seeds, progress: Progress) -> Filtered:
+        """The rows of ``data`` that stay.
+
+        Raises:
+            DataError: If nothing is left; says which filter to loosen.
+        """
+        rows = np.arange(len(data))
+        if self.binarise_at is not None:
+            rows = rows[data.values[rows] >= self.binarise_at]
+            self._refuse_nothing(rows, "binarise_at", f"values run from {_span(data.values)}")
+        if self.min_user:
+            rows = rows[self._counts(data, rows, data.users) >= self.min_user]
+            self._refuse_nothing(rows, "min_user", "no user has as many")
+        if self.min_item:
+            rows = rows[self._counts(data, rows, data.items) >= self.min_item]
+            self._refuse_nothing(rows, "min_item", "no item has as many")
+        if self.k_core:
+            rows = self._core(data, rows)
+            self._refuse_nothing(rows, "k_core", "users and items without as many took the others with them")
+        if self.sample_users is not None:
+            rows = self._sample(data, rows, seeds)
+        rows = self._merge(data, rows, progress)
+        kept = renumber(data, rows)
+        if self.implicit or self.binarise_at is not None or kept.implicit:
+            kept = replace(kept, scale=None, values=np.ones(len(kept)))
+        return Filtered(kept, rows)
+
+    def _refuse_nothing(self, rows: np.ndarray, name: str, why: str) -> None:
+        if not len(rows):
+            raise DataError(f"dataset.filters.{name}={getattr(self, name):g} leaves no row ({why}): lower it")
+
+    def _counts(self, data: Interactions, rows: np.ndarray, ids: np.ndarray) -> np.ndarray:
+        """For each of ``rows``: how many rows (or distinct pairs) its user or item has among them."""
+        counted = rows if self.count == "rows" else rows[_first_of_pair(data, rows)]
+        return np.bincount(ids[counted], minlength=ids.max(initial=0) + 1)[ids[rows]]
+
+    def _core(self, data: Interactions, rows: np.ndarray) -> np.ndarray:
+        counted = rows if self.count == "rows" else rows[_first_of_pair(data, rows)]
+        while True:
+            users, items = data.users[counted], data.items[counted]
+            good_users = np.bincount(users, minlength=data.n_users) >= self.k_core
+            good_items = np.bincount(items, minlength=data.n_items) >= self.k_core
+            keep = good_users[users] & good_items[items]
+            if keep.all():
+                return rows[good_users[data.users[rows]] & good_items[data.items[rows]]]
+            counted = counted[keep]
+
+    def _sample(self, data: Interactions, rows: np.ndarray, seeds: Seeds) -> np.ndarray:
+        users = np.unique(data.users[rows])
+        assert self.sample_users is not None
+        if self.sample_users > len(users):
+            raise DataError(
+                f"dataset.filters.sample_users={self.sample_users}, but only {len(users)} users are left: lower it"
+            )
+        chosen = np.zeros(data.n_users, dtype=bool)
+        chosen[seeds.numpy("data", "sample_users").choice(users, self.sample_users, replace=False)] = True
+        return rows[chosen[data.users[rows]]]
+
+    def _merge(self, data: Interactions, rows: np.ndarray, progress: Progress) -> np.ndarray:
+        order = rows if data.times is None else rows[np.argsort(data.times[rows], kind="stable")]
+        last = order[::-1][_first_of_pair(data, order[::-1])]
+        if len(last) == len(rows):
+            return rows
+        done = "merged" if self.duplicates == "merge" else "kept"
+        progress.note(f"{len(rows):,} rows are {len(last):,} distinct pairs of user and item: duplicates {done}")
+        return np.sort(last) if self.duplicates == "merge" else rows
+
+
+def _span(values: np.ndarray) -> str:
+    return f"{values.min():g} to {values.max():g}" if len(values) else "nothing to nothing"
+
+
+def pair_keys(data: Interactions, rows: np.ndarray) -> np.ndarray:
+    """One number for each row, equal where user and item are."""
+    return data.users[rows] * data.n_items + data.items[rows]
+
+
+def _first_of_pair(data: Interactions, rows: np.ndarray) -> np.ndarray:
+    """Positions in ``rows`` of the first row of each pair, in order."""
+    return np.sort(np.unique(pair_keys(data, rows), return_index=True)[1])
+
+
+def renumber(data: Interactions, rows: np.ndarray) -> Interactions:
+    """Only ``rows``, and only the users and items that have one of them, counted from 0 in their old order."""
+    users, user_ids = np.unique(data.users[rows], return_inverse=True)
+    items, item_ids = np.unique(data.items[rows], return_inverse=True)
+    return replace(
+        data,
+        users=user_ids,
+        items=item_ids,
+        values=data.values[rows],
+        times=None if data.times is None else data.times[rows],
+        n_users=len(users),
+        n_items=len(items),
+        user_labels=users if data.user_labels is None else data.user_labels[users],
+        item_labels=items if data.item_labels is None else data.item_labels[items],
+    )

@@ -1,0 +1,272 @@
+"""Parsers of the files that datasets come in. Whatever is broken is named by file and line."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from recpoison.data.diagnosis import bad_line, split_lines
+from recpoison.data.interactions import Interactions, Scale
+from recpoison.data.layout import Layout
+from recpoison.errors import DataError
+
+SEPARATORS = ("::", "\t", ";", ",", "|")  # in the order in which a guess tries them
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What a file says, ids as in the file.
+
+    Args:
+        users: ``(n,)`` labels, whole numbers or text.
+        items: ``(n,)`` labels.
+        values: ``(n,)`` ratings or counts; None where the file has none.
+        times: ``(n,)`` seconds; None where the file has none.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    values: np.ndarray | None = None
+    times: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The contents of ``path``, unpacked if its name ends in ``.gz``.
+
+    Raises:
+        DataError: If the file is missing, empty, or a truncated or broken gz.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}: check the path") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is cut short or broken ({error}): delete it and fetch it again") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
+    if not content.strip():
+        raise DataError(f"{path} is empty: fetch it again, or give a file with rows")
+    return content
+
+
+def read_delimited(path: Path, layout: Layout) -> Rows:
+    """Read a table with one interaction a line (csv, tsv, ``::``; plain or gz).
+
+    Ids that are all whole numbers become numbers (``007`` is 7), others stay text.
+
+    Raises:
+        DataError: If the file is broken, a column is missing, or a line holds no number where one belongs.
+    """
+    content = read_bytes(path)
+    first = content.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    separator = layout.separator or _guess_separator(first)
+    positions = _positions(path, first, separator, layout)
+    step = len(separator) if separator != r"\s+" else 1
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(content),
+            sep=separator if separator == r"\s+" else separator[0],
+            header=None,
+            skiprows=int(layout.header),
+            usecols=sorted({position * step for position in positions.values()}),
+            dtype={positions["rating"] * step: np.float64} if "rating" in positions else None,
+            keep_default_na=False,
+            na_values=[""],
+            encoding="utf-8-sig",
+            low_memory=False,
+        )
+        columns = {role: frame[position * step] for role, position in positions.items()}
+        rows = Rows(
+            _labels(columns["user"]),
+            _labels(columns["item"]),
+            columns["rating"].to_numpy(np.float64) if "rating" in columns else None,
+            seconds(columns["time"]) if "time" in columns else None,
+        )
+        _check_values(rows, layout)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): convert it with iconv") from None
+    except ValueError as error:
+        raise bad_line(path, content, separator, positions, layout, str(error)) from None
+    return rows
+
+
+def _guess_separator(line: str) -> str:
+    return next((separator for separator in SEPARATORS if separator in line), r"\s+")
+
+
+def _positions(path: Path, first: str, separator: str, layout: Layout) -> dict[str, int]:
+    """Column numbers of each role, names looked up in the header."""
+    if separator != r"\s+" and len(set(separator)) != 1:
+        raise DataError(f"separator {separator!r} cannot be read: give one character, one repeated, or \\s+")
+    _, names = next(split_lines(first, separator))
+    positions = {}
+    for role, column in layout.columns.items():
+        if isinstance(column, str) and not layout.header:
+            raise DataError(
+                f"{path} is read without a header, but dataset.{role} is {column!r}: give its number from 0"
+            )
+        if isinstance(column, str) and column not in names:
+            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {', '.join(names)}")
+        positions[role] = names.index(column) if isinstance(column, str) else column
+        if positions[role] >= len(names):
+            raise DataError(
+                f"{path}, line 1: there are {len(names)} columns split at {separator!r}, "
+                f"but the {role} is wanted from column {column} (from 0): check dataset.separator and dataset.{role}"
+            )
+    return positions
+
+
+def _labels(column: pd.Series) -> np.ndarray:
+    if column.isna().any():
+        raise ValueError("an id is empty")
+    if pd.api.types.is_integer_dtype(column):
+        return column.to_numpy()
+    return column.astype(str).to_numpy(dtype=np.str_)
+
+
+def seconds(column: pd.Series) -> np.ndarray:
+    """Timestamps as seconds since 1970, from numbers or ISO dates."""
+    if not pd.api.types.is_numeric_dtype(column):
+        column = pd.to_datetime(column, format="ISO8601", utc=True)
+        return (column - pd.Timestamp(0, tz="UTC")).dt.totalseconds().to_numpy(np.float64)
+    return column.to_numpy(np.float64)
+
+
+def _check_values(rows: Rows, layout: Layout) -> None:
+    for array in (rows.values, rows.times):
+        if array is not None and not np.isfinite(array).all():
+            raise ValueError("a number is missing")
+    if layout.scale is not None and rows.values is not None and len(rows):
+        low, high, _ = layout.scale
+        if rows.values.min() < low or rows.values.max() > high:
+            raise ValueError("a rating is off the scale")
+
+
+def read_grouped(path: Path) -> Rows:
+    """Read lines ``user item item ...`` (LightGCN's form of Gowalla); a user may have no item.
+
+    Raises:
+        DataError: If the file is broken or an id is no whole number.
+    """
+    lines = read_bytes(path).splitlines()
+    counts = np.fromiter((len(line.split()) for line in lines), np.int64, len(lines))
+    try:
+        numbers = np.array(b" ".join(lines).split()).astype(np.int64)
+    except ValueError:
+        number = next(n for n, line in enumerate(lines, 1) if not all(part.isdigit() for part in line.split()))
+        raise DataError(f"{path}, line {number}: an id is no whole number: mend or delete the line") from None
+    counts = counts[counts > 0]
+    heads = np.zeros(len(numbers), dtype=bool)
+    heads[np.cumsum(counts) - counts] = True
+    return Rows(np.repeat(numbers[heads], counts - 1), numbers[~heads])
+
+
+def read_negatives(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    r"""Read NCF's given negatives, lines ``(user,item)\tnegative\tnegative...``.
+
+    Returns:
+        Pairs ``(n, 2)`` and negatives ``(n, m)``, ids as in the file.
+
+    Raises:
+        DataError: If a line has another length than the first, or an id is no whole number.
+    """
+    lines = read_bytes(path).splitlines()
+    rows = []
+    for number, line in enumerate(lines, 1):
+        try:
+            head, *rest = line.split(b"\t")
+            rows.append([int(part) for part in (*head.strip(b"()").split(b","), *rest)])
+        except ValueError:
+            raise DataError(f"{path}, line {number}: an id is no whole number: mend or delete the line") from None
+        if len(rows[-1]) != len(rows[0]):
+            raise DataError(
+                f"{path}, line {number}: there are {len(rows[-1]) - 2} negatives, "
+                f"but line 1 has {len(rows[0]) - 2}: give every test row as many"
+            )
+    table = np.array(rows, dtype=np.int64)
+    return table[:, :2], table[:, 2:]
+
+
+def read_parquet(path: Path, layout: Layout) -> Rows:
+    """Read the same columns from a parquet file.
+
+    Raises:
+        DataError: If pyarrow is not installed, the file is broken or a column is missing.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise DataError(f"{path} needs pyarrow: pip install 'recpoison[parquet]', or save the table as csv") from None
+    if not path.is_file():
+        raise DataError(f"there is no file {path}: check the path")
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is no readable parquet file ({error}): write it again") from None
+    names = list(map(str, frame.columns))
+    columns = {}
+    for role, column in layout.columns.items():
+        name = names[column] if isinstance(column, int) and column < len(names) else column
+        if name not in names:
+            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {', '.join(names)}")
+        columns[role] = frame.iloc[:, names.index(str(name))]
+    return _parquet_rows(path, columns, layout)
+
+
+def _parquet_rows(path: Path, columns: dict[str, pd.Series], layout: Layout) -> Rows:
+    try:
+        rows = Rows(
+            _labels(columns["user"]),
+            _labels(columns["item"]),
+            columns["rating"].to_numpy(np.float64) if "rating" in columns else None,
+            seconds(columns["time"]) if "time" in columns else None,
+        )
+        _check_values(rows, layout)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be used ({error}): mend the column") from None
+    if not len(rows):
+        raise DataError(f"{path} is empty: give a file with rows")
+    return rows
+
+
+def stack(parts: Sequence[Rows]) -> Rows:
+    """One table after another; a column that a part lacks is dropped."""
+
+    def join(name: str) -> np.ndarray | None:
+        arrays = [getattr(part, name) for part in parts]
+        if any(array is None for array in arrays):
+            return None
+        text = any(array.dtype.kind == "U" for array in arrays)
+        return np.concatenate([array.astype(np.str_) if text else array for array in arrays])
+
+    users, items = join("users"), join("items")
+    assert users is not None
+    assert items is not None
+    return Rows(users, items, join("values"), join("times"))
+
+
+def number(rows: Rows, scale: tuple[float, float, float] | None) -> Interactions:
+    """Give users and items ids from 0 in the order of their labels. Without values every row counts 1."""
+    users, user_labels = pd.factorize(rows.users, sort=True)
+    items, item_labels = pd.factorize(rows.items, sort=True)
+    return Interactions(
+        users,
+        items,
+        np.ones(len(rows)) if rows.values is None else rows.values,
+        len(user_labels),
+        len(item_labels),
+        None if scale is None else Scale(*scale),
+        rows.times,
+        np.asarray(user_labels),
+        np.asarray(item_labels),
+    )

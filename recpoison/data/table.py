@@ -1,0 +1,98 @@
+"""Anyone's own table of users and items: csv, tsv, gz or parquet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from recpoison.data.dataset import Dataset
+from recpoison.data.filtering import Filters
+from recpoison.data.formats import Rows, number, read_delimited, read_parquet, stack
+from recpoison.data.interactions import Interactions
+from recpoison.data.layout import Column, Layout
+from recpoison.data.provenance import data_folder
+from recpoison.data.ratings import Raw, digest, prepare
+from recpoison.data.splitting import Split, Splitter
+from recpoison.descriptions import NO_EFFECT
+from recpoison.errors import ConfigError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+@dataclass(frozen=True)
+class OwnTable(Dataset):
+    r"""A table with one interaction a row.
+
+    Args:
+        name: What tables call it.
+        path: The file, from where the command is run or from the data folder; ``.gz`` and ``.parquet`` by their names.
+        test_path: A second file with test rows, for ``split.method=given``; None where one file is to be split.
+        separator: Between columns, one character or one repeated; ``"\s+"`` is any white space; None guesses.
+        header: Whether the first line names the columns.
+        user: Column of users: its name in the header, or its number from 0.
+        item: Column of items.
+        rating: Column of ratings; None where there is none.
+        time: Column of timestamps (seconds or ISO dates); None where there is none.
+        low: Lowest rating; None (with ``high``) means implicit feedback.
+        high: Highest rating.
+        step: Step of the rating scale.
+        filters: What stays.
+        split: What is held out.
+
+    Raises:
+        ConfigError: If the scale is out of order, or has no ratings to go with.
+    """
+
+    path: str = field(metadata=NO_EFFECT)  # the fingerprint knows the files' bytes
+    test_path: str | None = field(default=None, metadata=NO_EFFECT)
+    separator: str | None = None
+    header: bool = True
+    user: Column = "user"
+    item: Column = "item"
+    rating: Column | None = None
+    time: Column | None = None
+    low: float | None = None
+    high: float | None = None
+    step: float = 1.0
+    filters: Filters = field(default_factory=Filters)
+    split: Splitter = field(default_factory=Splitter)
+
+    def __post_init__(self) -> None:
+        if (self.low is None) != (self.high is None):
+            raise ConfigError("dataset.low and dataset.high go together: give both, or neither for implicit feedback")
+        if self.low is not None and self.high is not None and not (self.low < self.high and self.step > 0):
+            raise ConfigError(
+                f"the scale dataset.low={self.low:g}, dataset.high={self.high:g}, dataset.step={self.step:g} is out of "
+                "order: give low below high and a step above 0"
+            )
+        if self.low is not None and self.rating is None:
+            raise ConfigError("dataset.low is set, but dataset.rating names no column: name it, or drop low and high")
+
+    def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """All rows of the file or files; see ``Dataset.read``."""
+        return self._raw(data_dir).data
+
+    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Read, filter and split; see ``Dataset.load``."""
+        return prepare(self._raw(data_dir), self.filters, self.split, seeds, progress)
+
+    def fingerprint(self, data_dir: Path | None) -> str:
+        """sha256 over the files."""
+        return digest(self._paths(data_dir))
+
+    def _paths(self, data_dir: Path | None) -> list[Path]:
+        names = [Path(name).expanduser() for name in (self.path, self.test_path) if name is not None]
+        return [path if path.exists() else data_folder(data_dir) / path for path in names]
+
+    def _raw(self, data_dir: Path | None) -> Raw:
+        scale = None if self.low is None or self.high is None else (self.low, self.high, self.step)
+        layout = Layout(self.separator, self.header, self.user, self.item, self.rating, self.time, scale)
+        parts = [_read(path, layout) for path in self._paths(data_dir)]
+        given = np.repeat([False, True], [len(part) for part in parts]) if self.test_path is not None else None
+        return Raw(number(stack(parts), scale), given)
+
+
+def _read(path: Path, layout: Layout) -> Rows:
+    return read_parquet(path, layout) if path.suffix == ".parquet" else read_delimited(path, layout)

@@ -1,0 +1,206 @@
+"""What full and sampled ranking share: their settings, and the way from ranks to the numbers of a table."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recpoison.data.splitting import Split
+from recpoison.descriptions import NO_EFFECT, identity
+from recpoison.errors import ConfigError
+from recpoison.evaluation import beyond_accuracy, target_effect
+from recpoison.evaluation.base import Evaluation, Measure
+from recpoison.evaluation.metrics import AT_CUTOFF, HeldOut, auc, place_held_out
+from recpoison.evaluation.ranks import Ranks
+from recpoison.models.base import Fitted
+from recpoison.nearest import did_you_mean, nearest
+from recpoison.seeds import Seeds
+
+ON_HELD_OUT = (*AT_CUTOFF, "AUC", "EFD")
+ON_LISTS = ("Entropy", "Coverage")
+ON_TARGETS = ("HR", "NDCG", "MeanRank", "RankShift")
+WITHOUT_CUTOFF = ("AUC", "MeanRank", "RankShift")
+LABELS = tuple(dict.fromkeys((*ON_HELD_OUT, *ON_LISTS, *ON_TARGETS)))
+
+_SELECTING = ("select_on", "select_metric", "select_every")
+_COUNTING = ("metrics", "cutoffs", "owners", "target_hr")
+_OWNERS = {
+    "missing": "a miss, without a rank",
+    "excluded": "not counted",
+    "included": "ranked as if they did not have it",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingEvaluation(Evaluation[Ranks]):
+    """Ranks candidates for every real user and counts; a concrete one says what the candidates are.
+
+    Args:
+        metrics: Labels, in the order of the table. HR and NDCG are taken on held-out items and on targets, MeanRank and
+            RankShift on targets, the others on held-out items or lists.
+        cutoffs: List lengths, in the order of the table.
+        ties: Whether candidates of the same score stand before an item (``against``) or after it (``for``).
+        owners: What becomes of users who have a target in training: ``missing``, ``excluded`` or ``included``
+            (``recpoison.evaluation.target_effect``).
+        target_hr: HR on several targets: the ``mean`` over users and targets, or users with ``any`` of them.
+        select_metric: What an epoch is chosen by where ``select_on`` is not ``last``: a metric of held-out items.
+        memory_mb: Memory for scores, in MiB; ranks do not depend on it.
+
+    Raises:
+        ConfigError: If a value is unknown or out of range.
+    """
+
+    metrics: Sequence[str] = ("HR", "NDCG", "AUC", "MeanRank", "RankShift")
+    cutoffs: Sequence[int] = (10, 50)
+    ties: str = "against"
+    owners: str = "missing"
+    target_hr: str = "mean"
+    select_metric: str = "NDCG@10"
+    memory_mb: int = field(default=16, metadata=NO_EFFECT)
+
+    def __post_init__(self) -> None:
+        choices = {
+            "ties": ("against", "for"),
+            "owners": tuple(_OWNERS),
+            "target_hr": ("mean", "any"),
+            "select_on": ("last", "valid", "test"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
+        for name in ("select_every", "memory_mb"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}: give 1 or more")
+        if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
+            raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
+        for label in self.metrics:
+            if label not in LABELS:
+                hint = did_you_mean(nearest(label, LABELS)) or f": choose among {', '.join(LABELS)}"
+                raise ConfigError(f"evaluation.metrics has {label!r}, which is no metric{hint}")
+        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
+            raise ConfigError(f"evaluation.metrics is {list(self.metrics)}: give at least one metric, each once")
+        self._selection()
+
+    def check_split(self, split: Split) -> None:
+        """Refuse cutoffs beyond the catalogue.
+
+        Raises:
+            ConfigError: If a list would be longer than the catalogue.
+        """
+        if max(self.cutoffs) > split.train.n_items:
+            raise ConfigError(
+                f"evaluation.cutoffs has {max(self.cutoffs)}, but the catalogue has {split.train.n_items} items: "
+                f"give cutoffs of at most {split.train.n_items}"
+            )
+
+    @property
+    def look_inputs(self) -> Any:
+        """Ranks know no metric, tie or owner; the recommended lists know the largest cutoff."""
+        return _without(identity(self), *_SELECTING, *_COUNTING, "ties") | {"list_length": max(self.cutoffs)}
+
+    @property
+    def score_inputs(self) -> Any:
+        """An epoch is chosen by ``select_metric`` alone, whose cutoff is its own."""
+        return _without(identity(self), *_COUNTING)
+
+    def read(self, path: Path) -> Ranks:
+        """Read back what ``look`` returned and ``save`` wrote."""
+        return Ranks.load(path)
+
+    def measures(self, seen: Ranks, clean: Ranks | None = None) -> list[Measure]:
+        """The numbers of a table: held-out items first, then targets. RankShift needs ``clean``."""
+        held = place_held_out(seen.test, self.ties)
+        found = [m for label in self.metrics for m in self._on_held_out(label, held, seen)] if len(seen.test) else []
+        if len(seen.target):
+            found += [m for label in self.metrics for m in self._on_targets(label, seen, clean)]
+        return found
+
+    def score(self, fitted: Fitted, held_out: Split, seeds: Seeds) -> float:
+        """Mean ``select_metric`` of the held-out items of ``held_out.test``, after training on ``held_out.train``."""
+        label, k = self._selection()
+        ranks = self._rank_held_out(fitted, held_out, seeds)
+        values = _held_out_metric(label, place_held_out(ranks.test, self.ties), ranks.item_counts, k)
+        return float(np.nanmean(values))
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What a reader must know to compare these numbers."""
+        chosen_by = f"best {self.select_metric} on the {'validation' if self.select_on == 'valid' else 'test'} items"
+        return {
+            "candidates": self._candidates,
+            "ties": f"{self.ties} the item",
+            "users": "all real users, no fake ones",
+            "owners of a target": _OWNERS[self.owners],
+            "HR on targets": "mean over users and targets" if self.target_hr == "mean" else "users with any target",
+            "epoch": "last" if self.select_on == "last" else f"{chosen_by}, looked at every {self.select_every}",
+        }
+
+    @property
+    @abstractmethod
+    def _candidates(self) -> str:
+        """What held-out items are ranked among, in words."""
+
+    @abstractmethod
+    def _rank_held_out(self, fitted: Fitted, split: Split, seeds: Seeds) -> Ranks:
+        """Ranks of the held-out items alone."""
+
+    def _selection(self) -> tuple[str, int]:
+        """Metric and cutoff of ``select_metric``; the cutoff says nothing for AUC."""
+        label, _, k = self.select_metric.partition("@")
+        if label not in ON_HELD_OUT or (label == "AUC") != (k == "") or (k and not (k.isdecimal() and int(k) > 0)):
+            raise ConfigError(
+                f"evaluation.select_metric is {self.select_metric!r}: give AUC, or a cutoff with one of "
+                f"{', '.join(name for name in ON_HELD_OUT if name != 'AUC')}, such as NDCG@10"
+            )
+        return label, int(k or 0)
+
+    def _on_held_out(self, label: str, held: HeldOut, seen: Ranks) -> Iterator[Measure]:
+        if label in ON_HELD_OUT:
+            for k in self._cutoffs_of(label):
+                yield _mean("test", label, k, held.users, _held_out_metric(label, held, seen.item_counts, k or 0))
+        elif label in ON_LISTS:
+            count = beyond_accuracy.shannon_entropy if label == "Entropy" else beyond_accuracy.item_coverage
+            for k in self.cutoffs:
+                yield Measure("test", label, k, count(seen.lists, len(seen.item_counts), k), len(seen.lists))
+
+    def _on_targets(self, label: str, seen: Ranks, clean: Ranks | None) -> Iterator[Measure]:
+        if label not in ON_TARGETS or (label == "RankShift" and clean is None):
+            return
+        for k in self._cutoffs_of(label):
+            if label == "HR":
+                found = target_effect.hit_ratio(seen.target, self.ties, self.owners, self.target_hr, k or 0)
+            elif label == "NDCG":
+                found = target_effect.ndcg(seen.target, self.ties, self.owners, k or 0)
+            elif label == "MeanRank":
+                found = target_effect.mean_rank(seen.target, self.ties, self.owners)
+            elif clean is not None:
+                found = target_effect.rank_shift(seen.target, clean.target, self.ties, self.owners)
+            yield _mean("target", label, k, *found)
+
+    def _cutoffs_of(self, label: str) -> Sequence[int | None]:
+        return (None,) if label in WITHOUT_CUTOFF else self.cutoffs
+
+
+def _without(description: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name not in names}
+
+
+def _held_out_metric(label: str, held: HeldOut, item_counts: np.ndarray, k: int) -> np.ndarray:
+    if label == "AUC":
+        return auc(held)
+    if label == "EFD":
+        return beyond_accuracy.expected_free_discovery(held, item_counts, k)
+    return AT_CUTOFF[label](held, k)
+
+
+def _mean(subject: str, label: str, k: int | None, users: np.ndarray, values: np.ndarray) -> Measure:
+    """The mean over units that have a number."""
+    known = ~np.isnan(values)
+    users, values = users[known], values[known]
+    mean = float(values.mean()) if len(values) else float("nan")
+    return Measure(subject, label, k, mean, len(values), users, values)

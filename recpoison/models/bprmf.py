@@ -1,0 +1,87 @@
+"""BPR-MF (Rendle, Freudenthaler, Gantner and Schmidt-Thieme 2009): matrix factorisation trained on pairs of items."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.base import GradientModel, Monitor, Params
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.training.initial_values import truncated_normal, xavier
+from recpoison.training.objectives import BPRObjective, bpr_loss
+from recpoison.training.trainer import Trainer
+
+INITIALS = ("truncated_normal", "xavier")
+
+
+@dataclass(frozen=True)
+class BPRMF(GradientModel):
+    """A user's score of an item is p_u·q_i, without biases, as in the code of the APR paper (He et al. 2018).
+
+    Every row of the data is a positive, whatever its rating. Params: ``user`` ``(n_users, embedding_size)`` and ``item``
+    ``(n_items, embedding_size)``.
+
+    Args:
+        embedding_size: Length of an embedding.
+        regularization: Weight of half the squared length of the three rows of a triple.
+        initial: ``truncated_normal`` (cut at two standard deviations) or ``xavier``.
+        initial_std: Standard deviation of the normal before the cut; ``xavier`` has its own.
+        trainer: How the loss, a sum over the batch, is minimised.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    embedding_size: int = 64
+    regularization: float = 0.0
+    initial: str = "truncated_normal"
+    initial_std: float = 0.01
+    trainer: Trainer = field(default_factory=Trainer)
+
+    def __post_init__(self) -> None:
+        if self.embedding_size < 1:
+            raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
+        if not self.regularization >= 0:
+            raise ConfigError(f"model.regularization is {self.regularization:g}: give 0 or more")
+        if self.initial not in INITIALS:
+            raise ConfigError(f"model.initial is {self.initial!r}: choose one of {', '.join(INITIALS)}")
+        if not self.initial_std > 0:
+            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a number above 0")
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Both tables, each from its own stream of ``init``."""
+        params = {}
+        for name, rows in (("user", data.n_users), ("item", data.n_items)):
+            generator = seeds.child("init").numpy(name)
+            if self.initial == "xavier":
+                params[name] = xavier(generator, rows, self.embedding_size, data.n_items)
+            else:
+                params[name] = truncated_normal(generator, rows, self.embedding_size, self.initial_std)
+        return params
+
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Sum over the batch (users, positive items, negative items) of -ln sigmoid(s_ui - s_uj), with the regulariser."""
+        p, q, r = (params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True))
+        loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
+        return loss + self.regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
+
+    def fit(
+        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    ) -> Params:
+        """Train from ``init``; the order and the negatives of each epoch come from the stream ``train``.
+
+        Raises:
+            Diverged: If the loss is no longer finite.
+        """
+        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
+        objective = BPRObjective(data, seeds.child("train"), self.regularization)
+        return self.trainer.fit(objective, params, progress, monitor)
+
+    def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Dot products ``(len(users), n_items)``."""
+        return params["user"].index_select(0, users) @ params["item"].T

@@ -1,0 +1,200 @@
+"""Command lines that do not compose: Hydra stops at the first mistake, so each override is tried on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import get_type_hints
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+
+from recpoison.checking import describe, unknown_setting
+from recpoison.config import Root, settings
+from recpoison.nearest import did_you_mean, nearest
+from recpoison.paths import CONF_DIR
+
+CONFIG_NAME = "train_attack_eval"
+_LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
+_REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of trying each override.
+
+    Args:
+        problems: One sentence each.
+        good: Overrides without a problem of their own, the first value where several were to be swept.
+        composes: Whether those compose together.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    good: list[str] = field(default_factory=list)
+    composes: bool = True
+
+
+def try_each(overrides: Sequence[str], *, sweeping: bool) -> Verdict:
+    """Compose each override on its own: groups first, then settings under the chosen options.
+
+    Args:
+        overrides: As typed, such as ``attack=average`` and ``attack.budget=0.1``.
+        sweeping: Whether several values, such as ``seed=0,1``, are runs of their own.
+    """
+    with _conf_dir():
+        trial = _Trial(sweeping)
+        parsed = list(trial.parse(overrides))
+        first = [o for o in parsed if o.key_or_group == "hydra.searchpath"]
+        groups = [o for o in parsed if trial.is_group(o)]
+        for override in first:
+            trial.setting(override)
+        for override in groups:
+            trial.group(override)
+        composes = trial.composes()
+        if composes:
+            for override in parsed:
+                if override not in first and override not in groups:
+                    trial.setting(override)
+        return Verdict(trial.problems, trial.fixed + [texts[0] for texts in trial.chosen.values()], composes)
+
+
+def compose_root(overrides: Sequence[str]) -> DictConfig:
+    """The composed configuration, outside any run."""
+    with _conf_dir():
+        return compose(CONFIG_NAME, overrides=list(overrides))
+
+
+def is_sweep(overrides: Sequence[str]) -> bool:
+    """Whether a preset among ``overrides`` is a sweep without being asked (``hydra.mode: MULTIRUN``)."""
+    with _conf_dir():
+        hydra = GlobalHydra.instance().hydra
+        return hydra is not None and hydra.get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
+
+
+def _conf_dir() -> initialize_config_dir:
+    return initialize_config_dir(version_base="1.3", config_dir=str(CONF_DIR), job_name="recpoison")
+
+
+class _Trial:
+    """Collects problems and what composes while the overrides are tried one by one."""
+
+    def __init__(self, sweeping: bool) -> None:
+        self.sweeping = sweeping
+        self.problems: list[str] = []
+        self.fixed: list[str] = []
+        self.chosen: dict[str, list[str]] = {}
+        self.failed: set[str] = set()
+        self.loader = GlobalHydra.instance().config_loader()
+        self.groups = set(self.loader.list_groups(""))
+
+    def parse(self, overrides: Sequence[str]) -> Iterator[Override]:
+        """Overrides that can be read and do not name a group twice."""
+        parser = OverridesParser.create(config_loader=self.loader)
+        seen: set[str] = set()
+        for text in overrides:
+            try:
+                override = parser.parse_override(text)
+            except HydraException as error:
+                why = str(error).replace(f"Error parsing override '{text}'\n", "").splitlines()[0]
+                self.problems.append(f"{text!r} cannot be read ({why}): write key=value, and quote special characters")
+                continue
+            key = override.get_key_element().lstrip("+~")
+            if key in seen:
+                self.problems.append(f"{key} is given twice: keep one")
+            elif override.is_sweep_override() and not self.sweeping:
+                self.problems.append(
+                    f"{text} gives several values: add -m to run each, or write {key}=[...] if a list is meant"
+                )
+            else:
+                yield override
+            seen.add(key)
+
+    def is_group(self, override: Override) -> bool:
+        """Whether an override chooses an option of a group."""
+        return override.key_or_group in self.groups or "/" in override.key_or_group
+
+    def group(self, override: Override) -> None:
+        """Try the options of a group override."""
+        name = override.key_or_group
+        good = []
+        for text in _texts(override):
+            try:
+                compose(CONFIG_NAME, overrides=[*self.fixed, text])
+                good.append(text)
+            except _REFUSALS as error:
+                self.failed.add(name)
+                self.problems.append(self._option_problem(text, name, error))
+        if good:
+            self.chosen[override.get_key_element().lstrip("+~")] = good
+
+    def _option_problem(self, text: str, name: str, error: Exception) -> str:
+        option = text.partition("=")[2]
+        available = self.loader.get_group_options(name, overrides=self.fixed, config_name=CONFIG_NAME)
+        if name == "hydra/launcher" and option in _LAUNCHERS:
+            return f"{text}: this launcher is not installed: pip install 'recpoison[{_LAUNCHERS[option]}]'"
+        if option in available:
+            return f"{text}: {_first_line(error)}"
+        listed = f" ({name} offers {', '.join(available)})" if available else f" (there are no options of {name} yet)"
+        return f"{text}: there is no such option{did_you_mean(nearest(option, available))}{listed}"
+
+    def composes(self) -> bool:
+        """Whether the chosen options compose with one another; settings cannot be tried where they do not."""
+        try:
+            compose(CONFIG_NAME, overrides=self._contexts("")[0])
+        except _REFUSALS as error:
+            self.problems += [] if self.failed else [_first_line(error)]
+            return False
+        return True
+
+    def setting(self, override: Override) -> None:
+        """Try a plain setting under each chosen option of its group."""
+        group = override.key_or_group.partition(".")[0]
+        if group in self.failed:
+            return
+        found: dict[str, None] = {}
+        for context in self._contexts(group):
+            for text in _texts(override):
+                try:
+                    compose(CONFIG_NAME, overrides=[*context, text])
+                except _REFUSALS as error:
+                    found[self._setting_problem(override.key_or_group, text, context, error)] = None
+        self.problems += found
+        if not found:
+            self.fixed.append(_texts(override)[0])
+
+    def _contexts(self, group: str) -> list[list[str]]:
+        """The choices under which a setting of ``group`` must exist: each swept option of that group."""
+        others = [texts[0] for key, texts in self.chosen.items() if key != group]
+        return [[*self.fixed, *others, text] for text in self.chosen.get(group, [])] or [[*self.fixed, *others]]
+
+    def _setting_problem(self, key: str, text: str, context: list[str], error: Exception) -> str:
+        cause = error.__cause__
+        cfg = compose(CONFIG_NAME, overrides=context, return_hydra_config=key.startswith("hydra"))
+        if isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
+            sentence = unknown_setting(key, [*self.groups, *settings(cfg)])
+            group = key.partition(".")[0]
+            option = compose(CONFIG_NAME, overrides=context, return_hydra_config=True).hydra.runtime.choices
+            return (
+                sentence.replace("there is no", f"{group}={option[group]} has no", 1) if group in option else sentence
+            )
+        hints = get_type_hints(Root)
+        if isinstance(cause, ValidationError) and key in hints:
+            return f"{key} is {text.partition('=')[2]}, but it must be {describe(hints[key])}"
+        return f"{text}: {_first_line(cause or error)}"
+
+
+def _texts(override: Override) -> list[str]:
+    """One override string a value."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0].removeprefix(f"In '{CONFIG_NAME}': ")

@@ -1,0 +1,18 @@
+"""Where the YAML files are: beside the package in a checkout, inside it in an installed wheel."""
+
+from pathlib import Path
+
+from recpoison.errors import ConfigError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _find(candidates: tuple[Path, ...]) -> Path:
+    for folder in candidates:
+        if (folder / "train_attack_eval.yaml").is_file():
+            return folder
+    looked = " nor in ".join(map(str, candidates))
+    raise ConfigError(f"the YAML files of recpoison are not in {looked}: install recpoison again")
+
+
+CONF_DIR = _find((_PACKAGE / "conf", _PACKAGE.parent / "conf"))

@@ -1,0 +1,157 @@
+"""``recpoison-report``: tables, figures and a page over any runs and sweeps."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.report.figures import draw_all, save_all
+from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
+from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.report.page import to_html
+from recpoison.report.runs import Runs, read_runs
+from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_ENDINGS = {"console": "txt", "csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
+_EXAMPLES = """examples:
+  recpoison-report outputs/latest
+  recpoison-report 'outputs/multirun/*' --all report
+  recpoison-report outputs/latest --rows attack.budget --columns attack --metric HR@50
+  recpoison-report outputs/latest --format latex --output table.tex"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C, and 1 (with a trace) for ours."""
+    try:
+        _report(_parser().parse_args(arguments))
+        sys.stdout.flush()
+    except UserError as error:
+        print(f"recpoison-report: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="recpoison-report",
+        description="One table over runs and sweeps: what each attack did, mean ± sd over seeds, with stars.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="folder of a run, of a sweep, or of several; a glob in quotes works too",
+    )
+    add("--rows", metavar="KEY[,KEY]", help="down: dataset, model, attack, defense, or a key such as attack.budget")
+    add("--columns", metavar="KEY", help="across: the same choice")
+    add("--metric", metavar="HR@50", help="what is measured (default: HR@50 of target, HR@10 of test)")
+    add("--subject", choices=("test", "target", "link", "node"), help="whose metric (default: target if measured)")
+    add("--format", choices=tuple(_ENDINGS), help="default: by the ending of --output, else console")
+    add("--output", metavar="FILE|DIR", type=Path, help="write there instead of printing")
+    add("--figures", metavar="DIR", type=Path, help="write figures there as PNG and PDF")
+    add("--all", metavar="DIR", type=Path, help="write report.csv, .md, .tex, .html and figures there")
+    add(
+        "--average-repeated",
+        action="store_true",
+        help="take the mean where a cell was measured twice with different numbers",
+    )
+    return parser
+
+
+def _report(options: argparse.Namespace) -> None:
+    runs = read_runs(options.paths)
+    measurements = measure(runs, options.average_repeated)
+    metrics = _metrics(options, measurements)
+    tables = [with_notes(table, runs) for table in _tables(options, measurements, metrics)]
+    form = options.format or _form_of(options.output)
+    figures = draw_all(measurements, metrics) if options.all or options.figures or form == "html" else {}
+    if options.all:
+        for kind in ("csv", "markdown", "latex", "html"):
+            _write(options.all / f"report.{_ENDINGS[kind]}", _text(kind, runs, tables, figures))
+    if options.all or options.figures:
+        save_all(figures, options.figures or options.all / "figures")
+    if options.output:
+        _write(_file(options.output, form), _text(form, runs, tables, figures))
+    elif form == "console":
+        for table in tables:
+            to_console(table, Console())
+    else:
+        sys.stdout.write(_text(form, runs, tables, figures))
+    if options.all:
+        print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html figures/", file=sys.stderr)
+
+
+def _metrics(options: argparse.Namespace, measurements: Measurements) -> list[Metric]:
+    metrics = default_metrics(measurements)
+    if options.metric is None and options.subject is None:
+        return metrics
+    subject = options.subject or metrics[0].subject
+    default = next((m.label for m in metrics if m.subject == subject), "HR@10")
+    return [measurements.find(options.metric or default, subject)]
+
+
+def _tables(options: argparse.Namespace, measurements: Measurements, metrics: Sequence[Metric]) -> list[Table]:
+    """One table; a pivot has one for each metric only if it was named."""
+    attacked = bool((measurements.frame.attack != "none").any())
+    if attacked and options.rows is None and options.columns is None:
+        return [effect_table(measurements, metrics)]
+    rows = options.rows.split(",") if options.rows else ["attack" if options.columns == "dataset" else "dataset"]
+    columns = options.columns or next(key for key in ("attack", "model", "defense") if key not in rows)
+    if columns in rows:
+        raise ConfigError(f"--rows and --columns are both {columns}: choose two keys, such as dataset and attack")
+    chosen = metrics if attacked else [m for m in metrics if m.subject != "target"] or metrics
+    return [pivot_table(measurements, rows, columns, chosen[0])]
+
+
+def _form_of(output: Path | None) -> str:
+    endings = {f".{ending}": form for form, ending in _ENDINGS.items()}
+    return endings.get(output.suffix, "console") if output else "console"
+
+
+def _file(output: Path, form: str) -> Path:
+    is_folder = output.is_dir() or not output.suffix
+    return output / f"report.{_ENDINGS[form]}" if is_folder else output
+
+
+def _text(form: str, runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure]) -> str:
+    if form == "html":
+        return to_html(runs, tables, figures)
+    if form == "console":
+        text = StringIO()
+        for table in tables:
+            to_console(table, Console(file=text, width=160))
+        return text.getvalue()
+    render = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}[form]
+    return "\n".join(render(table) for table in tables)
+
+
+def _write(file: Path, text: str) -> None:
+    draft = file.with_name(f".{file.name}.draft")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text, encoding="utf-8")
+        os.replace(draft, file)
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written: {error.strerror or error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""A table as text: console, csv, markdown and LaTeX."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable
+from itertools import groupby
+
+from rich.box import HORIZONTALS
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from recpoison.evaluation.significance import stars
+from recpoison.report.tables import Entry, Table
+
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "–": "--",
+    "±": r"$\pm$",
+    "<": r"$<$",
+    ">": r"$>$",
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+}
+
+
+def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
+    """Mean, spread and stars of an entry as text; the spread is empty with a single seed."""
+    if not math.isfinite(entry.mean):
+        return "–", "", ""
+    mean = f"{entry.mean:+.{decimals}f}" if entry.signed else f"{entry.mean:.{decimals}f}"
+    sd = f"{entry.sd:.{decimals}f}" if math.isfinite(entry.sd) else ""
+    return mean, sd, stars(entry.p) if math.isfinite(entry.p) else ""
+
+
+def column_decimals(table: Table, column: int) -> int:
+    """Four decimals for shares, fewer for ranks: by the largest mean of the column's group."""
+    group = table.columns[column][0]
+    same = [c for c, (name, _) in enumerate(table.columns) if name == group]
+    means = [abs(row[c].mean) for row in table.entries for c in same if row[c] and math.isfinite(row[c].mean)]  # type: ignore[union-attr]
+    largest = max(means, default=0.0)
+    return 4 if largest < 10 else 2 if largest < 100 else 1
+
+
+def to_console(table: Table, console: Console) -> None:
+    """Print the table in the widest layout that fits: whole, in parts, or in parts with spreads under their means.
+
+    A table that fits in none is printed beyond the edge: numbers are never cut.
+    """
+    groups = list(dict.fromkeys(group for group, _ in table.columns))
+    layouts = [[_view(table, groups, " ")], [_view(table, [group], " ") for group in groups]]
+    layouts.append([_view(table, [group], "\n") for group in groups])
+    free = console.options.update(width=10_000)
+    widths = [[Measurement.get(console, free, view).maximum for view in layout] for layout in layouts]
+    chosen = next((n for n, width in enumerate(widths) if max(width) <= console.width), len(layouts) - 1)
+    console.print(Text(table.title, style="bold"))
+    for view, width in zip(layouts[chosen], widths[chosen], strict=True):
+        view.width = width
+        console.print(view, crop=False)
+        console.print()
+    for note in table.notes:
+        console.print(Text(note, style="dim"))
+
+
+def _view(table: Table, groups: list[str], between: str) -> RichTable:
+    view = RichTable(box=HORIZONTALS, show_edge=False, header_style="bold", collapse_padding=True, pad_edge=False)
+    for key in table.keys:
+        view.add_column("\n" * ("." not in key) + key.replace(".", ".\n", 1), no_wrap=True)
+    shown = [c for c, (group, _) in enumerate(table.columns) if group in groups]
+    for before, c in zip([None, *shown], shown, strict=False):
+        group, name = table.columns[c]
+        is_first = before is None or table.columns[before][0] != group
+        view.add_column(f"{group if is_first else ''}\n{name}", justify="right", no_wrap=True)
+    view.add_column("\nn", justify="right", style="dim", no_wrap=True)
+    first = [names[0] for names in table.rows]
+    in_sections = len(set(first)) < len(first)
+    columns = [_rich_column(table, c, between) for c in shown]
+    for row, names in enumerate(table.rows):
+        ends = in_sections and row + 1 < len(first) and first[row + 1] != first[row]
+        cells = [column[row] for column in columns]
+        view.add_row(*(Text(name) for name in names), *cells, table.seeds(row), end_section=ends)
+    return view
+
+
+def _rich_column(table: Table, column: int, between: str) -> list[Text]:
+    """One column's entries; stars are padded, so that digits stand under digits."""
+    decimals = column_decimals(table, column)
+    entries = [row[column] for row in table.entries]
+    starred = max((len(number(entry, decimals)[2]) for entry in entries if entry), default=0)
+    return [_rich_entry(entry, decimals, between, starred) for entry in entries]
+
+
+def _rich_entry(entry: Entry | None, decimals: int, between: str, starred: int) -> Text:
+    if entry is None:
+        return Text("–" + " " * starred, style="dim")
+    mean, sd, mark = number(entry, decimals)
+    mark = mark.ljust(starred)
+    text = Text(mean, style="bold" if entry.best else "")
+    if sd and between == "\n":
+        return text.append(mark).append(f"\n± {sd}{' ' * starred}", style="not bold dim")
+    return (text.append(f"{between}± {sd}", style="not bold dim") if sd else text).append(mark)
+
+
+def to_csv(table: Table) -> str:
+    """One line an entry: the table's title, the row's keys, the column, then mean, sd, n and corrected p in full."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["table", *table.keys, "group", "column", "mean", "sd", "n", "p_holm", "best"])
+    for names, entries in zip(table.rows, table.entries, strict=True):
+        for (group, column), entry in zip(table.columns, entries, strict=True):
+            if entry is not None:
+                numbers = [repr(float(x)) if math.isfinite(x) else "" for x in (entry.mean, entry.sd)]
+                p = repr(float(entry.p)) if math.isfinite(entry.p) else ""
+                writer.writerow([table.title, *names, group, column, *numbers, entry.n, p, int(entry.best)])
+    return out.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub table under its title; stars are escaped, the best is bold."""
+    heads = [*table.keys, *(f"{group} {name}" for group, name in table.columns), "n"]
+    lines = [f"**{_markdown(table.title)}**", "", f"| {' | '.join(map(_markdown, heads))} |"]
+    lines.append("|" + "---|" * len(table.keys) + "--:|" * (len(table.columns) + 1))
+    for row, names in enumerate(table.rows):
+        cells = [*map(_markdown, names), *_texts(table, row, _markdown_entry), table.seeds(row)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n\n" + "".join(f"- {_markdown(note)}\n" for note in table.notes)
+
+
+def _markdown_entry(entry: Entry | None, decimals: int) -> str:
+    if entry is None:
+        return "–"
+    mean, sd, mark = number(entry, decimals)
+    text = f"{mean} ± {sd}" if sd else mean
+    return (f"**{text}**" if entry.best else text) + mark.replace("*", r"\*")
+
+
+def _markdown(text: str) -> str:
+    for sign in "\\|*_<":
+        text = text.replace(sign, f"\\{sign}")
+    return text
+
+
+def to_latex(table: Table) -> str:
+    """A table of the package ``booktabs``; every text is escaped, and the notes stand below."""
+    n_keys, width = len(table.keys), len(table.columns)
+    groups = [(name, len(list(same))) for name, same in groupby(group for group, _ in table.columns)]
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+    lines += [rf"\begin{{tabular}}{{{'l' * n_keys}{'r' * (width + 1)}}}", r"\toprule"]
+    spans = [rf"\multicolumn{{{count}}}{{c}}{{{_latex(name)}}}" for name, count in groups]
+    lines.append(f"{'& ' * n_keys}{' & '.join(spans)} & \\\\")
+    start = n_keys + 1
+    for _, count in groups:
+        lines.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
+        start += count
+    heads = [*table.keys, *(name for _, name in table.columns), "n"]
+    lines += [f"{' & '.join(map(_latex, heads))} \\\\", r"\midrule"]
+    for row, names in enumerate(table.rows):
+        cells = [*map(_latex, names), *_texts(table, row, _latex_entry), _latex(table.seeds(row))]
+        lines.append(f"{' & '.join(cells)} \\\\")
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
+    return "\n".join([*lines, r"\end{table}"]) + "\n"
+
+
+def _latex_entry(entry: Entry | None, decimals: int) -> str:
+    if entry is None:
+        return "--"
+    mean, sd, mark = number(entry, decimals)
+    mean = mean.replace("-", "$-$").replace("–", "--").replace("+", "$+$")
+    text = rf"{mean} $\pm$ {sd}" if sd else mean
+    return (rf"\textbf{{{text}}}" if entry.best else text) + (f"$^{{{mark}}}$" if mark else "")
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in text)
+
+
+def _texts(table: Table, row: int, render: Callable[[Entry | None, int], str]) -> list[str]:
+    return [render(entry, column_decimals(table, column)) for column, entry in enumerate(table.entries[row])]

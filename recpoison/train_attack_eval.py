@@ -1,0 +1,252 @@
+"""The command: ``recpoison`` and ``python -m recpoison.train_attack_eval``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from recpoison import __version__
+from recpoison.errors import ConfigError, UserError
+from recpoison.nearest import did_you_mean, nearest
+
+_WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
+_FLAGS = (
+    *_WITH_VALUE,
+    *("--help", "-h", "--version", "--trust", "--hydra-help", "--resolve", "--run", "-r", "--multirun", "-m"),
+    *("--shell-completion", "-sc", "--info", "-i", "--experimental-rerun"),
+)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it before it kills."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows the command's name; ``sys.argv`` where None.
+
+    Returns:
+        The exit code: 0 done, 2 the user's mistake, 1 ours, 130 after Ctrl-C, 143 after SIGTERM.
+    """
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    if {"--help", "-h"} & set(typed):
+        from rich.console import Console
+
+        from recpoison.help import show_help
+
+        show_help(Console())
+        return 0
+    if "--version" in typed:
+        print(f"recpoison {__version__}")
+        return 0
+    with _stopped_by_sigterm():
+        try:
+            return _command(typed)
+        except UserError as error:
+            _say(str(error))
+            return error.exit_code
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(bool(end.code))
+        except KeyboardInterrupt as stop:
+            _say("stopped; no partial results were left")
+            return 143 if isinstance(stop, Terminated) else 130
+        except Exception as error:
+            return _unexpected(error)
+
+
+def _command(typed: list[str]) -> int:
+    remaining, trusted = split_trust(typed)
+    overrides, flags = _split_flags(remaining)
+    runs = not {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"} & flags.keys()
+    context = [f"hydra.searchpath=[file://{os.path.abspath(path)}]" for path in _config_dirs(flags)]
+    sweeping = bool({"-m", "--multirun"} & flags.keys())
+    if "--experimental-rerun" not in flags and not {"-sc", "--shell-completion"} & flags.keys():
+        _refuse_bad_overrides([*context, *overrides], sweeping, trusted)
+    told = {"command": shlex.join(["recpoison", *typed]), "trusted": trusted, "traceback": _wants_traceback()}
+    codes: list[int] = []
+    with _hydra_raises(), _argv(remaining):
+        import hydra
+
+        from recpoison.paths import CONF_DIR
+
+        job = _job(told, codes)
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(job)()
+    return max(codes, default=0) if runs else 0
+
+
+def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
+    """What Hydra calls for each run. It never raises an ``Exception``: a sweep goes on, and the status tells."""
+
+    def job(cfg: Any) -> None:
+        from pathlib import Path
+
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        from recpoison.config import BASES
+        from recpoison.job import Task, attempt
+        from recpoison.sweep import status_of
+
+        hydra = HydraConfig.get()
+        choices = hydra.runtime.choices
+        labels = {group: str(choices[group]) for group in BASES if group in choices}
+        sweeping = hydra.mode == RunMode.MULTIRUN
+        overrides = list(hydra.overrides.task)
+        task = Task(Path(hydra.runtime.output_dir), labels, overrides, quiet=sweeping, **told)
+        if not sweeping:
+            outcome = attempt(cfg, task)
+            codes.append(outcome.code)
+            if outcome.code:
+                _say(outcome.reason)
+            return
+        with status_of(task.folder, overrides) as outcomes:
+            outcome = attempt(cfg, task)
+            outcomes.append(outcome)
+        said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
+        print(f"job {hydra.job.num} ({' '.join(overrides)}): {said}", flush=True)
+
+    return job
+
+
+def _refuse_bad_overrides(overrides: list[str], sweeping: bool, trusted: list[str]) -> None:
+    """Say everything that is wrong with a command line before Hydra makes a folder."""
+    from recpoison.config import check
+    from recpoison.overrides import compose_root, is_sweep, try_each
+
+    sweeping = sweeping or is_sweep(overrides)
+    if not sweeping:
+        try:
+            compose_root(overrides)
+            return
+        except Exception as error:  # Hydra, OmegaConf and antlr raise what they like
+            reason = str(error).splitlines()[0]
+    verdict = try_each(overrides, sweeping=sweeping)
+    if sweeping and not verdict.problems:
+        return
+    problems = verdict.problems or [reason]
+    if verdict.composes:
+        try:
+            check(compose_root(verdict.good), trusted)
+        except ConfigError as error:
+            problems += [problem for problem in str(error).splitlines() if problem not in problems]
+    raise ConfigError("\n".join(problems))
+
+
+def split_trust(typed: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Arguments without ``--trust PACKAGE``, and the packages. Hydra never sees them, so no YAML can add one."""
+    remaining, trusted = [], []
+    words = iter(typed)
+    for word in words:
+        name, _, value = word.partition("=")
+        if name != "--trust":
+            remaining.append(word)
+            continue
+        package = value or next(words, "")
+        if not package.replace(".", "_").isidentifier():
+            raise ConfigError("--trust needs the name of a package, such as --trust my_attacks")
+        trusted.append(package)
+    return remaining, trusted
+
+
+def _split_flags(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Overrides, and the flags with their values; unknown flags are refused before argparse answers in its own way."""
+    overrides: list[str] = []
+    flags: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            overrides.append(word)
+        elif name not in _FLAGS:
+            raise ConfigError(
+                f"{name}: there is no such flag{did_you_mean(nearest(name, _FLAGS))}; see recpoison --help"
+            )
+        else:
+            takes = name in (*_WITH_VALUE, "--info", "-i", "--experimental-rerun")
+            flags[name] = value if equals else next(rest, "") if takes else ""
+    return overrides, flags
+
+
+def _config_dirs(flags: dict[str, str]) -> Iterator[str]:
+    for name in ("--config-dir", "-cd"):
+        if name in flags:
+            if not os.path.isdir(flags[name]):
+                raise ConfigError(f"--config-dir {flags[name]}: there is no such folder")
+            yield flags[name]
+
+
+def _unexpected(error: Exception) -> int:
+    from recpoison.job import explain
+
+    if _wants_traceback():
+        raise error
+    code, reason = explain(error)
+    _say(reason)
+    return code
+
+
+def _wants_traceback() -> bool:
+    return os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+
+def _say(text: str) -> None:
+    lines = text.splitlines() or [""]
+    if len(lines) == 1:
+        print(f"recpoison: {lines[0]}", file=sys.stderr)
+    else:
+        print(f"recpoison: {len(lines)} problems:", *(f"  {line}" for line in lines), sep="\n", file=sys.stderr)
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Have Hydra raise its errors, and logging keep quiet about a full disk: both are answered in one sentence here."""
+    before, shown = os.environ.get("HYDRA_FULL_ERROR"), logging.raiseExceptions
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.raiseExceptions = False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = shown
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _argv(words: list[str]) -> Iterator[None]:
+    """Hydra reads ``sys.argv``."""
+    before = sys.argv
+    sys.argv = [before[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    def stop(number: int, frame: Any) -> None:
+        raise Terminated
+
+    try:
+        before = signal.signal(signal.SIGTERM, stop)
+    except ValueError:  # not in the main thread, where signals do not arrive
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,152 @@
+"""Losses and how an epoch minimises them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.models.base import Params
+from recpoison.seeds import Seeds
+from recpoison.training.bpr_kernel import bpr_epoch
+from recpoison.training.optimizers import State, slots, step
+from recpoison.training.sampling import DevicePairs, Pairs
+from recpoison.training.trainer import Objective, Trainer
+
+Batch = tuple[Tensor, ...]
+
+
+def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
+    """Sum of -ln sigmoid(positive - negative) (Rendle et al. 2009, equation for BPR-Opt without its regulariser)."""
+    return F.softplus(negative - positive).sum()
+
+
+class LossObjective(Objective):
+    """Any differentiable loss, by autograd: what a new gradient model starts with.
+
+    Args:
+        loss: Maps parameters and a batch to a scalar, as ``GradientModel.loss``.
+        batches: Maps (trainer, epoch) to the batches; draws depend on the epoch only.
+        n_units: What the sum of the batches' losses is divided by for display.
+    """
+
+    def __init__(
+        self, loss: Callable[[Params, Batch], Tensor], batches: Callable[[Trainer, int], Iterator[Batch]], n_units: int
+    ) -> None:
+        self.loss, self.batches, self.n_units = loss, batches, n_units
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One step on whole tables for each batch."""
+        total = 0.0
+        for batch in self.batches(trainer, epoch):
+            params = {name: tensor.detach().requires_grad_() for name, tensor in slots(state, "param").items()}
+            loss = self.loss(params, batch)
+            gradients = torch.autograd.grad(loss, list(params.values()))
+            step(trainer.optimizer, state, dict(zip(params, gradients, strict=True)), trainer.learning_rate, trainer.eps)
+            total = total + loss.detach()  # a tensor: the host does not wait
+        return float(total) / self.n_units
+
+
+class BPRObjective(Objective):
+    """BPR of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
+
+    The loss of a batch is the sum over its triples of -ln sigmoid(p_u·q_i - p_u·q_j) + regularization/2 (|p_u|² + |q_i|² + |q_j|²), one
+    negative for each positive, redrawn every epoch. Each epoch visits each pair once. The figure shown leaves the regulariser out.
+
+    Args:
+        data: Training data; pairs count once, ratings are not looked at.
+        seeds: Streams ``epoch/0``, ``epoch/1``, ...
+        regularization: Weight of the squared length of the rows of a triple.
+    """
+
+    def __init__(self, data: Interactions, seeds: Seeds, regularization: float = 0.0) -> None:
+        self.data, self.pairs, self.seeds, self.regularization = data, Pairs.of(data), seeds, regularization
+        self._on_device: DevicePairs | None = None
+
+    def inputs(self) -> object:
+        """Data, stream and regulariser."""
+        return self.data, self.seeds, self.regularization
+
+    def n_rows(self, trainer: Trainer) -> int:
+        """Pairs of an epoch: all, or the whole batches of them."""
+        n = len(self.pairs)
+        return n - n % trainer.batch_size if trainer.drop_last and n >= trainer.batch_size else n
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""
+        on_cpu = state["param.user"].device.type == "cpu"
+        if trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam"):
+            return self._numba_epoch(trainer, state, epoch)
+        return self._torch_epoch(trainer, state, epoch)
+
+    def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Users, positive and negative items of each batch, ``(batch_size,)`` each."""
+        if self._on_device is None or self._on_device.users.device != device:
+            self._on_device = DevicePairs.of(self.pairs, device)
+        columns = self._on_device.epoch(self.seeds, epoch)
+        n_rows = self.n_rows(trainer)
+        for start in range(0, n_rows, trainer.batch_size):
+            stop = min(start + trainer.batch_size, n_rows)
+            users, positives, negatives = (column[start:stop] for column in columns)
+            yield users, positives, negatives
+
+    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        order, uniforms = self.pairs.draws(self.seeds, epoch)
+        triples = np.stack([self.pairs.users, self.pairs.items, self.pairs.negatives(uniforms)], axis=1)
+        tables = [state[f"param.{name}"].numpy() for name in ("user", "item")]
+        adagrad = trainer.optimizer == "adagrad"
+        sums = [state[f"sum.{name}"].numpy() for name in ("user", "item")] if adagrad else tables
+        figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
+        n_rows = self.n_rows(trainer)
+        total = bpr_epoch(*tables, *sums, triples, order, n_rows, trainer.batch_size, *figures, adagrad)
+        return float(total) / n_rows
+
+    def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """Static shapes (but for a last, smaller batch), and no ``item()``, ``unique`` or mask: the host never waits inside an epoch.
+
+        Both tables are one for the epoch, users above items, so that a batch is one gather and one scatter.
+        """
+        n_users = len(state["param.user"])
+        joint = {kind: torch.cat([state[f"{kind}.user"], state[f"{kind}.item"]]) for kind in _table_kinds(state)}
+        gradient = torch.zeros_like(joint["param"])
+        total = torch.zeros((), device=gradient.device)
+        for users, positives, negatives in self.batches(trainer, epoch, gradient.device):
+            rows = torch.cat([users, positives + n_users, negatives + n_users])
+            p, q, r = values = joint["param"].index_select(0, rows).view(3, len(users), -1)
+            margin = (p * (q - r)).sum(1)
+            total += F.softplus(-margin).sum()
+            pull = torch.sigmoid(-margin).unsqueeze(1)
+            slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
+            if self.regularization:
+                slopes.add_(values.reshape(len(rows), -1), alpha=self.regularization)
+            gradient.index_add_(0, rows, slopes)
+            _step_rows(trainer, state, joint, gradient, rows)
+        for kind, table in joint.items():
+            state[f"{kind}.user"].copy_(table[:n_users])
+            state[f"{kind}.item"].copy_(table[n_users:])
+        return float(total) / self.n_rows(trainer)
+
+
+def _table_kinds(state: State) -> list[str]:
+    return [kind for kind in ("param", "sum", "first", "second") if f"{kind}.user" in state]
+
+
+def _step_rows(trainer: Trainer, state: State, joint: Params, gradient: Tensor, rows: Tensor) -> None:
+    """Step the ``rows`` of the joint tables and clear their gradient; a row that occurs twice is written twice with one value.
+
+    Adam moves rows without a gradient too, so it steps the whole table.
+    """
+    if trainer.optimizer == "adam":
+        whole = {"step": state["step"], **{f"{kind}.joint": table for kind, table in joint.items()}}
+        step("adam", whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
+        gradient.zero_()
+        return
+    compact = {f"{kind}.rows": table.index_select(0, rows) for kind, table in joint.items()}
+    step(trainer.optimizer, compact, {"rows": gradient.index_select(0, rows)}, trainer.learning_rate, trainer.eps)
+    for kind, table in joint.items():
+        table.index_copy_(0, rows, compact[f"{kind}.rows"])
+    gradient.index_fill_(0, rows, 0.0)

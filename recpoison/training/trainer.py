@@ -1,0 +1,146 @@
+"""The only epoch loop."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+
+from recpoison.errors import ConfigError, UserError
+from recpoison.models.base import Monitor, Params
+from recpoison.progress import Loop, Progress
+from recpoison.training.optimizers import OPTIMIZERS, State, initial_state, slots
+
+BACKENDS = ("auto", "numba", "torch")
+
+
+class Diverged(UserError):
+    """Training left the finite numbers."""
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """How a loss is minimised.
+
+    Args:
+        epochs: Passes over the training data.
+        batch_size: Positives in a batch.
+        optimizer: ``sgd``, ``adagrad`` or ``adam``, as in ``torch.optim``.
+        learning_rate: Step size. Where the loss is a sum over the batch (BPR), so is the step.
+        initial_accumulator: Where Adagrad's sums of squares start: 0.1 in TensorFlow and the APR authors' code, 0 in torch, which makes the first steps large.
+        eps: Added to the root by Adagrad and Adam.
+        drop_last: Leave out the incomplete last batch of an epoch.
+        backend: ``numba`` (one CPU core, no Adam), ``torch``, or ``auto``: numba on a CPU where it can.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    epochs: int = 100
+    batch_size: int = 512
+    optimizer: str = "adagrad"
+    learning_rate: float = 0.05
+    initial_accumulator: float = 0.1
+    eps: float = 1e-10
+    drop_last: bool = False
+    backend: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, low in (("epochs", 0), ("batch_size", 1)):
+            if getattr(self, name) < low:
+                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)}: give {low} or more")
+        for name, choices in (("optimizer", OPTIMIZERS), ("backend", BACKENDS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"model.trainer.learning_rate is {self.learning_rate:g}: give a finite number above 0")
+        for name in ("initial_accumulator", "eps"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"model.trainer.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
+        if self.optimizer == "adagrad" and self.initial_accumulator == self.eps == 0:
+            raise ConfigError("model.trainer.eps is 0 and so is initial_accumulator: Adagrad would divide by 0; raise one")
+        if self.backend == "numba" and self.optimizer == "adam":
+            raise ConfigError("model.trainer.backend=numba has no Adam, which moves every row: set backend=auto or torch")
+
+    def start(self, params: Params) -> State:
+        """A fresh state at epoch 0 with copies of ``params``."""
+        return initial_state(self.optimizer, self.initial_accumulator, params)
+
+    def fit(self, objective: Objective, params: Params, progress: Progress, monitor: Monitor | None = None) -> Params:
+        """Train from ``params``, which stay as they are; return the last epoch's, or with a ``monitor`` the best epoch's."""
+        return result(self.run(objective, self.start(params), progress, monitor))
+
+    def run(self, objective: Objective, state: State, progress: Progress, monitor: Monitor | None = None) -> State:
+        """Train from ``state["epoch"]`` to ``epochs`` and return the state there; the ``state`` given stays as it is.
+
+        All draws depend on (seed, epoch) only, so a state that was saved and loaded goes on bit for bit as if it had never stopped.
+
+        Raises:
+            Diverged: If the loss or a parameter is no longer finite.
+        """
+        inputs, looked_at = objective.inputs(), None if monitor is None else monitor.every
+        work = (self, type(objective).__qualname__, inputs, state, looked_at)
+        loop = Loop() if inputs is None else progress.loop(work)
+        state = {name: tensor.clone() for name, tensor in _resumed(loop, state).items()}
+        for epoch in range(int(state["epoch"]), self.epochs):
+            loss = objective.epoch(self, state, epoch)
+            if not math.isfinite(loss):
+                raise self._diverged(epoch)
+            state["epoch"] += 1
+            progress.step(epoch + 1, self.epochs, loss=loss)
+            if monitor is not None and ((epoch + 1) % monitor.every == 0 or epoch + 1 == self.epochs):
+                _keep_best(state, monitor, epoch + 1)
+            loop.keep(lambda: state)
+        if not all(bool(tensor.isfinite().all()) for tensor in slots(state, "param").values()):
+            raise self._diverged(self.epochs - 1)
+        return state
+
+    def _diverged(self, epoch: int) -> Diverged:
+        return Diverged(
+            f"training diverged in epoch {epoch + 1} of {self.epochs}: lower model.trainer.learning_rate (now {self.learning_rate:g})"
+        )
+
+
+class Objective(ABC):
+    """What is minimised: it walks one epoch's batches and steps a state."""
+
+    def inputs(self) -> object:
+        """What tells it from other objectives: data, stream and settings, as parts, tensors or plain values.
+
+        A killed fit goes on from its checkpoint by them. None: nobody can tell, so it starts afresh.
+        """
+        return None
+
+    @abstractmethod
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """Train ``state`` in place for one epoch (from 0) by the rule in ``trainer``; return the mean loss of a pair.
+
+        Every draw depends on the objective's seed and ``epoch`` only.
+        """
+
+
+def result(state: State) -> Params:
+    """The parameters a state stands for: the best epoch's if one was kept, else the newest."""
+    return slots(state, "best") or slots(state, "param")
+
+
+def _resumed(loop: Loop, start: State) -> State:
+    """The state in which the loop was killed, on the device of ``start``; ``start`` where there is none."""
+    if loop.state is None:
+        return start
+    device = next((tensor.device for tensor in slots(start, "param").values()), torch.device("cpu"))
+    on_host = ("epoch", "step", "best_score")
+    return {name: tensor if name in on_host else tensor.to(device) for name, tensor in loop.state.items()}
+
+
+def _keep_best(state: State, monitor: Monitor, epoch: int) -> None:
+    """Copy the parameters if ``monitor`` scores them above all before; the first of equals stays."""
+    params = slots(state, "param")
+    score = monitor.score(epoch, params)
+    if "best_score" in state and score <= float(state["best_score"]):
+        return
+    state["best_score"] = torch.tensor(score, dtype=torch.float64)
+    for name, tensor in params.items():
+        state[f"best.{name}"] = tensor.clone()

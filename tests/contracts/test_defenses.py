@@ -1,0 +1,91 @@
+"""What every defense of conf/defense must keep."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from recpoison.attacks.profiles.random import RandomAttack
+from recpoison.attacks.targets import Targets
+from recpoison.data.interactions import Interactions
+from recpoison.defenses.base import Defense
+from recpoison.models.base import Fitted, Model, Params
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+FILES = sorted((Path(__file__).parents[2] / "conf" / "defense").glob("*.yaml"))
+CPU = torch.device("cpu")
+
+
+def build(file: Path) -> Defense:
+    return instantiate(OmegaConf.load(file), _convert_="all")
+
+
+DEFENSES = [pytest.param(build(file), id=file.stem) for file in FILES]
+
+
+@dataclass(frozen=True)
+class NoisyCounts(Model):
+    """Item popularity, and noise from the seed so that drawing twice would show."""
+
+    def fit(self, data, seeds, device, progress, monitor=None) -> Params:
+        noise = 1e-3 * seeds.numpy("train").random(data.n_items)
+        return {"popularity": torch.from_numpy(data.item_counts + noise)}
+
+    def scores(self, params, data, users):
+        return params["popularity"].expand(len(users), -1)
+
+
+@pytest.fixture
+def poisoned() -> Interactions:
+    """200 users of two tastes x 60 items, and 6 fake users after them."""
+    rng = np.random.default_rng(7)
+    rows = np.argwhere(rng.random((200, 60)) < np.kron(0.1 + 0.4 * np.eye(2), np.ones((100, 30))))
+    data = Interactions(rows[:, 0], rows[:, 1], np.ones(len(rows)), 200, 60)
+    attack = RandomAttack(targets=Targets("list", [0]), n_fake_users=6)
+    return attack.poison(data, np.array([0]), Seeds(0), CPU, Progress()).apply(data)
+
+
+def fit(defense: Defense, data: Interactions) -> Fitted:
+    return defense.fit(NoisyCounts(), data, Seeds(3), CPU, Progress())
+
+
+def test_there_are_defenses():
+    assert {"none", "filter"} <= {file.stem for file in FILES}
+
+
+def test_no_defense_is_the_plain_fit_bit_for_bit(poisoned):
+    none = next(param.values[0] for param in DEFENSES if param.id == "none")
+    plain = NoisyCounts().fit(poisoned, Seeds(3), CPU, Progress())
+    assert torch.equal(fit(none, poisoned).params["popularity"], plain["popularity"])
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_every_user_is_scored(defense, poisoned):
+    fitted = fit(defense, poisoned)
+    assert fitted.data.n_users == poisoned.n_users
+    scores = fitted.scores(torch.arange(poisoned.n_users))
+    assert scores.shape == (poisoned.n_users, poisoned.n_items)
+    assert torch.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_same_seed_same_numbers_and_data_untouched(defense, poisoned):
+    before = poisoned.fingerprint
+    first, second = (fit(defense, poisoned).params["popularity"] for _ in range(2))
+    assert torch.equal(first, second)
+    assert poisoned.fingerprint == before
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_ids_and_order_of_users_tell_nothing(defense, poisoned):
+    """Fake users come last; a defense that knew would do otherwise when everyone is renumbered."""
+    rng = np.random.default_rng(1)
+    renumbered = replace(poisoned, users=rng.permutation(poisoned.n_users)[poisoned.users])
+    shuffled = renumbered.take(rng.permutation(len(renumbered)))
+    expected = fit(defense, poisoned).params["popularity"]
+    assert torch.equal(fit(defense, shuffled).params["popularity"], expected)

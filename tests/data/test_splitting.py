@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recpoison.data.interactions import Interactions
+from recpoison.data.splitting import Split, Splitter
+from recpoison.errors import ConfigError, DataError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+def table(users: list[int], items: list[int], times: list[float] | None = None) -> Interactions:
+    n = len(users)
+    clock = None if times is None else np.array(times, dtype=float)
+    return Interactions(
+        np.array(users), np.array(items), np.arange(n) + 1.0, max(users) + 1, max(items) + 1, None, clock
+    )
+
+
+def pairs(data: Interactions | None) -> list[tuple[int, int]]:
+    return [] if data is None else list(zip(data.users.tolist(), data.items.tolist(), strict=True))
+
+
+def split(splitter: Splitter, data: Interactions, given: np.ndarray | None = None, seed: int = 0) -> Split:
+    return splitter.split(data, Seeds(seed), Progress(), given)
+
+
+def test_last_by_time_and_in_a_tie_by_file_order():
+    data = table([0, 1, 0, 1, 0, 1], [0, 0, 1, 1, 2, 2], [5, 7, 9, 7, 1, 7])
+    parts = split(Splitter("leave_one_out_last"), data)
+    assert pairs(parts.test) == [(0, 1), (1, 2)]
+    assert pairs(parts.train) == [(0, 0), (1, 0), (1, 1), (0, 2)]
+    assert parts.valid is None
+    assert parts.test.values.tolist() == [3.0, 6.0]
+
+
+def test_without_times_the_source_may_mark_the_last():
+    data = table([0, 0, 1, 1], [0, 1, 0, 1])
+    parts = split(Splitter("leave_one_out_last"), data, np.array([True, False, False, True]))
+    assert pairs(parts.test) == [(0, 0), (1, 1)]
+    with pytest.raises(DataError, match=r"needs times.*dataset.split.method=leave_one_out_random"):
+        split(Splitter("leave_one_out_last"), data)
+
+
+def test_validation_by_time_comes_before_the_test_row():
+    data = table([0, 0, 0, 0, 1, 1], [0, 1, 2, 3, 0, 1], [4, 3, 2, 1, 1, 2])
+    parts = split(Splitter("leave_one_out_last", validation=1), data)
+    assert pairs(parts.test) == [(0, 0), (1, 1)]
+    assert pairs(parts.valid) == [(0, 1)]  # user 1 has one row left, and keeps it
+    assert pairs(parts.train) == [(0, 2), (0, 3), (1, 0)]
+
+
+def test_random_leave_one_out_is_uniform_and_repeats():
+    data = table([0] * 4 + [1] * 4, [0, 1, 2, 3] * 2)
+    drawn = [split(Splitter("leave_one_out_random"), data, seed=s) for s in range(400)]
+    counts = np.bincount([parts.test.items[0] for parts in drawn], minlength=4)
+    assert counts.sum() == 400
+    assert ((60 < counts) & (counts < 140)).all()  # 100 expected, standard deviation 8.7
+    again = split(Splitter("leave_one_out_random"), data, seed=3)
+    assert pairs(again.test) == pairs(drawn[3].test)
+
+
+@pytest.mark.parametrize(("share", "held"), [(0.2, 2), (0.25, 3), (0.5, 5), (0.99, 9)])
+def test_ratio_rounds_half_up_and_never_takes_all(share: float, held: int):
+    data = table([0] * 10 + [1], [*range(10), 0])
+    parts = split(Splitter("ratio", test=share), data)
+    assert len(parts.test) == held
+    assert set(parts.test.users.tolist()) == {0}
+
+
+def test_validation_share_is_of_the_rest():
+    data = table([0] * 10, list(range(10)))
+    parts = split(Splitter("ratio", test=0.2, validation=0.25), data)
+    assert (len(parts.train), len(parts.valid), len(parts.test)) == (6, 2, 2)
+
+
+def test_given_rows_may_leave_users_without_training():
+    data = table([0, 0, 1], [0, 1, 1])
+    parts = split(Splitter("given"), data, np.array([False, True, True]))
+    assert pairs(parts.test) == [(0, 1), (1, 1)]
+    with pytest.raises(DataError, match=r"method=given, but the source has no test rows"):
+        split(Splitter("given"), data)
+
+
+@pytest.mark.parametrize("method", ["leave_one_out_last", "leave_one_out_random"])
+def test_a_user_without_training_rows_is_named(method):
+    data = table([0, 0, 1, 2], [0, 1, 1, 1], [1, 2, 3, 4])
+    with pytest.raises(DataError, match=r"leaves 2 of 3 users \(the first is 1\) .*dataset.filters.min_user=2"):
+        split(Splitter(method), data)
+
+
+def test_duplicates_of_a_held_out_pair_go_with_it():
+    data = table([0, 0, 0, 0], [0, 1, 0, 2], [1, 2, 9, 3])
+    parts = split(Splitter("leave_one_out_last"), data)
+    assert pairs(parts.test) == [(0, 0)]
+    assert parts.test.values.tolist() == [3.0]
+    assert pairs(parts.train) == [(0, 1), (0, 2)]
+    kept = table([0, 0, 0, 0], [0, 1, 0, 2], [1, 9, 2, 3])
+    assert pairs(split(Splitter("leave_one_out_last"), kept).train) == [(0, 0), (0, 0), (0, 2)]
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=40),
+    method=st.sampled_from(["leave_one_out_last", "leave_one_out_random", "ratio"]),
+    validation=st.sampled_from([0, 0.3, 1]),
+)
+def test_no_pair_is_in_two_tables_and_none_is_lost(rows, method, validation):
+    users, items, times = (list(column) for column in zip(*rows, strict=True))
+    data = table(users, items, times)
+    try:
+        parts = split(Splitter(method, validation=validation), data)
+    except DataError:
+        distinct = {u: len({i for v, i in zip(users, items, strict=True) if v == u}) for u in range(max(users) + 1)}
+        assert min(distinct.values()) < 2
+        return
+    tables = [set(pairs(part)) for part in (parts.train, parts.valid, parts.test)]
+    assert tables[0] | tables[1] | tables[2] == set(pairs(data))
+    assert sum(map(len, tables)) == len(set(pairs(data)))
+    assert len(parts.test) == len(tables[2])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("method", "first"), ("test", 0), ("test", 1), ("validation", -0.1), ("validation", 2)]
+)
+def test_values_out_of_range_name_the_setting(setting: str, value: object):
+    with pytest.raises(ConfigError, match=rf"dataset.split.{setting} is "):
+        Splitter(**{setting: value})
+
+
+def test_the_whole_of_a_split():
+    data = table([0, 0, 0, 1, 1], [0, 1, 2, 0, 1], [1, 2, 3, 4, 5])
+    whole = split(Splitter("leave_one_out_last", validation=1), data).whole
+    assert sorted(pairs(whole)) == sorted(pairs(data))
+    assert sorted(whole.times.tolist()) == [1, 2, 3, 4, 5]
