@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import hashlib
 import importlib.util
 import json
+import os
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+import platformdirs
 
 # Metadata of a part's field that cannot change a number, such as a memory limit or where a file lies.
 NO_EFFECT = {"affects": False}
@@ -22,6 +26,8 @@ NO_EFFECT = {"affects": False}
 _SILENT = {"recpoison.errors", "recpoison.progress"}
 # Libraries whose release changes numbers.
 _NUMERIC = ("torch", "numpy", "scipy", "pandas", "numba")
+# Sources to remember before starting anew.
+_MOST = 5000
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
@@ -79,6 +85,7 @@ def code_version(*parts: Any) -> str:
     modules = {module for part in parts for name in _modules(part) for module in _reachable(name)}
     imported = {name.partition(".")[0] for module in modules for name in _read(module).imports}
     code = {module: _read(module).code or uuid.uuid4().hex for module in modules}
+    _remember()
     return digest([code, {library: _installed(library) for library in imported.intersection(_NUMERIC)}])
 
 
@@ -158,29 +165,75 @@ def _read(name: str) -> _Source:
     path = _path(name)
     if path is None:
         return _Source()
-    tree = ast.parse(path.read_bytes())
-    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    text = path.read_bytes()
+    key = hashlib.sha256(name.encode() + b"/" + path.name.encode() + b"/" + text).hexdigest()
+    known = _parsed()
+    if key not in known:
+        known[key] = _parse(text, name, path.name == "__init__.py")
+        _unsaved.add(key)
+    return known[key]
+
+
+def _parse(text: bytes, name: str, is_package: bool) -> _Source:
+    tree = ast.parse(text)
+    package = name if is_package else name.rpartition(".")[0]
     parents = {name[:dot] for dot, letter in enumerate(name) if letter == "."}
-    imports = parents.union(*_imports([tree], package))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    imports = parents.union(*_imports(tree, package))
     return _Source(hashlib.sha256(ast.dump(tree).encode()).hexdigest(), frozenset(imports))
 
 
-def _imports(nodes: Iterable[ast.AST], package: str) -> Iterator[set[str]]:
-    """What each import statement in ``nodes`` might bring; a name among it may be no module."""
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
-            start = ".".join([*above, *([node.module] if node.module else [])])
-            yield {start, *(f"{start}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
-            yield from _imports(node.orelse, package)
-        else:
-            yield from _imports(ast.iter_child_nodes(node), package)
+_unsaved: set[str] = set()
+
+
+def _memory() -> Path:
+    """Where parsed sources are remembered: parsing 50 of them again in each run would take a tenth of a second."""
+    return platformdirs.user_cache_path("recpoison") / "sources.json"
+
+
+def _rules() -> str:
+    """What the memory depends on besides the sources: this file, and Python's own grammar."""
+    return hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes()).hexdigest()
+
+
+@cache
+def _parsed() -> dict[str, _Source]:
+    try:
+        memory = json.loads(_memory().read_text(encoding="utf-8"))
+        if memory["rules"] == _rules() and len(memory["sources"]) < _MOST:
+            return {key: _Source(code, frozenset(names)) for key, (code, names) in memory["sources"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # None yet, or not ours.
+    return {}
+
+
+def _remember() -> None:
+    if not _unsaved:
+        return
+    sources = {key: (source.code, sorted(source.imports)) for key, source in _parsed().items()}
+    draft = _memory().with_name(f".sources-{uuid.uuid4().hex[:8]}")
+    with contextlib.suppress(OSError):
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps({"rules": _rules(), "sources": sources}), encoding="utf-8")
+        os.replace(draft, _memory())
+    _unsaved.clear()
+
+
+def _imports(block: ast.AST, package: str) -> Iterator[set[str]]:
+    """What each import statement in ``block`` might bring; a name among it may be no module. Drops docstrings."""
+    if isinstance(block, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        block.body = block.body[ast.get_docstring(block, clean=False) is not None :]
+    hints = isinstance(block, ast.If) and ast.unparse(block.test).endswith("TYPE_CHECKING")
+    for name in ("orelse",) if hints else ("body", "orelse", "finalbody", "handlers", "cases"):
+        inside = getattr(block, name, ())
+        for node in inside if isinstance(inside, list) else ():
+            if isinstance(node, ast.Import):
+                yield {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                above = package.split(".")[: package.count(".") + 2 - node.level] if node.level else []
+                start = ".".join([*above, *([node.module] if node.module else [])])
+                yield {start, *(f"{start}.{alias.name}" for alias in node.names)}
+            elif hasattr(node, "body") or hasattr(node, "cases"):
+                yield from _imports(node, package)
 
 
 @cache

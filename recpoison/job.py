@@ -82,7 +82,7 @@ def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
     """The exit code and the sentence for an error; the traceback of a bug goes to the log in ``folder``."""
     if isinstance(error, UserError):
         return error.exit_code, str(error)
-    if isinstance(error, OSError) and error.errno in _CANNOT_WRITE:
+    if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
         where = error.filename or folder or "the output folder"
         return 2, f"{where} cannot be written ({error.strerror}): free space there or choose another hydra.run.dir"
     if type(error).__name__ == "OutOfMemoryError":

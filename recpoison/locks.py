@@ -39,16 +39,20 @@ def holding(path: Path, what: str) -> Iterator[None]:
 
 
 def is_free(path: Path) -> bool | None:
-    """Whether nobody holds the lock ``path``; None where files cannot be locked, so that nobody knows."""
+    """Whether nobody holds the lock ``path``; None where files cannot be locked, so that nobody knows.
+
+    The file that a dead holder left is removed.
+    """
     if fcntl is None:
         return None
     try:
         with path.open("rb+", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return False
+            _release(path, file)  # A dead holder left its file.
     except FileNotFoundError:
         return True
+    except (BlockingIOError, PermissionError):
+        return False
     except OSError:
         return None
     return True
@@ -102,4 +106,5 @@ def _release(path: Path, file: FileIO | None) -> None:
     if file is None:
         return
     with file, contextlib.suppress(OSError):
-        path.unlink()  # While still held: whoever opened it meanwhile sees that it is gone, and tries again.
+        if _is_at(file, path):
+            path.unlink()  # While still held: whoever opened it meanwhile sees that it is gone, and tries again.

@@ -189,14 +189,19 @@ class Store:
     def _keep(self, entry: Entry, value: Value, save: Callable[[Value, Path], None]) -> Entry:
         parent = self.folder / entry.stage
         # Under the lock nobody else writes this entry: older drafts are of the dead.
-        for left in parent.glob(f".draft-{entry.key}-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        for left in parent.iterdir() if parent.is_dir() else ():
+            if left.name.startswith(f".draft-{entry.key}-"):
+                shutil.rmtree(left, ignore_errors=True)
         draft = parent / f".draft-{entry.key}-{uuid.uuid4().hex[:8]}"
         try:
             draft.mkdir(parents=True)
             save(value, draft)
-            entry = replace(entry, files={path.name: _sha256(path) for path in sorted(draft.iterdir())})
-            (draft / "entry.json").write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
+            files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+            entry = replace(entry, files=files)
+            about = draft / "entry.json"
+            about.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
+            for name in files:  # safetensors makes its files private, and a store may be shared.
+                (draft / name).chmod(about.stat().st_mode)
             os.rename(draft, self.path(entry))
             shutil.rmtree(self.part(entry.stage, entry.key), ignore_errors=True)
         except OSError as error:

@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _command(typed: list[str]) -> int:
     remaining, trusted = split_trust(typed)
-    overrides, flags = _split_flags(remaining)
+    overrides, words = _split_flags(remaining)
+    flags = dict(words)
     runs = not {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"} & flags.keys()
     context = [f"hydra.searchpath=[file://{os.path.abspath(path)}]" for path in _config_dirs(flags)]
     sweeping = bool({"-m", "--multirun"} & flags.keys())
@@ -72,7 +73,8 @@ def _command(typed: list[str]) -> int:
         _refuse_bad_overrides([*context, *overrides], sweeping, trusted)
     told = {"command": shlex.join(["recpoison", *typed]), "trusted": trusted, "traceback": _wants_traceback()}
     codes: list[int] = []
-    with _hydra_raises(), _argv(remaining):
+    ordered = [word for pair in words for word in pair if word]  # argparse wants overrides together, after the flags
+    with _hydra_raises(), _argv([*ordered, *overrides]):
         import hydra
 
         from recpoison.paths import CONF_DIR
@@ -156,10 +158,10 @@ def split_trust(typed: Sequence[str]) -> tuple[list[str], list[str]]:
     return remaining, trusted
 
 
-def _split_flags(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+def _split_flags(words: Sequence[str]) -> tuple[list[str], list[tuple[str, str]]]:
     """Overrides, and the flags with their values; unknown flags are refused before argparse answers in its own way."""
     overrides: list[str] = []
-    flags: dict[str, str] = {}
+    flags: list[tuple[str, str]] = []
     rest = iter(words)
     for word in rest:
         name, equals, value = word.partition("=")
@@ -171,7 +173,7 @@ def _split_flags(words: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             )
         else:
             takes = name in (*_WITH_VALUE, "--info", "-i", "--experimental-rerun")
-            flags[name] = value if equals else next(rest, "") if takes else ""
+            flags.append((name, value if equals else next(rest, "") if takes else ""))
     return overrides, flags
 
 

@@ -204,7 +204,7 @@ def test_a_part_of_the_wrong_kind_is_refused():
 
 
 def test_parts_that_do_not_fit_the_data_are_named_with_those_that_do():
-    cfg = run_config("dataset=cora", "attack=average")
+    cfg = run_config("dataset=cora", "model=bprmf", "attack=average")
     with pytest.raises(ConfigError) as caught:
         check(cfg, labels={"dataset": "cora", "model": "bprmf", "attack": "average", "evaluation": "full_ranking"})
     found = str(caught.value).splitlines()

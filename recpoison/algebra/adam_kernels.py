@@ -1,5 +1,4 @@
 """Adam's step and its derivative in one pass over the numbers each."""
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ def adam_forward(p, m, v, g, rate, beta1, beta2, root, eps, decay, one, p_out, m
 def adam_backward(
     p, g, m_out, v_out, d_p, d_m, d_v, rate, beta1, beta2, root, eps, decay, one, p_grad, m_grad, v_grad, g_grad
 ):  # fmt: skip
-    """Carry the cotangents of the outputs back to the inputs; where the second moment is 0 its root counts as constant."""
+    """Carry cotangents of the outputs back to the inputs; where the second moment is 0 its root counts as constant."""
     for k in range(len(p)):
         full = g[k] + decay * p[k]
         deviation = np.sqrt(v_out[k])

@@ -1,12 +1,14 @@
 """Weighted squared loss over a whole users x items matrix, its gradient and its curvature, without that matrix.
 
-With weight w on observed cells (value 1) and 1 elsewhere (value 0), r = p.q and S the sparse matrix of s = 2 [(w - 1) r - w],
+With weight w on observed cells (value 1) and 1 elsewhere (value 0), r = p.q and S the sparse matrix of s = 2 [(w - 1)
+r - w],
 
     sum over all cells of w (x - r)^2  =  tr((P'P) (Q'Q)) + sum over observed cells of [w (1 - r)^2 - r^2]
     gradient                           :  2 P (Q'Q) + S Q,  2 Q (P'P) + S'P
     Hessian times (V_P, V_Q)           :  2 V_P (Q'Q) + 2 P (V_Q'Q + Q'V_Q) + S V_Q + dS Q,  and its mirror for Q,
 
-with ds = 2 (w - 1) (v_p.q + p.v_q). The Hessian is symmetric, so its product with a vector is also the backward pass of the
+with ds = 2 (w - 1) (v_p.q + p.v_q). The Hessian is symmetric, so its product with a vector is also the backward pass
+of the
 gradient: differentiating through any number of optimiser steps costs a few sparse passes a step.
 """
 
@@ -25,11 +27,13 @@ from recpoison.algebra.observed import Observed
 _CELLS = 1 << 20  # observed cells handled at once where there is no kernel
 
 
-def whole_matrix_loss(left: Tensor, right: Tensor, observed: Observed, weight: float, dense: Tensor | None = None) -> Tensor:
+def whole_matrix_loss(
+    left: Tensor, right: Tensor, observed: Observed, weight: float, dense: Tensor | None = None
+) -> Tensor:
     """Sum of w (x - left right')^2 over all cells; may be differentiated twice.
 
-    Rows of ``left`` beyond those of ``observed`` are the rows of ``dense``: few, and differentiable in their values. As in
-    the authors' code the weight of a dense cell is ``weight`` where its value is positive, else 1, and is not
+    Rows of ``left`` beyond those of ``observed`` are the rows of ``dense``: few, and differentiable in their values.
+    As in the authors' code the weight of a dense cell is ``weight`` where its value is positive, else 1, and is not
     differentiated: the value inside the square is the only way from a fake user's row to the model.
 
     Args:
@@ -78,7 +82,7 @@ class _Loss(torch.autograd.Function):
         return value + (_weights(dense, weight) * (dense - fake @ right.T).square()).sum()
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
         parts = _Gradient.apply(*ctx.saved_tensors, ctx.observed, ctx.weight)
         return (*(grad * part for part in parts), None, None)
 
@@ -105,7 +109,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, v_left: Tensor, v_right: Tensor, v_dense: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
+    def backward(ctx: Any, v_left: Tensor, v_right: Tensor, v_dense: Tensor) -> tuple[Any, ...]:
         left, right, dense = ctx.saved_tensors
         observed, weight, n = ctx.observed, ctx.weight, ctx.observed.n_rows
         real, fake, v_real, v_fake = left[:n], left[n:], v_left[:n], v_left[n:]

@@ -1,5 +1,4 @@
 """Sums over observed cells in one pass on a CPU: each cell's rows are read once, and nothing of its size is stored."""
-# ruff: noqa: D103
 # mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Ridge regressions for all rows of a sparse matrix at once: the half sweep of alternating least squares.
 
 With weight w on a row's observed columns (target 1) and 1 on all others (target 0), row u solves
-(Q'Q + (w - 1) Q_u'Q_u + regularization I) p_u = w Q_u'1, where Q_u holds the factors of its observed columns (Hu, Koren and Volinsky 2008,
-equation 4). Rows of like length are padded to one length and solved in one batched Cholesky: no loop over rows, and never a dense
-matrix of rows x columns.
+(Q'Q + (w - 1) Q_u'Q_u + regularization I) p_u = w Q_u'1,
+where Q_u holds the factors of its observed columns (Hu, Koren and Volinsky 2008, equation 4). Rows of like length are
+padded to one length and solved in one batched Cholesky: no loop over rows, never a dense matrix of rows x columns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class Group:
 
     Args:
         rows: ``(g,)`` row numbers.
-        columns: ``(g, length)`` their observed columns; the number of columns, one past the last, where a row is shorter.
+        columns: ``(g, length)`` their observed columns; the number of columns, one past the last, where a row is
+            shorter.
     """
 
     rows: Tensor
@@ -33,7 +34,7 @@ class Group:
 
 
 def group_rows(matrix: sp.csr_matrix, device: torch.device) -> list[Group]:
-    """Divide the rows of ``matrix`` into groups, shortest first; a group holds at most ``GROUP_ENTRIES`` padded entries or one row."""
+    """The rows of ``matrix``, shortest first; a group holds at most ``GROUP_ENTRIES`` padded entries, or one row."""
     lengths = np.diff(matrix.indptr)
     order = np.argsort(lengths, kind="stable")
     groups, start = [], 0
@@ -52,8 +53,17 @@ def group_rows(matrix: sp.csr_matrix, device: torch.device) -> list[Group]:
 
 
 def normal_matrices(factors: Tensor, observed: Tensor, weight: float, regularization: float) -> Tensor:
-    """Left sides ``(g, size, size)`` for the factors ``(n_columns, size)`` and a group's gathered ``observed`` ``(g, length, size)``."""
-    gram = factors.T @ factors + regularization * torch.eye(factors.shape[1], dtype=factors.dtype, device=factors.device)
+    """Left sides ``(g, size, size)``.
+
+    Args:
+        factors: ``(n_columns, size)``.
+        observed: ``(g, length, size)`` the factors of each row's observed columns, zeros where a row is shorter.
+        weight: Weight of an observed entry.
+        regularization: Ridge.
+    """
+    gram = factors.T @ factors + regularization * torch.eye(
+        factors.shape[1], dtype=factors.dtype, device=factors.device
+    )
     return torch.baddbmm(gram.expand(len(observed), -1, -1), observed.mT, observed, alpha=weight - 1)
 
 
@@ -66,7 +76,7 @@ def solve_rows(factors: Tensor, groups: list[Group], n_rows: int, weight: float,
     padded = torch.cat([factors, factors.new_zeros(1, factors.shape[1])])
     solved = factors.new_zeros(n_rows, factors.shape[1])
     for group in groups:
-        observed = padded.index_select(0, group.columns.flatten()).view(*group.columns.shape, -1)
+        observed = padded.index_select(0, group.columns.flatten()).view(*group.columns.shape, factors.shape[1])
         lower = torch.linalg.cholesky(normal_matrices(factors, observed, weight, regularization))
         right = weight * observed.sum(1, keepdim=True).mT
         solved.index_copy_(0, group.rows, torch.cholesky_solve(right, lower).squeeze(2))

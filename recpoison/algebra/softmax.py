@@ -15,8 +15,8 @@ Inspect = Callable[[slice, Tensor], None]
 def total_log_normalizer(left: Tensor, right: Tensor, inspect: Inspect | None = None, block: int = 256) -> Tensor:
     """Sum over users of log sum over items of exp(p.q); may be differentiated once.
 
-    The value is a scalar, so both gradients are made while a block of scores is in the cache: three matrix products and one
-    pass of exponentials in all, where autograd stores every score and passes over them about eight times.
+    The value is a scalar, so both gradients are made while a block of scores is in the cache: three matrix products
+    and one pass of exponentials in all, where autograd stores every score and passes over them about eight times.
 
     Args:
         left: ``(n_users, size)``.
@@ -49,6 +49,6 @@ class _TotalLogNormalizer(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         g_left, g_right = ctx.saved_tensors
         return grad * g_left, grad * g_right, None, None

@@ -68,8 +68,8 @@ class SGD(Optimizer):
 class Adam(Optimizer):
     """Kingma and Ba's Adam with weight decay added to the gradient, as ``torch.optim.Adam``.
 
-    Where a second moment is exactly 0 (an entry that never had a gradient) its square root has no derivative; it is taken as
-    constant there. The authors' code (``higher``) is not a number in that case.
+    Where a second moment is exactly 0 (an entry that never had a gradient) its square root has no derivative; it is
+    taken as constant there. The authors' code (``higher``) is not a number in that case.
     """
 
     learning_rate: float
@@ -121,7 +121,7 @@ class _AdamStep(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_p: Tensor, d_m: Tensor, d_v: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_p: Tensor, d_m: Tensor, d_v: Tensor) -> tuple[Tensor | None, ...]:
         p, g, first, second = ctx.saved_tensors
         if p.device.type == "cpu":
             grads = tuple(torch.empty_like(p, memory_format=torch.contiguous_format) for _ in range(4))
@@ -133,7 +133,14 @@ class _AdamStep(torch.autograd.Function):
 
 
 def adam_backward_in_bulk(
-    p: Tensor, g: Tensor, first: Tensor, second: Tensor, d_p: Tensor, d_m: Tensor, d_v: Tensor, constants: tuple[float, ...]
+    p: Tensor,
+    g: Tensor,
+    first: Tensor,
+    second: Tensor,
+    d_p: Tensor,
+    d_m: Tensor,
+    d_v: Tensor,
+    constants: tuple[float, ...],
 ) -> Tensors:
     """What the kernel ``adam_backward`` does, for any device."""
     rate, beta1, beta2, root, eps, decay, _ = constants
@@ -175,8 +182,8 @@ def unroll(
         outer: The tensor of the outer problem.
         steps: Steps in all.
         differentiable: How many of the last steps are differentiated, 0 to ``steps``.
-        segment: Keep only the state before every ``segment``-th differentiable step and run the steps between again on the way back:
-            less memory, one more run, the same gradient. None keeps everything.
+        segment: Keep only the state before every ``segment``-th differentiable step and run the steps between again
+            on the way back: less memory, one more run, the same gradient. None keeps everything.
     """
     n, first = len(params), steps - differentiable
     state = optimizer.start(tuple(p.detach() for p in params))
@@ -204,16 +211,24 @@ class _Segment(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, optimizer: Optimizer, gradient: InnerGradient, n: int, start: int, stop: int, outer: Tensor, *state: Tensor
+        ctx: Any,
+        optimizer: Optimizer,
+        gradient: InnerGradient,
+        n: int,
+        start: int,
+        stop: int,
+        outer: Tensor,
+        *state: Tensor,
     ) -> Tensors:
         ctx.run = optimizer, gradient, n, start, stop
         ctx.save_for_backward(outer, *state)
-        return _run(*ctx.run, outer, state)
+        return _run(optimizer, gradient, n, start, stop, outer, state)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor | None, ...]:
         inputs = [tensor.detach().requires_grad_() for tensor in ctx.saved_tensors]
         with torch.enable_grad():
-            outputs = _run(*ctx.run, inputs[0], tuple(inputs[1:]))
+            optimizer, gradient, n, start, stop = ctx.run
+            outputs = _run(optimizer, gradient, n, start, stop, inputs[0], tuple(inputs[1:]))
         return (*[None] * 5, *torch.autograd.grad(outputs, inputs, cotangents, allow_unused=True))

@@ -16,7 +16,7 @@ AdversarialObjective = Callable[[Tensor, Tensor, Tensor, Observed, Inspect | Non
 
 
 def promote(users: Tensor, items: Tensor, targets: Tensor, seen: Observed, inspect: Inspect | None = None) -> Tensor:
-    """Cross-entropy of the targets, summed over users (equation 3 of the injection paper; the mean over several targets)."""
+    """Cross-entropy of the targets (the mean of several), summed over users: equation 3 of the injection paper."""
     return total_log_normalizer(users, items, inspect) - users.sum(0) @ items.index_select(0, targets).mean(0)
 
 
@@ -26,7 +26,7 @@ def nuke(users: Tensor, items: Tensor, targets: Tensor, seen: Observed, inspect:
 
 
 def untargeted(users: Tensor, items: Tensor, targets: Tensor, seen: Observed, inspect: Inspect | None = None) -> Tensor:
-    """Minus the cross-entropy of each user's own items (their mean), summed over users: everyone should be served badly."""
+    """Minus the cross-entropy of each user's own items (their mean), summed over users: all should be served badly."""
     tastes = F.embedding_bag(seen.indices, items, seen.indptr[:-1], mode="mean")
     return (users * tastes).sum() - total_log_normalizer(users, items, inspect)
 

@@ -31,18 +31,17 @@ def bad_line(
 ) -> DataError:
     """The error to raise for the first line that cannot be read; ``cause`` is said where no line is found at fault."""
     text = content.decode("utf-8-sig", "replace")
-    width = None
+    rows = 0
     for number, fields in split_lines(text, separator):
         if layout.header and number == 1:
             continue
-        width = width or len(fields)
-        problem = _problem(fields, positions, layout)
-        if problem is None and len(fields) > width:
-            problem = f"there are {len(fields)} columns, but {width} in the lines before"
-        if problem:
+        rows += 1
+        if problem := _problem(fields, positions, layout):
             hint = "; if it is a header, set dataset.header=true" if number == 1 and not layout.header else ""
             return DataError(f"{path}, line {number}: {problem}: mend or delete the line{hint}")
-    return DataError(f"{path} cannot be read ({cause}): check dataset.separator and the columns")
+    if not rows:
+        return DataError(f"{path} holds no row below its header: fetch it again, or give a file with rows")
+    return DataError(f"{path} cannot be read ({cause.splitlines()[0]}): check dataset.separator and the columns")
 
 
 def _problem(fields: list[str], positions: dict[str, int], layout: Layout) -> str | None:
@@ -50,25 +49,27 @@ def _problem(fields: list[str], positions: dict[str, int], layout: Layout) -> st
         if position >= len(fields) or not fields[position].strip():
             return f"the {role} is missing"
         text = fields[position].strip()
-        if role == "time" and not (_is_number(text) or _is_date(text)):
+        if role == "time" and not (is_number(text) or is_date(text)):
             return f"the time is {text!r}, but seconds or an ISO date are needed"
         if role != "rating":
             continue
-        if not _is_number(text):
+        if not is_number(text):
             return f"the rating is {text!r}, but a number is needed"
         if layout.scale is not None and not layout.scale[0] <= float(text) <= layout.scale[1]:
             return f"the rating is {text}, but the scale runs from {layout.scale[0]:g} to {layout.scale[1]:g}"
     return None
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a finite number."""
     try:
         return math.isfinite(float(text))
     except ValueError:
         return False
 
 
-def _is_date(text: str) -> bool:
+def is_date(text: str) -> bool:
+    """Whether ``text`` is an ISO date."""
     try:
         datetime.fromisoformat(text)
     except ValueError:

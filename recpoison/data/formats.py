@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recpoison.data.diagnosis import bad_line, split_lines
+from recpoison.data.diagnosis import bad_line, is_number, split_lines
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.layout import Layout
 from recpoison.errors import DataError
@@ -109,6 +109,13 @@ def _positions(path: Path, first: str, separator: str, layout: Layout) -> dict[s
     if separator != r"\s+" and len(set(separator)) != 1:
         raise DataError(f"separator {separator!r} cannot be read: give one character, one repeated, or \\s+")
     _, names = next(split_lines(first, separator))
+    if (
+        layout.header
+        and isinstance(layout.rating, int)
+        and layout.rating < len(names)
+        and is_number(names[layout.rating])
+    ):
+        raise DataError(f"{path}, line 1: {first!r} looks like data, not like a header: set dataset.header=false")
     positions = {}
     for role, column in layout.columns.items():
         if isinstance(column, str) and not layout.header:
@@ -137,8 +144,11 @@ def _labels(column: pd.Series) -> np.ndarray:
 def seconds(column: pd.Series) -> np.ndarray:
     """Timestamps as seconds since 1970, from numbers or ISO dates."""
     if not pd.api.types.is_numeric_dtype(column):
-        column = pd.to_datetime(column, format="ISO8601", utc=True)
-        return (column - pd.Timestamp(0, tz="UTC")).dt.totalseconds().to_numpy(np.float64)
+        codes, dates = pd.factorize(column)
+        if not all(str(date)[:4].isdigit() for date in dates):  # pandas takes "today" for a date
+            raise ValueError("a time is no date")
+        days = pd.to_datetime(pd.Series(dates), format="ISO8601", utc=True)
+        return (days - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy(np.float64)[codes]
     return column.to_numpy(np.float64)
 
 

@@ -28,7 +28,8 @@ class Scale(NamedTuple):
 class Interactions:
     """A table of (user, item, value) rows; ids run from 0 and some may have no row.
 
-    Arrays are read-only. Duplicate (user, item) rows are allowed (play counts, purchases); ``csr`` adds them up and ``seen`` merges them.
+    Arrays are read-only. Duplicate (user, item) rows are allowed (play counts, purchases); ``csr`` adds them up and
+    ``seen`` merges them.
 
     Args:
         users: ``(n,)`` integer.
@@ -67,7 +68,7 @@ class Interactions:
             array.flags.writeable = False
             object.__setattr__(self, name, array)
         for name, ids, count in (("user", self.users, self.n_users), ("item", self.items, self.n_items)):
-            if len(ids) and not (0 <= ids.min() and ids.max() < count):
+            if len(ids) and not (ids.min() >= 0 and ids.max() < count):
                 raise ValueError(f"{name} ids run from {ids.min()} to {ids.max()}, but there are {count} {name}s")
 
     def __len__(self) -> int:

@@ -52,13 +52,13 @@ def build_dataset(name: str, overrides: Sequence[str] = ()) -> Dataset | GraphDa
                 f"{name} has no setting {override!r}: {choose(key, list(known))}, and write it as name=value"
             )
         given = OmegaConf.from_dotlist([f"x={value}"]).x
-        if isinstance(known[key], int | float) and not isinstance(given, int | float):
+        if isinstance(known[key], int | float) and not isinstance(given, int | float | None):
             raise ConfigError(f"dataset.{key} is {given!r}, but its default is {known[key]}: give a value of that type")
         OmegaConf.update(config, key, given)
     if missing := OmegaConf.missing_keys(config):
         raise ConfigError(f"{name} needs dataset.{min(missing)}: add dataset.{min(missing)}=...")
     try:
-        return _build(OmegaConf.to_container(config))  # type: ignore[no-any-return]  # the YAML names the class
+        return _build(OmegaConf.to_container(config))
     except TypeError as error:
         raise ConfigError(f"dataset {name} cannot be built ({error}): check the types of its settings") from None
 

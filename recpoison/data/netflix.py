@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recpoison.data.diagnosis import is_date
 from recpoison.data.formats import Rows, read_bytes, seconds
 from recpoison.errors import DataError
 
@@ -38,8 +39,7 @@ def _netflix_blocks(paths: Sequence[Path]) -> Iterator[list[Block]]:
     for path in paths:
         content, start, line = read_bytes(path), 0, 0
         while start < len(content):
-            stop = content.find(b":", start + CHUNK)
-            stop = len(content) if stop < 0 else content.rfind(b"\n", start, stop) + 1
+            stop = _piece_end(content, start)
             waiting.append((path, content[start:stop], line))
             line += content.count(b"\n", start, stop)
             size, start = size + stop - start, stop
@@ -48,6 +48,17 @@ def _netflix_blocks(paths: Sequence[Path]) -> Iterator[list[Block]]:
                 waiting, size = [], 0
     if waiting:
         yield waiting
+
+
+def _piece_end(content: bytes, start: int) -> int:
+    """Where the first movie begins that is ``CHUNK`` bytes or more after ``start``; the end where there is none."""
+    colon = content.find(b":", start + CHUNK)
+    while colon >= 0:
+        line = content.rfind(b"\n", start, colon) + 1
+        if line > start:
+            return line
+        colon = content.find(b":", colon + 1)
+    return len(content)
 
 
 def _netflix_part(blocks: list[Block]) -> tuple[np.ndarray, ...]:
@@ -78,8 +89,8 @@ def _netflix_error(blocks: list[Block], cause: str) -> DataError:
         for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), before + 1):
             parts = line.strip().split(",")
             head = len(parts) == 1 and parts[0].endswith(":") and parts[0][:-1].isdigit()
-            rating = len(parts) == 3 and parts[0].isdigit() and parts[1] in ("1", "2", "3", "4", "5")
+            rating = len(parts) == 3 and parts[0].isdigit() and parts[1] in tuple("12345") and is_date(parts[2])
             movie |= head
             if parts != [""] and not (head or (rating and movie)):
                 return DataError(f"{path}, line {number}: {line!r} is neither 'movie:' nor 'user,rating,date': mend it")
-    return DataError(f"{blocks[0][0]} (or a file after it) cannot be read ({cause}): fetch it again")
+    return DataError(f"{blocks[0][0]} (or a file after it) cannot be read ({cause.splitlines()[0]}): fetch it again")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -124,8 +125,11 @@ def _read(path: Path, variant: Variant) -> Rows:
 
 def _has_column(path: Path, layout: Layout) -> bool:
     """Whether the first line reaches to the time column: copies of ml_1m exist that have none."""
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        first = file.readline().decode("utf-8", "replace")
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            first = file.readline().decode("utf-8", "replace")
+    except (OSError, EOFError, zlib.error):
+        return True  # reading the whole file says what is wrong with it
     assert isinstance(layout.time, int)
     return len(first.split(layout.separator)) > layout.time
 

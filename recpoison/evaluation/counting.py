@@ -24,13 +24,16 @@ class Rows(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What one block of users gave: per queried item, in the order of the queries, and per user.
+    """Where counts are written: per queried item, in the order of the queries, and per user. All int32.
+
+    They are allocated once for all users: small arrays kept from every block would split the memory that the next block
+    needs, and the process would grow with the users.
 
     Args:
         above: ``(n_queries,)`` candidates that score strictly higher than the item.
         ties: ``(n_queries,)`` other candidates with the same score.
         candidates: ``(n_queries,)`` candidates, the item among them.
-        lists: ``(n_users, k)`` best candidates, equal scores by item id, -1 where there are no more.
+        lists: ``(n_users, k)`` best candidates, equal scores by item id, -1 where there are no more; k may be 0.
     """
 
     above: np.ndarray
@@ -38,12 +41,22 @@ class Counts(NamedTuple):
     candidates: np.ndarray
     lists: np.ndarray
 
+    @staticmethod
+    def empty(n_queries: int, n_users: int, k: int) -> Counts:
+        """Room for so many."""
+        numbers = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
+        return Counts(*numbers, np.full((n_users, k), -1, dtype=np.int32))
 
-def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, k: int) -> Counts | None:
+    def part(self, queries: slice, users: slice) -> Counts:
+        """A view of some queries and users."""
+        return Counts(self.above[queries], self.ties[queries], self.candidates[queries], self.lists[users])
+
+
+def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, out: Counts) -> bool:
     """Compare queried items with each user's candidates.
 
-    Candidates are the items of ``pool``, or all items but these, and always the items of ``held``. A queried item
-    that is no candidate (an owned target) is compared as if it were one.
+    Candidates are the items of ``pool``, or all items but these, and always the items of ``held``. A queried item that
+    is no candidate (an owned target) is compared as if it were one.
 
     Args:
         scores: ``(n_users, n_items)``, float32 or float64; not changed.
@@ -51,19 +64,15 @@ def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries
         pool_is_allowed: Whether ``pool`` holds the candidates.
         held: Items that are candidates whatever ``pool`` says: the held-out ones.
         queries: Items to place, per user.
-        k: Length of the recommended lists; 0 skips them.
+        out: Filled.
 
     Returns:
-        The counts; None if a score is infinite or not a number.
+        Whether all scores are finite numbers; the counts mean nothing otherwise.
     """
     if scores.device.type != "cpu":
-        return count_in_bulk(scores, pool, pool_is_allowed, held, queries, k)
-    n_queries = len(queries.items)
-    above, ties, candidates = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
-    lists = np.full((len(scores), k), -1, dtype=np.int32)
+        return count_in_bulk(scores, pool, pool_is_allowed, held, queries, out)
     array = scores.contiguous().numpy()
-    found = Counts(above, ties, candidates, lists)
-    return found if _count_rows(array, *pool, pool_is_allowed, *held, *queries, *found) else None
+    return bool(_count_rows(array, *pool, pool_is_allowed, *held, *queries, *out))
 
 
 @numba.njit(cache=True, nogil=True)
@@ -144,9 +153,7 @@ def _best(row: np.ndarray, best: np.ndarray) -> None:
     maxima = np.empty((len(row) + chunk - 1) // chunk, dtype=row.dtype)
     for c in range(len(maxima)):
         maxima[c] = _maximum(row[c * chunk : (c + 1) * chunk])
-    bar = row.dtype.type(-np.inf)
-    if len(maxima) >= k:
-        bar = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
+    bar = _kth_highest(maxima, best)
     size = 0
     for c in range(len(maxima)):
         if maxima[c] < bar or (size == k and maxima[c] == bar):
@@ -165,9 +172,29 @@ def _best(row: np.ndarray, best: np.ndarray) -> None:
                     bar = row[best[0]]
     if size < k:
         _order(row, best, size)
+        best[size:] = -1
     for end in range(size - 1, 0, -1):
         best[0], best[end] = best[end], best[0]
         _sink(row, best, 0, end)
+
+
+@numba.njit(cache=True, nogil=True)
+def _kth_highest(values: np.ndarray, heap: np.ndarray) -> float:
+    """The k-th highest value, minus infinity if there are fewer; ``heap`` is scratch of length k.
+
+    numpy's partition would do, but takes numba ten seconds to compile.
+    """
+    k = len(heap)
+    if len(values) < k:
+        return -np.inf
+    for i in range(k):
+        heap[i] = i
+    _order(values, heap, k)
+    for i in range(k, len(values)):
+        if values[i] > values[heap[0]]:
+            heap[0] = i
+            _sink(values, heap, 0, k)
+    return values[heap[0]]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz", "reassoc"})
@@ -203,12 +230,25 @@ def _sink(row: np.ndarray, heap: np.ndarray, node: int, size: int) -> None:
     heap[node] = item
 
 
-def count_in_bulk(
-    scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, k: int
-) -> Counts | None:
+def contains(rows: Rows, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """``(n,)`` whether ``items[i]`` is in the list of ``users[i]``; lists must be sorted."""
+    found = np.empty(len(items), dtype=np.bool_)
+    _search(rows.starts, rows.items, users, items, found)
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _search(starts: np.ndarray, items: np.ndarray, users: np.ndarray, wanted: np.ndarray, found: np.ndarray) -> None:
+    for i in range(len(wanted)):
+        mine = items[starts[users[i]] : starts[users[i] + 1]]
+        place = np.searchsorted(mine, wanted[i])
+        found[i] = place < len(mine) and mine[place] == wanted[i]
+
+
+def count_in_bulk(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, out: Counts) -> bool:
     """``count`` by whole-matrix operations, for CUDA."""
     if not bool(torch.isfinite(scores).all()):
-        return None
+        return False
     row = torch.full_like(scores, -torch.inf) if pool_is_allowed else scores.clone()
     users, items = _pairs(pool, scores.device)
     row[users, items] = scores[users, items] if pool_is_allowed else -torch.inf
@@ -222,18 +262,16 @@ def count_in_bulk(
         others, score = row[users[part]], scores[users[part], items[part]][:, None]
         above[part] = (others > score).sum(1)
         not_lower[part] = (others >= score).sum(1)
-    candidates = (row > -torch.inf).sum(1)[users] + ~itself
-    ties = not_lower - above - itself.long()
-    return Counts(_int32(above), _int32(ties), _int32(candidates), _int32(_best_in_bulk(row, k)))
+    out.above[:] = above.cpu().numpy()
+    out.ties[:] = (not_lower - above - itself.long()).cpu().numpy()
+    out.candidates[:] = ((row > -torch.inf).sum(1)[users] + ~itself).cpu().numpy()
+    out.lists[:] = _best_in_bulk(row, out.lists.shape[1]).cpu().numpy()
+    return True
 
 
 def _pairs(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
     users = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts))
     return torch.from_numpy(users).to(device), torch.from_numpy(rows.items.astype(np.int64)).to(device)
-
-
-def _int32(values: Tensor) -> np.ndarray:
-    return values.to(device="cpu", dtype=torch.int32).numpy()
 
 
 def _best_in_bulk(row: Tensor, k: int) -> Tensor:

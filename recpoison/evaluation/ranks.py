@@ -14,7 +14,7 @@ from torch import Tensor
 
 from recpoison.data.splitting import Split
 from recpoison.errors import UserError
-from recpoison.evaluation.counting import Counts, Rows, count
+from recpoison.evaluation.counting import Counts, Rows, contains, count
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 
@@ -152,32 +152,26 @@ def rank_items(
     if len(users) < len(everyone):
         pool, held = _take(pool, users), _take(held, users)
 
-    found: list[Counts] = []
+    out = Counts.empty(len(order), len(users), list_length)
     for first, last, scores in _score(fitted, users, split.train.n_items, device, memory_mb):
         rows = [rows.part(first, last) for rows in (pool, held, queries)]
-        counts = count(scores, rows[0], negatives is not None, rows[1], rows[2], list_length)
-        if counts is None:
+        part = out.part(slice(starts[first], starts[last]), slice(first, last))
+        if not count(scores, rows[0], negatives is not None, rows[1], rows[2], part):
             raise UserError(
                 f"{type(fitted.model).__name__} gives scores that are infinite or not a number, so its fit diverged: "
                 "lower model.learning_rate or check the model's settings"
             )
-        found.append(counts)
         progress.step(last, len(users))
-    above, ties, candidates = (np.empty(len(order), dtype=np.int32) for _ in range(3))
-    lists = np.full((len(users), list_length), -1, dtype=np.int32)
-    if found:
-        above[order], ties[order], candidates[order] = (
-            np.concatenate([getattr(counts, name) for counts in found]) for name in ("above", "ties", "candidates")
-        )
-        lists = np.concatenate([counts.lists for counts in found])
-    owned = _contains(seen, users[pairs[0]], pairs[1], split.train.n_items)
+    place = np.argsort(order)
+    above, ties, candidates = out.above[place], out.ties[place], out.candidates[place]
+    owned = contains(seen, users[pairs[0]], pairs[1])
     columns = (users[pairs[0]].astype(np.int32), pairs[1].astype(np.int32), above, ties, candidates, owned)
     n_test = len(order) - len(users) * len(targets)
     return Ranks(
         ItemRanks(*(column[:n_test] for column in columns)),
         ItemRanks(*(column[n_test:] for column in columns)),
         users.astype(np.int32),
-        lists,
+        out.lists,
         split.train.item_counts.astype(np.int32),
     )
 
@@ -234,13 +228,3 @@ def _query(users: np.ndarray, held: Rows, targets: np.ndarray) -> tuple[np.ndarr
         np.concatenate([places, np.repeat(np.arange(len(users)), len(targets))]),
         np.concatenate([mine.items, np.tile(np.asarray(targets, dtype=np.int64), len(users))]),
     )
-
-
-def _contains(rows: Rows, users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
-    """Whether each item is in the list of its user."""
-    if not len(items) or not len(rows.items):
-        return np.zeros(len(items), dtype=bool)
-    keys = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts)) * n_items + rows.items
-    wanted = users.astype(np.int64) * n_items + items
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return keys[place] == wanted

@@ -33,7 +33,13 @@ class Sampled(RankingEvaluation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_negatives is not None:
+        if self.n_negatives is None:
+            if self.select_on == "valid":
+                raise ConfigError(
+                    "evaluation.select_on is valid, but shipped negatives belong to the test items: "
+                    "give evaluation.n_negatives a number, or select on last"
+                )
+        else:
             if self.n_negatives < 1:
                 raise ConfigError(f"evaluation.n_negatives is {self.n_negatives}: give 1 or more, or null")
             self._check_cutoffs(self.n_negatives + 1)

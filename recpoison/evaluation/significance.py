@@ -32,8 +32,9 @@ def paired_t_test(before: np.ndarray, after: np.ndarray) -> float:
 def wilcoxon_test(before: np.ndarray, after: np.ndarray) -> float:
     """Two-sided p-value of Wilcoxon's signed-rank test; pairs without a difference are dropped.
 
-    Exact for up to 50 pairs whose differences have different sizes, else the normal approximation with its correction for
-    ties. 1 for series that are equal. With n pairs no p-value is below 2 / 2^n: five seeds can never show p < 0.05.
+    Exact for up to 50 pairs whose differences have different sizes, else the normal approximation with its correction
+    for ties. 1 for series that are equal. With n pairs no exact p-value is below 2 / 2^n: five seeds never show
+    p < 0.05.
     """
     differences = _differences(before, after)
     differences = differences[differences != 0]

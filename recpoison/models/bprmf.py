@@ -23,8 +23,8 @@ INITIALS = ("truncated_normal", "xavier")
 class BPRMF(GradientModel):
     """A user's score of an item is p_u·q_i, without biases, as in the code of the APR paper (He et al. 2018).
 
-    Every row of the data is a positive, whatever its rating. Params: ``user`` ``(n_users, embedding_size)`` and ``item``
-    ``(n_items, embedding_size)``.
+    Every row of the data is a positive, whatever its rating. Params: ``user`` ``(n_users, embedding_size)`` and
+    ``item`` ``(n_items, embedding_size)``.
 
     Args:
         embedding_size: Length of an embedding.
@@ -65,8 +65,10 @@ class BPRMF(GradientModel):
         return params
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
-        """Sum over the batch (users, positive items, negative items) of -ln sigmoid(s_ui - s_uj), with the regulariser."""
-        p, q, r = (params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True))
+        """Sum over the batch (users, positives, negatives) of -ln sigmoid(s_ui - s_uj), with the regulariser."""
+        p, q, r = (
+            params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True)
+        )
         loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
         return loss + self.regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
 

@@ -23,9 +23,10 @@ BLOCK_BYTES = 64 * 2**20
 class ItemKNN(Model):
     """Scores an item by the summed similarity of those of its ``neighbors`` nearest items that the user has.
 
-    With n_ij users of both items and n_i of one, cosine is n_ij / sqrt(n_i n_j) and Jaccard n_ij / (n_i + n_j - n_ij). Pairs count
-    once, ratings are not looked at; of equally near items the one with the lower id comes first. Params: ``indptr``, ``indices`` and
-    ``similarity``, the sparse ``(n_items, n_items)`` matrix from a user's item to the items it speaks for.
+    With n_ij users of both items and n_i of one, cosine is n_ij / sqrt(n_i n_j) and Jaccard n_ij / (n_i + n_j - n_ij).
+    Pairs count once, ratings are not looked at; of equally near items the one with the lower id comes first. Params:
+    ``indptr``, ``indices`` and ``similarity``, the sparse ``(n_items, n_items)`` matrix from a user's item to the items
+    it speaks for.
 
     Args:
         neighbors: Nearest items kept for each item.
@@ -35,7 +36,7 @@ class ItemKNN(Model):
         ConfigError: If a value is out of range.
     """
 
-    neighbors: int = 100
+    neighbors: int = 20
     similarity: str = "cosine"
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class ItemKNN(Model):
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
     ) -> Params:
-        """Find the neighbours of blocks of items whose similarities fit 64 MiB, so memory does not grow with the catalogue's square."""
+        """Find neighbours for blocks of items whose similarities fit 64 MiB, never for the square of the catalogue."""
         by_user = data.seen
         by_item = by_user.T.tocsr()
         block = max(1, BLOCK_BYTES // (8 * data.n_items))
@@ -86,7 +87,8 @@ class ItemKNN(Model):
 def _nearest(similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` most similar columns of each row and their similarities, each ``(rows, k)``.
 
-    Non-negative float32 numbers are ordered as their bits are, so one integer holds a similarity above and, for ties, the column below.
+    Non-negative float32 numbers are ordered as their bits are, so one integer holds a similarity above and, for ties,
+    the column below.
     """
     n_columns = similarity.shape[1]
     keys = similarity.view(np.int32).astype(np.int64) << 32

@@ -1,4 +1,4 @@
-"""WRMF (Hu, Koren and Volinsky 2008) as the injection paper trains it: Adam on the weighted squared loss over all cells."""
+"""WRMF (Hu, Koren and Volinsky 2008), trained as in the injection paper: Adam on the weighted loss over all cells."""
 
 from __future__ import annotations
 
@@ -28,19 +28,21 @@ def _adam() -> Trainer:
 
 @dataclass(frozen=True)
 class WRMF(GradientModel):
-    """A user's score of an item is p_u·q_i; every cell counts, a seen one ``weight`` times (Tang, Wen and Wang 2020, equation 5).
+    """A user's score of an item is p_u·q_i; every cell counts, a seen one ``weight`` times (injection paper, eq. 5).
 
-    The loss of a batch of users is the sum over these users and all items of w (x - p.q)², with x and w 1 and ``weight`` where the
-    user has the item, else 0 and 1; ratings are not looked at. The matrix is never built (``algebra/gram.py``), so a step costs what the
-    interactions cost. Params: ``user`` ``(n_users, embedding_size)`` and ``item`` ``(n_items, embedding_size)``.
+    The loss of a batch of users is the sum over these users and all items of w (x - p.q)², with x and w 1 and
+    ``weight`` where the user has the item, else 0 and 1; ratings are not looked at. The matrix is never built
+    (``algebra/gram.py``), so a step costs what the interactions cost. Params: ``user`` ``(n_users, embedding_size)``
+    and ``item`` ``(n_items, embedding_size)``.
 
-    Defaults are the authors' for Gowalla (13,149 users). ``trainer.batch_size`` counts users; a batch that holds them all is
-    taken in order, and every step is then on the whole data.
+    Defaults are the authors' for Gowalla (13,149 users). ``trainer.batch_size`` counts users; a batch that holds them
+    all is taken in order, and every step is then on the whole data.
 
     Args:
         embedding_size: Length of an embedding.
         weight: Weight of a seen cell, at least 1.
-        regularization: Weight of half the squared length of both tables, added at every step (torch's ``weight_decay``).
+        regularization: Weight of half the squared length of both tables, added at every step (torch's
+            ``weight_decay``).
         initial_std: Standard deviation of the normal initial values.
         trainer: How the loss, a sum over the batch, is minimised; ``sgd`` or ``adam``.
 
@@ -159,14 +161,14 @@ class UserBatches:
 
 
 class _WholeMatrix(Objective):
-    """An epoch of WRMF by the functional optimiser, so that an attack that differentiates through it sees the same numbers."""
+    """An epoch by the functional optimiser, so that an attack that differentiates through it sees the same numbers."""
 
     def __init__(self, model: WRMF, observed: Observed, seeds: Seeds) -> None:
         self.model, self.observed, self.seeds = model, observed, seeds
 
     def inputs(self) -> object:
         """Model, data and stream."""
-        return self.model, self.observed.indptr, self.observed.items, self.seeds
+        return self.model, self.observed.indptr, self.observed.indices, self.seeds
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One step a batch; returns the mean loss of a cell after the epoch."""
@@ -183,5 +185,6 @@ class _WholeMatrix(Objective):
             state[name] = tensor
         if "step" in state:
             state["step"] += batches.per_epoch
-        loss = whole_matrix_loss(*numbers[:2], observed, self.model.weight)
+        users, items = numbers[:2]
+        loss = whole_matrix_loss(users, items, observed, self.model.weight)
         return float(loss) / (observed.n_rows * observed.n_columns)

@@ -20,9 +20,10 @@ from recpoison.training.initial_values import normal
 class WRMFALS(Model):
     """Minimises the weighted squared error over all users and items by exact half sweeps, users first.
 
-    Observed pairs count ``weight`` and should score 1, all others count 1 and should score 0; pairs count once, ratings are not
-    looked at. ``weight`` is the confidence 1 + alpha: the injection paper's 20 is alpha 19 in its authors' code. The ridge is not scaled by the number
-    of a row's entries. Params: ``user`` and ``item``, ``(rows, embedding_size)``.
+    Observed pairs count ``weight`` and should score 1, all others count 1 and should score 0; pairs count once, ratings
+    are not looked at. ``weight`` is the confidence 1 + alpha: the injection paper's 20 is alpha 19 in its authors'
+    code. The ridge is not scaled by the number of a row's entries. Params: ``user`` and ``item``, ``(rows,
+    embedding_size)``.
 
     Args:
         embedding_size: Length of an embedding.
@@ -35,9 +36,9 @@ class WRMFALS(Model):
         ConfigError: If a value is out of range.
     """
 
-    embedding_size: int = 64
-    weight: float = 20.0
-    regularization: float = 0.05
+    embedding_size: int = 32
+    weight: float = 5.0
+    regularization: float = 5.0
     sweeps: int = 10
     initial_std: float = 0.1
 

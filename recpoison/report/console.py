@@ -60,6 +60,8 @@ def show(record: RunRecord, folder: Path, console: Console) -> None:
     for sentence in _story(summary, attacks):
         console.print(Padding(Text(sentence), (0, 0, 1, 1)))
     facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_column(no_wrap=True)
+    facts.add_column(overflow="fold")
     for name, text in _footer(record, summary, folder):
         facts.add_row(Text(name, style="dim"), Text(text, style="dim"))
     console.print(Padding(facts, (0, 0, 0, 1)))
@@ -92,7 +94,7 @@ def _two_columns(summary: pd.DataFrame, attacks: Sequence[str]) -> Table:
     )
     table.add_column("")
     for name in ("clean", "attacked", "difference") if attacks else ("clean",):
-        table.add_column(name, justify="right", no_wrap=True)
+        table.add_column(name, justify="left" if name == "difference" else "right", no_wrap=True)
     clean, attacked = summary[summary.attack == "none"], summary[summary.attack != "none"]
     for subject in summary.subject.unique():
         table.add_row(Text(_HEADINGS[subject], style="dim"))
@@ -179,7 +181,7 @@ def _difference(difference: float, p: float, like: float) -> Text:
     if not np.isfinite(difference):
         return Text("–")
     mark = stars(p) if np.isfinite(p) else ""
-    return Text(_number(difference, like, "+"), style="bold" if mark else "").append(f"{mark:<3}")
+    return Text(f"{_number(difference, like, '+'):>9}{mark}", style="bold" if mark else "")
 
 
 def _number(value: float, like: float | None = None, sign: str = "") -> str:

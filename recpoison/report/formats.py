@@ -71,20 +71,31 @@ def _view(table: Table, groups: list[str], between: str) -> RichTable:
     view = RichTable(box=HORIZONTALS, show_edge=False, header_style="bold", collapse_padding=True, pad_edge=False)
     for key in table.keys:
         view.add_column("\n" * ("." not in key) + key.replace(".", ".\n", 1), no_wrap=True)
+    columns: list[list[Text]] = []
     shown = [c for c, (group, _) in enumerate(table.columns) if group in groups]
     for before, c in zip([None, *shown], shown, strict=False):
         group, name = table.columns[c]
         is_first = before is None or table.columns[before][0] != group
-        view.add_column(f"{group if is_first else ''}\n{name}", justify="right", no_wrap=True)
+        head, *cells = _right([Text(f"{group if is_first else ''}\n{name}"), *_rich_column(table, c, between)])
+        view.add_column(head, no_wrap=True)
+        columns.append(cells)
     view.add_column("\nn", justify="right", style="dim", no_wrap=True)
     first = [names[0] for names in table.rows]
     in_sections = len(set(first)) < len(first)
-    columns = [_rich_column(table, c, between) for c in shown]
     for row, names in enumerate(table.rows):
         ends = in_sections and row + 1 < len(first) and first[row + 1] != first[row]
         cells = [column[row] for column in columns]
         view.add_row(*(Text(name) for name in names), *cells, table.seeds(row), end_section=ends)
     return view
+
+
+def _right(texts: list[Text]) -> list[Text]:
+    """Every line padded to one width; rich's own alignment drops the spaces that stand for absent stars."""
+    lines = [text.split("\n", allow_blank=True) for text in texts]
+    width = max(line.cell_len for text in lines for line in text)
+    for line in (line for text in lines for line in text):
+        line.pad_left(width - line.cell_len)
+    return [Text("\n").join(text) for text in lines]
 
 
 def _rich_column(table: Table, column: int, between: str) -> list[Text]:

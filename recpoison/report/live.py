@@ -90,8 +90,8 @@ class LiveProgress(Progress):
             self._stages.pop()
             if self._bars is not None and task is not None:
                 self._bars.remove_task(task)
-            figures = f", {_in_words(self._figures)}" if self._figures else ""
-            self._line(mark, style, f"{name}: {said}{_duration(time.monotonic() - start)}{figures}")
+            seconds = _duration(time.monotonic() - start)
+            self._line(mark, style, ", ".join(filter(None, (f"{name}: {said}{seconds}", _in_words(self._figures)))))
             self._figures = {}
 
     def step(self, done: int, total: int, **figures: float) -> None:

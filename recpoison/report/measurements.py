@@ -11,10 +11,12 @@ import pandas as pd
 
 from recpoison.errors import ConfigError, DataError
 from recpoison.evaluation.significance import paired_t_test
-from recpoison.report.runs import LABELS, METRICS, Run, Runs, shown_path
+from recpoison.report.runs import LABELS, Run, Runs, shown_path
 
 MEASURE = ("subject", "metric", "k")
-_NOT_PART_OF_A_CELL = ("seed", "repeats", "device", "data_dir", "store_dir", "deterministic", "hydra", "sweep")
+_NOT_PART_OF_A_CELL = ("seed", "repeats", "device", "threads", "data_dir", "store_dir", "deterministic", "sweep")
+_SUMMARY_KINDS = {"run": "int64", "k": "Int64", "p": "float64"}
+_CHANGES_NO_NUMBER = ("evaluation.metrics", "evaluation.cutoffs", "evaluation.memory_mb")
 
 
 @dataclass(frozen=True, order=True)
@@ -121,7 +123,7 @@ def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
     Raises:
         DataError: If a cell was measured twice with different numbers.
     """
-    frame = pd.concat([_with_clean(run, number) for number, run in enumerate(runs.runs)], ignore_index=True)
+    frame = _numbers(runs.runs)
     configs = tuple(run.config for run in runs.runs)
     keys = _telling_keys(frame, configs)
     frame = frame.assign(**{key: _key_column(frame, configs, key) for key in keys})
@@ -136,27 +138,24 @@ def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
     return Measurements(frame.drop_duplicates(identity).reset_index(drop=True), keys, configs)
 
 
-def _with_clean(run: Run, number: int) -> pd.DataFrame:
-    cell = [*LABELS, "seed", *MEASURE]
-    frame = run.metrics.astype({"k": "Int64"})
-    pairing = [name for name in cell if name != "attack"]
-    clean = (
-        frame[frame.attack == "none"].rename(columns={"value": "clean"})[[*pairing, "clean"]].drop_duplicates(pairing)
-    )
-    frame = frame.merge(clean, on=pairing, how="left")
+def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
+    """The runs' numbers under each other, with ``run``, ``clean`` and ``p_users``."""
+    frame = pd.concat([run.metrics.assign(run=number) for number, run in enumerate(runs)], ignore_index=True)
+    pairing = ["run", "dataset", "model", "defense", "seed", *MEASURE]
+    clean = frame[frame.attack == "none"].drop_duplicates(pairing).rename(columns={"value": "clean"})
+    frame = frame.merge(clean[[*pairing, "clean"]], on=pairing, how="left")
     frame.loc[frame.attack == "none", "clean"] = np.nan
-    return frame[[*METRICS, "clean"]].assign(p_users=_p_over_users(run, frame), run=number)
+    return frame.merge(_p_over_users(runs), on=["run", *LABELS, *MEASURE], how="left")
 
 
-def _p_over_users(run: Run, frame: pd.DataFrame) -> np.ndarray:
-    """The run's own p-values, where it has one seed and so compared users; ``(len(frame),)``, nan elsewhere."""
-    summary = run.summary
-    if summary.empty or not {"paired_over", "p", *LABELS, *MEASURE} <= set(summary.columns):
-        return np.full(len(frame), np.nan)
-    own = summary[(summary.paired_over == "users") & (summary.p != "")]
-    known = {tuple(row[:-1]): float(row[-1]) for row in own[[*LABELS, *MEASURE, "p"]].itertuples(index=False)}
-    cells = frame[[*LABELS, *MEASURE]].astype({"k": "string"}).fillna("").itertuples(index=False)
-    return np.array([known.get(tuple(cell), np.nan) for cell in cells])
+def _p_over_users(runs: Sequence[Run]) -> pd.DataFrame:
+    """The runs' own p-values ``p_users``, where a run has one seed and so compared users."""
+    columns = ["run", *LABELS, *MEASURE, "p"]
+    tables = [run.summary.assign(run=number) for number, run in enumerate(runs) if "paired_over" in run.summary]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "paired_over"])
+    table = table[(table.paired_over == "users") & (table.p != "")][columns]
+    numbers = {name: pd.to_numeric(table[name], errors="coerce").astype(kind) for name, kind in _SUMMARY_KINDS.items()}
+    return table.assign(**numbers).drop_duplicates(columns[:-1]).rename(columns={"p": "p_users"})
 
 
 def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -173,7 +172,7 @@ def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tup
 
 def _affects(key: str, attack: str, defense: str) -> bool:
     group = key.partition(".")[0]
-    if group in _NOT_PART_OF_A_CELL:
+    if group in _NOT_PART_OF_A_CELL or key in _CHANGES_NO_NUMBER:
         return False
     if group in ("attack", "surrogate") and attack == "none":
         return key.startswith("attack.targets")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
@@ -136,7 +137,7 @@ def _costs(runs: Sequence[Run]) -> str:
     heads = (
         "dataset",
         "model",
-        "cell",
+        "attack/defense",
         "stage",
         "mean seconds",
         "total seconds",
@@ -159,6 +160,8 @@ def _commands(runs: Sequence[Run]) -> str:
         named = ", ".join(f"{cell.attack}/{cell.defense}" for cell in cells.itertuples())
         seeds = ", ".join(str(seed) for seed in sorted(run.metrics.seed.unique()))
         command = str(run.about.get("command", "not recorded"))
+        if {"-m", "--multirun"} & set(command.split()):  # the whole sweep's; this job's is made of its own overrides
+            command = shlex.join(["recpoison", *run.overrides])
         rows.append((f"{cells.dataset.iloc[0]}, {cells.model.iloc[0]}", named, seeds, shown_path(run.folder), command))
     return _plain(("dataset, model", "cells (attack/defense)", "seeds", "folder", "command"), rows, code_from=3)
 

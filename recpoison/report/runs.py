@@ -123,9 +123,11 @@ def _natural(folder: Path) -> tuple[int, str]:
 def _no_results(folder: Path) -> str:
     """Why ``folder`` has nothing to report, or an empty string."""
     status = _read_json(folder / "status.json")
-    if status.get("status", "done") != "done":
-        return str(status.get("reason") or status["status"])
-    return "" if (folder / "metrics.csv").is_file() else "not finished: it has no metrics.csv"
+    if status.get("status") == "failed":
+        return str(status.get("reason") or "failed")
+    if (folder / "metrics.csv").is_file():  # it is written last
+        return ""
+    return f"not finished ({status['status']}): see its run.log" if "status" in status else "not finished"
 
 
 def _read_run(folder: Path) -> Run:
@@ -198,7 +200,7 @@ def _read_yaml(file: Path) -> Any:
 
 def read_overrides(folder: Path) -> tuple[str, ...]:
     """What the user typed for the run in ``folder``; nothing where it is not known."""
-    content = _read_yaml(folder / "overrides.yaml")
+    content = _read_yaml(folder / "overrides.yaml") or _read_json(folder / "status.json").get("overrides")
     return tuple(str(override) for override in content) if isinstance(content, list) else ()
 
 

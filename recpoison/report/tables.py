@@ -114,8 +114,8 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
     """``metric`` with the settings ``rows`` down and ``columns`` across: mean ± sd over seeds, stars against clean.
 
     A name is a column of ``metrics.csv`` or a dotted key of ``config.yaml``. Settings that vary besides these become
-    leading columns, so that a cell never mixes different things. Bold: the largest of each row; the smallest for
-    metrics where less is more, and where defenses are compared by what reached the targets.
+    leading columns, so that a cell never mixes different things. Bold: the largest of each row, or the smallest for
+    metrics where less is more and where defenses are compared by what reached the targets; none across datasets.
 
     Raises:
         ConfigError: If a name is unknown.
@@ -134,7 +134,8 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
     sign = (
         -1 if (metric.name in _SMALLER_IS_MORE) != (columns.startswith("defense") and metric.subject == "target") else 1
     )
-    _mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
+    if columns.partition(".")[0] not in ("dataset", "evaluation"):  # no contest: they change what the number means
+        _mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
     shown = [tuple(_shown(value) for value in names) for names, _ in groups]
     fixed = [f"{k} {_shown(summary[k].iloc[0])}" for k in LABELS if k not in keys and k != columns]
     heads = [(columns, _shown(value)) for value in values]

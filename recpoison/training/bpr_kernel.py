@@ -1,5 +1,5 @@
 """One epoch of BPR on one core: exact mini-batches, and only the rows of a batch are touched."""
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, call-arg, import-untyped"
 
 from __future__ import annotations
 
@@ -80,13 +80,15 @@ def _update(table, sums, gradient, touched, n_touched, slots, learning_rate, eps
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def bpr_epoch(
-    user_table, item_table, user_sums, item_sums, triples, order, n_rows, batch_size, learning_rate, eps, regularization, adagrad
+    user_table, item_table, user_sums, item_sums, triples, order, n_rows, batch_size, learning_rate, eps,
+    regularization, adagrad
 ):  # fmt: skip
-    """Train on the first ``n_rows`` of ``order``; return the sum of -ln sigmoid(s_ui - s_uj), each before its batch's update.
+    """Train on the first ``n_rows`` of ``order``; return the sum of -ln sigmoid(s_ui - s_uj) before the updates.
 
-    Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in place. The
-    gradient of a row that occurs several times in a batch is summed before it is squared, as ``torch.optim.Adagrad`` does on a dense
-    table. Gradients are kept compactly (at most 3 x ``batch_size`` rows, which fit the second-level cache), never as a table.
+    Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in
+    place. The gradient of a row that occurs several times in a batch is summed before it is squared, as
+    ``torch.optim.Adagrad`` does on a dense table. Gradients are kept compactly (at most 3 x ``batch_size`` rows, which
+    fit the second-level cache), never as a table.
 
     ``triples`` is ``(n, 3)`` int32: user, positive, negative.
     """

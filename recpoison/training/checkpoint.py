@@ -51,7 +51,7 @@ class Checkpoint(Progress):
     Args:
         progress: Who hears the news.
         folder: Where files go; made when the first is written.
-        every_seconds: Time between two of them; ``math.inf`` writes at signals only.
+        every_seconds: Time between two of them; 0 writes after every round, ``math.inf`` at signals only.
     """
 
     def __init__(self, progress: Progress, folder: Path, every_seconds: float) -> None:
@@ -105,7 +105,8 @@ class Checkpoint(Progress):
         start = time.monotonic()
         self._write(path, state())
         self._last = time.monotonic()
-        self.every_seconds = max(self.every_seconds, (self._last - start) / _SHARE)
+        if self.every_seconds:
+            self.every_seconds = max(self.every_seconds, (self._last - start) / _SHARE)
         if signal.SIGTERM in self._pending:
             self.progress.note("stopped by SIGTERM; the same command goes on from here")
             self._give_back()

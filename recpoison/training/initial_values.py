@@ -1,4 +1,4 @@
-"""Initial embedding tables. Rows are drawn one after another, so a table with more rows (fake users) begins with the same ones."""
+"""Initial embedding tables, drawn row after row: one with more rows (fake users) begins with the same ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CUT = 2.0  # standard deviations at which TensorFlow truncates
 
 
 def truncated_normal(generator: np.random.Generator, rows: int, size: int, std: float) -> Tensor:
-    """``(rows, size)`` float32 from N(0, std²) cut at two standard deviations, so the standard deviation that comes out is 0.88 std."""
+    """``(rows, size)`` float32 from N(0, std²) cut at two standard deviations: what comes out has 0.88 std."""
     share = generator.random((rows, size))
     return _table(std * ndtri(ndtr(-CUT) + share * (ndtr(CUT) - ndtr(-CUT))))
 
@@ -26,7 +26,8 @@ def normal(generator: np.random.Generator, rows: int, size: int, std: float) -> 
 def xavier(generator: np.random.Generator, rows: int, size: int, n_items: int) -> Tensor:
     """``(rows, size)`` float32, uniform within ±sqrt(6 / (n_items + size)) (Glorot and Bengio 2010).
 
-    The bound is the item table's for users too: the user table's own would shrink as fake users come, and with it the initial values of real ones.
+    The bound is the item table's for users too: the user table's own would shrink as fake users come, and with it the
+    initial values of real ones.
     """
     bound = math.sqrt(6 / (n_items + size))
     return _table(bound * (2 * generator.random((rows, size)) - 1))

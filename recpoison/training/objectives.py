@@ -32,21 +32,32 @@ class LossObjective(Objective):
         loss: Maps parameters and a batch to a scalar, as ``GradientModel.loss``.
         batches: Maps (trainer, epoch) to the batches; draws depend on the epoch only.
         n_units: What the sum of the batches' losses is divided by for display.
+        made_of: Model, data and stream behind ``loss`` and ``batches``, for ``inputs``; a killed fit without it starts
+            afresh.
     """
 
     def __init__(
-        self, loss: Callable[[Params, Batch], Tensor], batches: Callable[[Trainer, int], Iterator[Batch]], n_units: int
+        self,
+        loss: Callable[[Params, Batch], Tensor],
+        batches: Callable[[Trainer, int], Iterator[Batch]],
+        n_units: int,
+        made_of: object = None,
     ) -> None:
-        self.loss, self.batches, self.n_units = loss, batches, n_units
+        self.loss, self.batches, self.n_units, self.made_of = loss, batches, n_units, made_of
+
+    def inputs(self) -> object:
+        """What it was made of."""
+        return self.made_of
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One step on whole tables for each batch."""
-        total = 0.0
+        total: Tensor | float = 0.0
         for batch in self.batches(trainer, epoch):
             params = {name: tensor.detach().requires_grad_() for name, tensor in slots(state, "param").items()}
             loss = self.loss(params, batch)
             gradients = torch.autograd.grad(loss, list(params.values()))
-            step(trainer.optimizer, state, dict(zip(params, gradients, strict=True)), trainer.learning_rate, trainer.eps)
+            by_name = dict(zip(params, gradients, strict=True))
+            step(trainer.optimizer, state, by_name, trainer.learning_rate, trainer.eps)
             total = total + loss.detach()  # a tensor: the host does not wait
         return float(total) / self.n_units
 
@@ -54,8 +65,9 @@ class LossObjective(Objective):
 class BPRObjective(Objective):
     """BPR of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
 
-    The loss of a batch is the sum over its triples of -ln sigmoid(p_u·q_i - p_u·q_j) + regularization/2 (|p_u|² + |q_i|² + |q_j|²), one
-    negative for each positive, redrawn every epoch. Each epoch visits each pair once. The figure shown leaves the regulariser out.
+    The loss of a batch is the sum over its triples of -ln sigmoid(p_u·q_i - p_u·q_j) + regularization/2 (|p_u|² +
+    |q_i|² + |q_j|²), one negative for each positive, redrawn every epoch. Each epoch visits each pair once. The figure
+    shown leaves the regulariser out.
 
     Args:
         data: Training data; pairs count once, ratings are not looked at.
@@ -66,6 +78,7 @@ class BPRObjective(Objective):
     def __init__(self, data: Interactions, seeds: Seeds, regularization: float = 0.0) -> None:
         self.data, self.pairs, self.seeds, self.regularization = data, Pairs.of(data), seeds, regularization
         self._on_device: DevicePairs | None = None
+        self._triples: np.ndarray | None = None
 
     def inputs(self) -> object:
         """Data, stream and regulariser."""
@@ -96,19 +109,23 @@ class BPRObjective(Objective):
 
     def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         order, uniforms = self.pairs.draws(self.seeds, epoch)
-        triples = np.stack([self.pairs.users, self.pairs.items, self.pairs.negatives(uniforms)], axis=1)
+        if self._triples is None:
+            self._triples = np.stack([self.pairs.users, self.pairs.items, self.pairs.items], axis=1)
+        self._triples[:, 2] = self.pairs.negatives(uniforms)
         tables = [state[f"param.{name}"].numpy() for name in ("user", "item")]
         adagrad = trainer.optimizer == "adagrad"
         sums = [state[f"sum.{name}"].numpy() for name in ("user", "item")] if adagrad else tables
         figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
         n_rows = self.n_rows(trainer)
-        total = bpr_epoch(*tables, *sums, triples, order, n_rows, trainer.batch_size, *figures, adagrad)
+        arguments = (*tables, *sums, self._triples, order, n_rows, trainer.batch_size, *figures, adagrad)
+        total = bpr_epoch(*arguments)
         return float(total) / n_rows
 
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """Static shapes (but for a last, smaller batch), and no ``item()``, ``unique`` or mask: the host never waits inside an epoch.
+        """The host never waits inside an epoch: shapes are static, and there is no ``item()``, ``unique`` or mask.
 
-        Both tables are one for the epoch, users above items, so that a batch is one gather and one scatter.
+        Only a last, smaller batch has another shape. Both tables are one for the epoch, users above items, so that a
+        batch is one gather and one scatter.
         """
         n_users = len(state["param.user"])
         joint = {kind: torch.cat([state[f"{kind}.user"], state[f"{kind}.item"]]) for kind in _table_kinds(state)}
@@ -136,9 +153,9 @@ def _table_kinds(state: State) -> list[str]:
 
 
 def _step_rows(trainer: Trainer, state: State, joint: Params, gradient: Tensor, rows: Tensor) -> None:
-    """Step the ``rows`` of the joint tables and clear their gradient; a row that occurs twice is written twice with one value.
+    """Step the ``rows`` of the joint tables and clear their gradient.
 
-    Adam moves rows without a gradient too, so it steps the whole table.
+    A row that occurs twice is written twice with one value. Adam moves rows without a gradient too: it steps them all.
     """
     if trainer.optimizer == "adam":
         whole = {"step": state["step"], **{f"{kind}.joint": table for kind, table in joint.items()}}

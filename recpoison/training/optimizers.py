@@ -8,8 +8,9 @@ from torch import Tensor
 from recpoison.models.base import Params
 
 State = dict[str, Tensor]
-"""Everything a fit needs to go on: ``epoch``, ``param.NAME``, and per rule ``sum.NAME`` (Adagrad) or ``first.NAME``, ``second.NAME`` and
-``step`` (Adam); with a monitor also ``best.NAME`` and ``best_score``. Tensors only, so safetensors can hold it."""
+"""Everything a fit needs to go on: ``epoch``, ``param.NAME``, and per rule ``sum.NAME`` (Adagrad) or ``first.NAME``,
+``second.NAME`` and ``step`` (Adam); with a monitor also ``best.NAME`` and ``best_score``. Tensors only, so safetensors
+can hold it."""
 
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 BETAS = (0.9, 0.999)

@@ -18,10 +18,11 @@ from recpoison.seeds import Seeds
 class Pairs:
     """Distinct training pairs, and what it takes to draw an item that a user has not seen.
 
-    A negative is the r-th unseen item of its user, r uniform. With the user's seen items in ascending order, the j-th of them (from 0)
-    has ``gap = item - j`` unseen items before it, so the r-th unseen item is r + (number of gaps at most r): one binary
-    search, the same distribution as drawing until unseen, but without a bitmap of users x items (22 MB for MovieLens-1M, 184 MB for 13,149 x
-    14,007), without a loop of unknown length, and so without a question from the device to the host.
+    A negative is the r-th unseen item of its user, r uniform. With the user's seen items in ascending order, the j-th
+    of them (from 0) has ``gap = item - j`` unseen items before it, so the r-th unseen item is r + (number of gaps at
+    most r): one binary search, the same distribution as drawing until unseen, but without a bitmap of users x items (22
+    MB for MovieLens-1M, 184 MB for 13,149 x 14,007), without a loop of unknown length, and so without a question from
+    the device to the host.
 
     Users who have seen every item have no negative: their pairs are left out.
 
@@ -67,7 +68,7 @@ class Pairs:
         return Pairs(users[usable], items[usable], indptr, (items - place).astype(np.int32), n_unseen, data.n_items)
 
     def draws(self, seeds: Seeds, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """What chance decides in an epoch: the order of the pairs ``(n,)`` and a uniform number in [0, 1) for each pair ``(n,)``.
+        """What chance decides in an epoch: the pairs' order and for each a uniform number in [0, 1), both ``(n,)``.
 
         Both depend on the seed and the epoch alone, never on batches, threads or workers.
         """
@@ -100,7 +101,9 @@ def unseen_items(users, uniforms, indptr, gaps, n_unseen):  # type: ignore[no-un
 
 @dataclass(frozen=True, eq=False)
 class DevicePairs:
-    """``Pairs`` on a torch device: the same draws on the CPU, the device's own on CUDA, in both cases without a host synchronisation.
+    """``Pairs`` on a torch device, without a host synchronisation.
+
+    Draws are the same as numba's on a CPU, and the device's own on CUDA.
 
     Args:
         pairs: The pairs on the host.

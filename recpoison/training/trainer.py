@@ -29,7 +29,8 @@ class Trainer:
         batch_size: Positives in a batch.
         optimizer: ``sgd``, ``adagrad`` or ``adam``, as in ``torch.optim``.
         learning_rate: Step size. Where the loss is a sum over the batch (BPR), so is the step.
-        initial_accumulator: Where Adagrad's sums of squares start: 0.1 in TensorFlow and the APR authors' code, 0 in torch, which makes the first steps large.
+        initial_accumulator: Where Adagrad's sums of squares start: 0.1 in TensorFlow and the APR authors' code, 0 in
+            torch, which makes the first steps large.
         eps: Added to the root by Adagrad and Adam.
         drop_last: Leave out the incomplete last batch of an epoch.
         backend: ``numba`` (one CPU core, no Adam), ``torch``, or ``auto``: numba on a CPU where it can.
@@ -38,7 +39,7 @@ class Trainer:
         ConfigError: If a value is out of range.
     """
 
-    epochs: int = 100
+    epochs: int = 120
     batch_size: int = 512
     optimizer: str = "adagrad"
     learning_rate: float = 0.05
@@ -53,29 +54,32 @@ class Trainer:
                 raise ConfigError(f"model.trainer.{name} is {getattr(self, name)}: give {low} or more")
         for name, choices in (("optimizer", OPTIMIZERS), ("backend", BACKENDS)):
             if getattr(self, name) not in choices:
-                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+                raise ConfigError(
+                    f"model.trainer.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
+                )
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"model.trainer.learning_rate is {self.learning_rate:g}: give a finite number above 0")
         for name in ("initial_accumulator", "eps"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"model.trainer.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
         if self.optimizer == "adagrad" and self.initial_accumulator == self.eps == 0:
-            raise ConfigError("model.trainer.eps is 0 and so is initial_accumulator: Adagrad would divide by 0; raise one")
+            raise ConfigError("model.trainer.eps and initial_accumulator are both 0, but Adagrad divides by them")
         if self.backend == "numba" and self.optimizer == "adam":
-            raise ConfigError("model.trainer.backend=numba has no Adam, which moves every row: set backend=auto or torch")
+            raise ConfigError("model.trainer.backend=numba has no Adam: set backend=auto or torch")
 
     def start(self, params: Params) -> State:
         """A fresh state at epoch 0 with copies of ``params``."""
         return initial_state(self.optimizer, self.initial_accumulator, params)
 
     def fit(self, objective: Objective, params: Params, progress: Progress, monitor: Monitor | None = None) -> Params:
-        """Train from ``params``, which stay as they are; return the last epoch's, or with a ``monitor`` the best epoch's."""
+        """Train from ``params``, which stay as they are; return the last epoch's, or the one ``monitor`` likes best."""
         return result(self.run(objective, self.start(params), progress, monitor))
 
     def run(self, objective: Objective, state: State, progress: Progress, monitor: Monitor | None = None) -> State:
         """Train from ``state["epoch"]`` to ``epochs`` and return the state there; the ``state`` given stays as it is.
 
-        All draws depend on (seed, epoch) only, so a state that was saved and loaded goes on bit for bit as if it had never stopped.
+        All draws depend on (seed, epoch) only, so a state that was saved and loaded goes on bit for bit as if it had
+        never stopped.
 
         Raises:
             Diverged: If the loss or a parameter is no longer finite.
@@ -99,7 +103,8 @@ class Trainer:
 
     def _diverged(self, epoch: int) -> Diverged:
         return Diverged(
-            f"training diverged in epoch {epoch + 1} of {self.epochs}: lower model.trainer.learning_rate (now {self.learning_rate:g})"
+            f"training diverged in epoch {epoch + 1} of {self.epochs}: "
+            f"lower model.trainer.learning_rate (now {self.learning_rate:g})"
         )
 
 

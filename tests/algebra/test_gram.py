@@ -77,7 +77,7 @@ def test_single_precision_stays_single():
 
 
 def test_all_cells_alike_when_the_weight_is_one():
-    left, right, dense, seen, observed = problem(fakes=0)
+    left, right, _, seen, observed = problem(fakes=0)
     plain = (torch.from_numpy(seen).double() - left @ right.T).square().sum()
     torch.testing.assert_close(whole_matrix_loss(left, right, observed, 1.0), plain)
 

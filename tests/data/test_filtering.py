@@ -16,7 +16,10 @@ class Notes(Progress):
         self.texts.append(text)
 
 
-def table(rows: list[tuple[float, ...]], scale: Scale | None = Scale(1, 5, 1)) -> Interactions:
+STARS = Scale(1, 5, 1)
+
+
+def table(rows: list[tuple[float, ...]], scale: Scale | None = STARS) -> Interactions:
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     users, items, values = columns[:3]
     labels = np.array([f"u{n}" for n in range(10)]), np.array([f"i{n}" for n in range(10)])
@@ -90,7 +93,7 @@ def test_counts_of_rows_or_of_pairs():
     twice = [(0, 0, 1), (0, 0, 1), (1, 0, 1), (1, 1, 1), (2, 1, 1)]
     assert {u for u, _, _ in left(Filters(min_user=2, count="rows"), table(twice))} == {"u0", "u1"}
     assert {u for u, _, _ in left(Filters(min_user=2, count="pairs"), table(twice))} == {"u1"}
-    assert len(left(Filters(k_core=2, count="rows", duplicates="keep"), table(twice))) == 3
+    assert len(left(Filters(k_core=2, count="rows", duplicates="keep"), table(twice))) == 2
     with pytest.raises(DataError, match=r"dataset.filters.k_core=2 leaves no row"):
         left(Filters(k_core=2), table(twice))
 

@@ -56,7 +56,7 @@ def test_random_leave_one_out_is_uniform_and_repeats():
     drawn = [split(Splitter("leave_one_out_random"), data, seed=s) for s in range(400)]
     counts = np.bincount([parts.test.items[0] for parts in drawn], minlength=4)
     assert counts.sum() == 400
-    assert ((60 < counts) & (counts < 140)).all()  # 100 expected, standard deviation 8.7
+    assert ((counts > 60) & (counts < 140)).all()  # 100 expected, standard deviation 8.7
     again = split(Splitter("leave_one_out_random"), data, seed=3)
     assert pairs(again.test) == pairs(drawn[3].test)
 

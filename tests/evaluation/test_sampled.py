@@ -89,6 +89,8 @@ def test_bad_settings_are_one_sentence(split):
         Sampled(n_negatives=0)
     with pytest.raises(ConfigError, match=r"evaluation.cutoffs has 50, but a user has 21 candidates"):
         Sampled(n_negatives=20)
+    with pytest.raises(ConfigError, match="shipped negatives belong to the test items"):
+        Sampled(n_negatives=None, select_on="valid")
     left = "evaluation.n_negatives is 39, but user 0 has 38 items left: give 38 or fewer, or evaluation=full_ranking"
     with pytest.raises(ConfigError, match=re.escape(left)):
         Sampled(n_negatives=39, cutoffs=(5,)).check_split(split)

@@ -25,7 +25,10 @@ def test_normal_and_xavier_have_their_spread():
     assert table.std().item() == pytest.approx(0.25 / math.sqrt(3), rel=0.01)
 
 
-@pytest.mark.parametrize("draw", [lambda g, n: truncated_normal(g, n, 8, 0.01), lambda g, n: normal(g, n, 8, 0.1), lambda g, n: xavier(g, n, 8, 30)])
+@pytest.mark.parametrize(
+    "draw",
+    [lambda g, n: truncated_normal(g, n, 8, 0.01), lambda g, n: normal(g, n, 8, 0.1), lambda g, n: xavier(g, n, 8, 30)],
+)
 def test_more_rows_leave_the_first_as_they_are(draw):
     few, many = draw(np.random.default_rng(5), 20), draw(np.random.default_rng(5), 27)
     assert torch.equal(few, many[:20])

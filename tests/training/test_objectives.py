@@ -29,7 +29,9 @@ def data() -> Interactions:
 @pytest.fixture
 def params() -> Params:
     rng = np.random.default_rng(1)
-    return {name: torch.tensor(rng.normal(size=(n, 5)), dtype=torch.float32) for name, n in (("user", FEW), ("item", 7))}
+    return {
+        name: torch.tensor(rng.normal(size=(n, 5)), dtype=torch.float32) for name, n in (("user", FEW), ("item", 7))
+    }
 
 
 def reference(objective: BPRObjective, trainer: Trainer, params: Params) -> Params:
@@ -38,7 +40,10 @@ def reference(objective: BPRObjective, trainer: Trainer, params: Params) -> Para
     optimizer: torch.optim.Optimizer
     if trainer.optimizer == "adagrad":
         optimizer = torch.optim.Adagrad(
-            tables.values(), trainer.learning_rate, initial_accumulator_value=trainer.initial_accumulator, eps=trainer.eps
+            tables.values(),
+            trainer.learning_rate,
+            initial_accumulator_value=trainer.initial_accumulator,
+            eps=trainer.eps,
         )
     elif trainer.optimizer == "adam":
         optimizer = torch.optim.Adam(tables.values(), trainer.learning_rate, eps=trainer.eps)
@@ -55,7 +60,10 @@ def reference(objective: BPRObjective, trainer: Trainer, params: Params) -> Para
 
 @pytest.mark.parametrize("regularization", [0.0, 0.03])
 @pytest.mark.parametrize("initial_accumulator", [0.0, 0.1])
-@pytest.mark.parametrize(("backend", "optimizer"), [("numba", "adagrad"), ("numba", "sgd"), ("torch", "adagrad"), ("torch", "sgd"), ("torch", "adam")])
+@pytest.mark.parametrize(
+    ("backend", "optimizer"),
+    [("numba", "adagrad"), ("numba", "sgd"), ("torch", "adagrad"), ("torch", "sgd"), ("torch", "adam")],
+)
 def test_an_epoch_is_torch_optim_on_dense_tables(data, params, backend, optimizer, initial_accumulator, regularization):
     trainer = Trainer(2, 32, optimizer, 0.05, initial_accumulator, 1e-8, backend=backend)
     objective = BPRObjective(data, Seeds(0), regularization)
@@ -81,14 +89,17 @@ def test_autograd_objective_is_the_same_training(data, params):
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
 def test_one_adagrad_step_by_hand(backend):
-    """One user who saw item 0 of 2: the only triple is (0, 0, 1). p=2, q=1, r=0.5, so the margin is 1 and pull = 1/(1+e)."""
+    """The only triple is (0, 0, 1), with p=2, q=1, r=0.5: the margin is 1, so pull = 1/(1+e)."""
     data = Interactions(np.array([0]), np.array([0]), np.ones(1), 1, 2)
     params = {"user": torch.tensor([[2.0]]), "item": torch.tensor([[1.0], [0.5]])}
     trainer = Trainer(1, 4, "adagrad", 0.1, 0.1, 0.0, backend=backend)
     got = trainer.fit(BPRObjective(data, Seeds(0)), params, QUIET)
     pull = 1 / (1 + math.e)
     gradients = {"p": -pull * 0.5, "q": -pull * 2, "r": pull * 2}
-    want = {name: start - 0.1 * gradients[name] / math.sqrt(0.1 + gradients[name] ** 2) for name, start in (("p", 2.0), ("q", 1.0), ("r", 0.5))}
+    want = {
+        name: start - 0.1 * gradients[name] / math.sqrt(0.1 + gradients[name] ** 2)
+        for name, start in (("p", 2.0), ("q", 1.0), ("r", 0.5))
+    }
     assert got["user"].item() == pytest.approx(want["p"], abs=1e-6)
     assert got["item"].flatten().tolist() == pytest.approx([want["q"], want["r"]], abs=1e-6)
 
@@ -129,7 +140,9 @@ def test_drop_last_leaves_out_the_rest(data, params, backend):
     trainer = Trainer(1, whole - 1, "sgd", 0.1, drop_last=True, backend=backend)
     objective = BPRObjective(data, Seeds(0))
     assert objective.n_rows(trainer) == whole - 1
-    torch.testing.assert_close(trainer.fit(objective, params, QUIET)["user"], reference(objective, trainer, params)["user"])
+    torch.testing.assert_close(
+        trainer.fit(objective, params, QUIET)["user"], reference(objective, trainer, params)["user"]
+    )
     assert sum(len(b[0]) for b in objective.batches(trainer, 0, torch.device("cpu"))) == whole - 1
 
 

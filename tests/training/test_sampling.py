@@ -65,7 +65,10 @@ def test_an_epoch_visits_each_pair_once_and_depends_on_seed_and_epoch(planted):
 def test_negatives_do_not_depend_on_how_pairs_are_divided(planted, seeds):
     pairs = Pairs.of(planted.train)
     _, uniforms = pairs.draws(seeds, 0)
-    parts = [unseen_items(u, x, pairs.indptr, pairs.gaps, pairs.n_unseen) for u, x in zip(np.array_split(pairs.users, 7), np.array_split(uniforms, 7), strict=True)]
+    parts = [
+        unseen_items(u, x, pairs.indptr, pairs.gaps, pairs.n_unseen)
+        for u, x in zip(np.array_split(pairs.users, 7), np.array_split(uniforms, 7), strict=True)
+    ]
     assert np.array_equal(np.concatenate(parts), pairs.negatives(uniforms))
 
 
@@ -81,7 +84,9 @@ def test_a_user_who_has_seen_everything_is_left_out():
     pairs = Pairs.of(implicit([0, 0, 1, 2], [0, 1, 1, 0], 3, 2))
     assert pairs.users.tolist() == [1, 2]
     assert pairs.negatives(np.array([0.5, 0.5])).tolist() == [0, 1]
-    assert DevicePairs.of(pairs, torch.device("cpu")).negatives(torch.tensor([1, 2]), torch.tensor([0.5, 0.5]).double()).tolist() == [0, 1]
+    assert DevicePairs.of(pairs, torch.device("cpu")).negatives(
+        torch.tensor([1, 2]), torch.tensor([0.5, 0.5]).double()
+    ).tolist() == [0, 1]
 
 
 def test_nothing_to_contrast_is_an_error():

@@ -38,7 +38,7 @@ class Steps(Objective):
         ({"learning_rate": 0.0}, "model.trainer.learning_rate is 0"),
         ({"learning_rate": float("nan")}, "model.trainer.learning_rate is nan"),
         ({"initial_accumulator": -0.1}, "model.trainer.initial_accumulator"),
-        ({"initial_accumulator": 0.0, "eps": 0.0}, "divide by 0"),
+        ({"initial_accumulator": 0.0, "eps": 0.0}, "both 0, but Adagrad divides"),
         ({"optimizer": "adam", "backend": "numba"}, "backend=numba has no Adam"),
     ],
 )
@@ -47,7 +47,9 @@ def test_settings_out_of_range(setting, words):
         Trainer(**setting)
 
 
-@pytest.mark.parametrize(("optimizer", "backend"), [("sgd", "numba"), ("adagrad", "numba"), ("adagrad", "torch"), ("adam", "torch")])
+@pytest.mark.parametrize(
+    ("optimizer", "backend"), [("sgd", "numba"), ("adagrad", "numba"), ("adagrad", "torch"), ("adam", "torch")]
+)
 def test_a_saved_state_goes_on_bit_for_bit(planted, seeds, optimizer, backend):
     trainer = Trainer(5, 64, optimizer, 0.01, backend=backend)
     model = BPRMF(8, 0.01, trainer=trainer)
@@ -96,7 +98,9 @@ def test_progress_hears_each_epoch():
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_stops(loss):
-    with pytest.raises(UserError, match=r"training diverged in epoch 3 of 9: lower model.trainer.learning_rate \(now 0.05\)"):
+    with pytest.raises(
+        UserError, match=r"training diverged in epoch 3 of 9: lower model.trainer.learning_rate \(now 0.05\)"
+    ):
         Trainer(epochs=9).fit(Steps({2: loss}), {"x": torch.zeros(1)}, QUIET)
 
 

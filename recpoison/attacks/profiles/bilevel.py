@@ -1,10 +1,11 @@
-"""The outer problem of learned injection attacks (Tang, Wen and Wang 2020): move fake users down an adversarial objective."""
+"""The outer problem of learned injection attacks (Tang, Wen and Wang 2020): fake users go down an objective."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +18,7 @@ from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_pr
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.progress import Progress
+from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
 
 
@@ -43,10 +44,11 @@ Surrogate = Callable[[Tensor, bool], Look]
 class BilevelAttack(ProfileAttack):
     """Fake users by gradient descent through the training of a surrogate. An attack writes ``_surrogate``.
 
-    In each iteration the surrogate is trained from the same initial values on the real and the present fake users, and the fake users
-    take a step along the gradient of the objective. All matrices are looked at, the first and the last too, and the one
-    with the best effect on the surrogate is returned: the highest hit ratio (the lowest for ``nuke``; for ``untargeted`` the
-    objective alone), the objective breaking ties. The authors never look at the last, and save nothing where no hit ratio is above 0.
+    In each iteration the surrogate is trained from the same initial values on the real and the present fake users,
+    and the fake users take a step along the gradient of the objective. All matrices are looked at, the first and the
+    last too, and the one with the best effect on the surrogate is returned: the highest hit ratio (the lowest for
+    ``nuke``; for ``untargeted`` the objective alone), the objective breaking ties. The authors never look at the
+    last, and save nothing where no hit ratio is above 0.
 
     Fake users have value 1 on implicit data. Explicit data are read as implicit (every rating is a 1), and fake users
     give the highest rating.
@@ -84,7 +86,9 @@ class BilevelAttack(ProfileAttack):
             if value is not None and value < least:
                 raise ConfigError(f"attack.{name} is {value}: give {least} or more")
         if self.memory_limit is not None and not self.memory_limit > 0:
-            raise ConfigError(f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit")
+            raise ConfigError(
+                f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit"
+            )
 
     @abstractmethod
     def _surrogate(
@@ -108,31 +112,42 @@ class BilevelAttack(ProfileAttack):
     ) -> FakeProfiles:
         aims = torch.from_numpy(targets).to(device)
         surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
-        first = starting_profiles(
-            self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start")
-        )
-        shown = self._descend(torch.from_numpy(first).float().to(device), surrogate, aims, progress)
+        first = starting_profiles(self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start"))
+        start = torch.from_numpy(first).float().to(device)
+        shown = self._descend(start, surrogate, aims, progress, progress.loop((self, data, targets, seeds, n_fakes)))
         profile, items = shown.cpu().numpy().nonzero()
         value = 1.0 if data.scale is None else data.scale.high
         return FakeProfiles(profile, items, np.full(len(items), value), n_fakes, targets)
 
-    def _descend(self, kept: Tensor, surrogate: Surrogate, targets: Tensor, progress: Progress) -> Tensor:
-        """The best of the matrices met on the way from ``kept``."""
+    def _descend(self, start: Tensor, surrogate: Surrogate, targets: Tensor, progress: Progress, loop: Loop) -> Tensor:
+        """The best of the matrices met on the way from ``start``."""
         forced = targets if self.click_targets else targets[:0]
-        best, best_effect, velocity = kept, (-np.inf, -np.inf), torch.zeros_like(kept)
-        for iteration in range(self.outer.iterations + 1):
+        lowest = torch.full((2,), -torch.inf, dtype=torch.float64)
+        fresh = {"kept": start, "velocity": torch.zeros_like(start), "best": start, "effect": lowest}
+        state = loop.state or fresh | {"iteration": torch.tensor(0)}
+        kept, velocity, best = (state[name].to(start) for name in ("kept", "velocity", "best"))
+        effect, first = tuple(state["effect"].tolist()), int(state["iteration"])
+        for iteration in range(first, self.outer.iterations + 1):
             shown = self.outer.present(kept, forced)
             look = surrogate(shown, iteration < self.outer.iterations)
-            effect = self._effect(look)
-            if effect > best_effect:
-                best, best_effect = shown, effect
+            if self._effect(look) > effect:
+                best, effect = shown, self._effect(look)
             progress.step(
                 iteration, self.outer.iterations, surrogate_hit_ratio=look.hit_ratio, objective=look.objective
             )
             if look.gradient is not None:
-                kept, velocity = self.outer.step(kept, shown, velocity, look.gradient, forced)
+                kept, velocity = self.outer.step(iteration, kept, shown, velocity, look.gradient, forced)
+                loop.keep(partial(_state, kept, velocity, best, effect, iteration + 1))
         return best
 
     def _effect(self, look: Look) -> tuple[float, float]:
         sign = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}[self.objective]
         return sign * look.hit_ratio, -look.objective
+
+
+def _state(
+    kept: Tensor, velocity: Tensor, best: Tensor, effect: tuple[float, ...], iteration: int
+) -> dict[str, Tensor]:
+    """What the remaining iterations depend on."""
+    figures = {"effect": torch.tensor(effect, dtype=torch.float64), "iteration": torch.tensor(iteration)}
+    return {"kept": kept, "velocity": velocity, "best": best} | figures

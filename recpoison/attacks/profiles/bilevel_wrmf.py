@@ -1,4 +1,4 @@
-"""Fake users learned through the training of WRMF (Tang, Wen and Wang 2020, sections 3.1 and 3.2), exactly and sparsely."""
+"""Fake users learned through the training of WRMF (Tang, Wen and Wang 2020, sections 3.1 and 3.2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.models.wrmf import WRMF, UserBatches
 from recpoison.seeds import Seeds
-from recpoison.training.trainer import Trainer
+from recpoison.training.trainer import Diverged, Trainer
 
 
 def _paper() -> WRMF:
@@ -30,13 +30,14 @@ def _paper() -> WRMF:
 class BilevelWRMFAttack(BilevelAttack):
     """Differentiates through every step of WRMF's training, as the paper does, but never builds users x items.
 
-    The gradient equals that of the authors' dense code: the value inside the square is the only way from a fake user to the model, and
-    the weight of a cell is not differentiated. Every iteration starts from the same initial values and batches, which come
-    from streams of the attack, not of the victim. With ``unroll_steps: 0`` the gradient is exactly 0.
+    The gradient equals that of the authors' dense code: the value inside the square is the only way from a fake user
+    to the model, and the weight of a cell is not differentiated. Every iteration starts from the same initial values
+    and batches, which come from streams of the attack, not of the victim. With ``unroll_steps: 0`` the gradient is
+    exactly 0.
 
     Args:
-        surrogate: The attacker's own model. Defaults are the paper's for synthetic data; steps of training are counted in
-            batches, so its 100 epochs on 1,000 users are 100 steps.
+        surrogate: The attacker's own model. Defaults are the paper's for synthetic data; steps of training are
+            counted in batches, so its 100 epochs on 1,000 users are 100 steps.
     """
 
     surrogate: WRMF = field(default_factory=_paper)
@@ -79,16 +80,23 @@ class _Training:
         self.segment = self._segment()
 
     def __call__(self, shown: Tensor, want_gradient: bool) -> Look:
-        """Train from the initial values with the fake users ``shown``."""
+        """Train from the initial values with the fake users ``shown``.
+
+        Raises:
+            Diverged: If the objective is not a number.
+        """
         shown = shown.detach().requires_grad_(want_gradient)
         unrolled = self.unrolled if want_gradient else 0
-        tables = unroll(
-            self.model.optimizer, self._inner, self.first, shown, self.steps, unrolled, self.segment
-        )
+        tables = unroll(self.model.optimizer, self._inner, self.first, shown, self.steps, unrolled, self.segment)
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         objective = OBJECTIVES[self.attack.objective]
         with torch.set_grad_enabled(unrolled > 0):
             value = objective(tables[0][: self.seen.n_rows], tables[1], self.targets, self.seen, hits)
+        if not value.isfinite():
+            raise Diverged(
+                "the attack's surrogate left the finite numbers: lower attack.surrogate.trainer.learning_rate "
+                f"(now {self.model.trainer.learning_rate:g})"
+            )
         gradient = None
         if want_gradient:
             gradient = torch.autograd.grad(value, shown)[0] if unrolled else torch.zeros_like(shown)
@@ -98,7 +106,7 @@ class _Training:
         return self.model.gradient(tables, self.seen, self.batches(number), shown)
 
     def _segment(self) -> int | None:
-        """Steps between two kept states: the fewest that keep within the memory limit, running as little as possible twice.
+        """Steps between two kept states: None (all are kept) within the memory limit, else what needs least memory.
 
         A step keeps both tables, their moments and gradients; a state kept alone, the tables and moments.
         """
@@ -114,7 +122,7 @@ class _Training:
         needed = best * step + math.ceil(self.unrolled / best) * state
         if needed > limit:
             raise ConfigError(
-                f"attack.memory_limit is {self.attack.memory_limit:g} GiB, but {self.unrolled} differentiated steps need "
-                f"{needed / 2**30:.2g} GiB even when run twice: raise it, or lower attack.unroll_steps"
+                f"attack.memory_limit is {self.attack.memory_limit:g} GiB, but {self.unrolled} differentiated steps "
+                f"need {needed / 2**30:.2g} GiB even when run twice: raise it, or lower attack.unroll_steps"
             )
         return best

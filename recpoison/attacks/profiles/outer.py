@@ -19,18 +19,22 @@ STARTS = ("users", "model", "zeros")
 class OuterOptimizer:
     """Gradient steps on fake users whose presented values are 0 or 1.
 
-    With ``keep: latent`` a real-valued matrix is kept and moved, and the surrogate is shown its projection; the exact gradient there
-    is passed straight through. With ``keep: projected`` the projected matrix is the next iterate, as in the paper's
-    algorithm 1: with momentum 0.99, a raw gradient and threshold 0.2 that is the published recipe, and it is unstable.
+    With ``keep: latent`` a real-valued matrix is kept and moved, and the surrogate is shown its projection; the exact
+    gradient there is passed straight through. With ``keep: projected`` the projected matrix is the next iterate, as
+    in the paper's algorithm 1: with momentum 0.99, a raw gradient and threshold 0.2 that is the published recipe, and
+    it is unstable.
 
     Args:
         iterations: Updates of the matrix.
-        step_size: Length of a step; with ``gradient: row_l2`` in units of a fake user's row.
+        step_size: Length of the first step; with ``gradient: row_l2`` in units of a fake user's row.
+        decay: ``linear`` (the step falls to 0 over the iterations, so that the end settles) or ``none``.
         momentum: Share of the last step that is kept.
         gradient: ``row_l2`` (each fake user's row has length 1) or ``raw``.
         keep: ``latent`` or ``projected``.
-        projection: ``threshold`` (1 above ``threshold``, else 0) or ``top_n`` (the ``profile_size`` highest of each row are 1).
+        projection: ``threshold`` (1 above ``threshold``, else 0) or ``top_n`` (the ``profile_size`` highest of each
+            row are 1).
         threshold: For ``projection: threshold``.
+        bound: Latent values stay this close to the threshold, so that each can still change sides; null lets them run.
         profile_size: Items of each fake user, for ``projection: top_n``; forced targets count.
 
     Raises:
@@ -38,16 +42,23 @@ class OuterOptimizer:
     """
 
     iterations: int = 50
-    step_size: float = 0.5
+    step_size: float = 2.0
+    decay: str = "linear"
     momentum: float = 0.9
     gradient: str = "row_l2"
     keep: str = "latent"
     projection: str = "threshold"
     threshold: float = 0.5
+    bound: float | None = 1.0
     profile_size: int | None = None
 
     def __post_init__(self) -> None:
-        choices = {"gradient": ("row_l2", "raw"), "keep": ("latent", "projected"), "projection": ("threshold", "top_n")}
+        choices = {
+            "decay": ("linear", "none"),
+            "gradient": ("row_l2", "raw"),
+            "keep": ("latent", "projected"),
+            "projection": ("threshold", "top_n"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"attack.outer.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
@@ -57,9 +68,11 @@ class OuterOptimizer:
             raise ConfigError(f"attack.outer.step_size is {self.step_size:g}: give a number above 0")
         if not 0 <= self.momentum < 1:
             raise ConfigError(f"attack.outer.momentum is {self.momentum:g}: give at least 0 and less than 1")
+        if self.bound is not None and not self.bound > 0:
+            raise ConfigError(f"attack.outer.bound is {self.bound:g}: give more than 0, or null for none")
         if self.projection == "top_n" and (self.profile_size is None or self.profile_size < 1):
             raise ConfigError(
-                f"attack.outer.profile_size is {self.profile_size}: projection top_n needs the items of a fake user, 1 or more"
+                f"attack.outer.profile_size is {self.profile_size}: top_n needs the items of a fake user, 1 or more"
             )
 
     def present(self, kept: Tensor, forced: Tensor) -> Tensor:
@@ -72,10 +85,13 @@ class OuterOptimizer:
             shown = (kept > self.threshold).to(kept.dtype)
         return shown.index_fill_(1, forced, 1.0)
 
-    def step(self, kept: Tensor, shown: Tensor, velocity: Tensor, gradient: Tensor, forced: Tensor) -> tuple[Tensor, Tensor]:
+    def step(
+        self, iteration: int, kept: Tensor, shown: Tensor, velocity: Tensor, gradient: Tensor, forced: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """The next matrix and velocity.
 
         Args:
+            iteration: Steps taken before.
             kept: What is kept.
             shown: Its projection, at which the gradient was taken.
             velocity: From the step before.
@@ -83,7 +99,13 @@ class OuterOptimizer:
             forced: Items whose value is not learned.
         """
         velocity = self.momentum * velocity + self.scaled(gradient, forced)
-        return (kept if self.keep == "latent" else shown) - self.step_size * velocity, velocity
+        length = self.step_size * (1 - iteration / self.iterations if self.decay == "linear" else 1)
+        if self.keep == "projected":
+            return shown - length * velocity, velocity
+        kept = kept - length * velocity
+        if self.bound is not None:
+            kept = kept.clamp(self.threshold - self.bound, self.threshold + self.bound)
+        return kept, velocity
 
     def scaled(self, gradient: Tensor, forced: Tensor) -> Tensor:
         """``gradient`` with 0 at forced items, then rows of length 1 where asked for; a row of zeros stays."""
@@ -96,9 +118,11 @@ def starting_profiles(
 ) -> np.ndarray:
     """Where fake users start: zeros and ones ``(n_fakes, n_items)``.
 
-    ``users`` copies real users drawn without replacement (with, if there are too few). ``model`` draws users from a model of the
+    ``users`` copies real users drawn without replacement (with, if there are too few). ``model`` draws users from a
+    model of the
     data: coordinates in the span of its ``rank`` leading singular vectors from the normal distribution with the real
-    users' mean and covariance; each has its highest items, as many as a real user drawn at random has. ``zeros`` has nothing.
+    users' mean and covariance; each has its highest items, as many as a real user drawn at random has. ``zeros`` has
+    nothing.
 
     Args:
         start: ``users``, ``model`` or ``zeros``.

@@ -1,0 +1,103 @@
+"""MF on observed ratings: the victim of APT (Wu et al., KDD 2021) and TrialAttack (Wu et al., KDD 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.base import GradientModel, Monitor, Params
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.training.initial_values import normal, xavier
+from recpoison.training.ratings import RatingObjective
+from recpoison.training.trainer import Trainer
+
+INITIALS = ("xavier", "normal")
+
+
+def _authors_trainer() -> Trainer:
+    return Trainer(epochs=25, batch_size=4096, optimizer="adagrad", learning_rate=10.0, initial_accumulator=0.1)
+
+
+@dataclass(frozen=True)
+class MF(GradientModel):
+    """A user's score of an item is p_u·q_i, fitted to the ratings that exist (APT, section 2.1 and Daftstone/APT).
+
+    Ratings are divided by the scale's maximum (5; 8 for FilmTrust, whose half stars are doubled), as in the authors'
+    code; on implicit data they are ones. There are no negatives, no biases and no global mean: the authors' code
+    computes a mean and leaves it unused. An item without ratings stays at its initial value.
+
+    Departures: the Xavier bound of the user table is the item table's, so that real users start equal with and without
+    fake ones (``recpoison.training.initial_values``).
+
+    Params: ``user`` ``(n_users, embedding_size)`` and ``item`` ``(n_items, embedding_size)``.
+
+    Args:
+        embedding_size: Length of an embedding.
+        regularization: Weight of half the squared length of the two rows of a rating.
+        initial: ``xavier``, uniform, or ``normal``.
+        initial_std: Standard deviation of ``normal``; ``xavier`` has its own.
+        trainer: How the loss, a mean over the batch, is minimised. Because it is a mean, the learning rate is large.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    embedding_size: int = 64
+    regularization: float = 1e-12
+    initial: str = "xavier"
+    initial_std: float = 0.1
+    trainer: Trainer = field(default_factory=_authors_trainer)
+
+    def __post_init__(self) -> None:
+        if self.embedding_size < 1:
+            raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
+        if not self.regularization >= 0:
+            raise ConfigError(f"model.regularization is {self.regularization:g}: give 0 or more")
+        if self.initial not in INITIALS:
+            raise ConfigError(f"model.initial is {self.initial!r}: choose one of {', '.join(INITIALS)}")
+        if not self.initial_std > 0:
+            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a number above 0")
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Both tables, each from its own stream of ``init``."""
+        params = {}
+        for name, rows in (("user", data.n_users), ("item", data.n_items)):
+            generator = seeds.child("init").numpy(name)
+            if self.initial == "xavier":
+                params[name] = xavier(generator, rows, self.embedding_size, data.n_items)
+            else:
+                params[name] = normal(generator, rows, self.embedding_size, self.initial_std)
+        return params
+
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Mean over the batch of (p_u·q_i - r)² with the regulariser.
+
+        Args:
+            params: Both tables.
+            batch: Users, items and ratings as shares of the scale's maximum, ``(batch_size,)`` each.
+        """
+        users, items, ratings = batch
+        p, q = params["user"].index_select(0, users), params["item"].index_select(0, items)
+        squares = p.square().sum(1) + q.square().sum(1)
+        return (((p * q).sum(1) - ratings).square() + self.regularization / 2 * squares).mean()
+
+    def fit(
+        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    ) -> Params:
+        """Train from ``init``; the order of each epoch's rows comes from the stream ``train``.
+
+        Raises:
+            Diverged: If the loss is no longer finite.
+        """
+        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
+        objective = RatingObjective(data, seeds.child("train"), self.regularization)
+        return self.trainer.fit(objective, params, progress, monitor)
+
+    def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Dot products ``(len(users), n_items)``: ratings as shares of the scale's maximum."""
+        return params["user"].index_select(0, users) @ params["item"].T

@@ -1,0 +1,68 @@
+"""One epoch of squared error on observed ratings, on one core: exact mini-batches."""
+# mypy: disable-error-code="no-untyped-def"
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from recpoison.training.bpr_kernel import FAST
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _update(table, sums, gradient, touched, learning_rate, eps, adagrad):
+    """Step the touched rows, then forget them and clear their gradient."""
+    size = table.shape[1]
+    for place in range(len(table)):
+        if not touched[place]:
+            continue
+        touched[place] = False
+        row, total, g = table[place], sums[place], gradient[place]
+        if adagrad:
+            for k in range(size):
+                square = total[k] + g[k] * g[k]
+                total[k] = square
+                row[k] -= learning_rate * g[k] / (np.sqrt(square) + eps)
+        else:
+            for k in range(size):
+                row[k] -= learning_rate * g[k]
+        for k in range(size):
+            g[k] = 0
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def rating_epoch(
+    user_table, item_table, user_sums, item_sums, users, items, ratings, order, n_rows, batch_size, learning_rate, eps,
+    regularization, adagrad
+):  # fmt: skip
+    """Train on the first ``n_rows`` of ``order``; return the sum of squared errors before the updates.
+
+    Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in
+    place. The loss of a batch is a mean. The gradient of a row that occurs several times in a batch is summed before
+    it is squared, as ``torch.optim.Adagrad`` does on a dense table.
+    """
+    size = user_table.shape[1]
+    user_gradient, item_gradient = np.zeros_like(user_table), np.zeros_like(item_table)
+    user_touched = np.zeros(len(user_table), dtype=np.bool_)
+    item_touched = np.zeros(len(item_table), dtype=np.bool_)
+    squared = 0.0
+    for start in range(0, n_rows, batch_size):
+        stop = min(start + batch_size, n_rows)
+        share = np.float32(1 / (stop - start))
+        shrink = share * regularization
+        for place in range(start, stop):
+            user, item = users[order[place]], items[order[place]]
+            p, q = user_table[user], item_table[item]
+            error = -ratings[order[place]]
+            for k in range(size):
+                error += p[k] * q[k]
+            squared += np.float64(error) * error
+            slope = np.float32(2) * share * error
+            user_touched[user] = item_touched[item] = True
+            g, h = user_gradient[user], item_gradient[item]
+            for k in range(size):
+                g[k] += slope * q[k] + shrink * p[k]
+                h[k] += slope * p[k] + shrink * q[k]
+        _update(user_table, user_sums, user_gradient, user_touched, learning_rate, eps, adagrad)
+        _update(item_table, item_sums, item_gradient, item_touched, learning_rate, eps, adagrad)
+    return squared

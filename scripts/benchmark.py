@@ -1,0 +1,152 @@
+"""Speed against the plain way and against peers, in one process, as a table and a csv.
+
+python scripts/benchmark.py bpr als evaluation --rounds 3
+
+Time is process CPU time on one thread; contenders take turns, so that a busy machine slows all of them. Peers that are
+not installed (``pip install '.[bench]'``) are left out and named.
+"""
+
+# ruff: noqa: E402 - threads are counted when numpy is imported
+
+from __future__ import annotations
+
+import os
+
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    os.environ[_name] = "1"
+
+import argparse
+import csv
+import importlib.metadata
+import platform
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from benchmark_contenders import ALS_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law
+from rich.console import Console
+from rich.table import Table
+
+Row = dict[str, object]
+COLUMNS = ("benchmark", "contender", "value", "low", "high", "unit", "ratio", "HR@10")
+PACKAGES = ("torch", "numba", "numpy", "scipy", "implicit", "cornac")
+CONSOLE = Console()
+
+
+def measure(
+    name: str, contenders: dict[str, Callable], per: float, unit: str, arguments: argparse.Namespace
+) -> list[Row]:
+    """Rounds of all contenders in turn; the first contender is the one that ratios are to."""
+    train, test = power_law(arguments.users, arguments.items, arguments.interactions)
+    running = {}
+    for label, start in contenders.items():
+        try:
+            running[label] = start(train)
+        except ImportError as error:
+            CONSOLE.print(f"{name}: {label} is left out, {error}")
+    seconds: dict[str, list[float]] = {label: [] for label in running}
+    for number in range(arguments.rounds):
+        for label, contender in running.items():
+            seconds[label].append(contender.round())
+            CONSOLE.print(
+                f"{name}: round {number + 1} of {arguments.rounds}, {label}: {seconds[label][-1] / per:.3g} {unit}"
+            )
+    ours = float(np.median(next(iter(seconds.values()))))
+    return [
+        {
+            "benchmark": name,
+            "contender": label,
+            "value": float(np.median(taken)) / per,
+            "low": min(taken) / per,
+            "high": max(taken) / per,
+            "unit": unit,
+            "ratio": float(np.median(taken)) / ours,
+            "HR@10": hit_rate(*running[label].factors(), train, test),
+        }
+        for label, taken in seconds.items()
+    ]
+
+
+def bpr(arguments: argparse.Namespace) -> list[Row]:
+    """(a) An epoch of BPR-MF at K=64, batches of 512, one negative."""
+    return measure("bpr", BPR_CONTENDERS, arguments.interactions * 1e-9, "ns an interaction", arguments)
+
+
+def als(arguments: argparse.Namespace) -> list[Row]:
+    """(c) A sweep of ALS at K=64: users, then items."""
+    return measure("als", ALS_CONTENDERS, 1.0, "s a sweep", arguments)
+
+
+def evaluation(arguments: argparse.Namespace) -> list[Row]:
+    """(b) Full ranking of all users."""
+    from benchmark_evaluation import evaluation_benchmark
+
+    return [
+        {**row, "benchmark": row["task"], "contender": row["implementation"]}
+        for row in evaluation_benchmark(arguments.rounds)
+    ]
+
+
+BENCHMARKS = {"bpr": bpr, "als": als, "evaluation": evaluation}
+
+
+def versions() -> dict[str, str]:
+    """Machine and packages, written beside every number."""
+    found = {"machine": _processor(), "python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = ""
+    return found
+
+
+def _processor() -> str:
+    names = Path("/proc/cpuinfo")
+    lines = names.read_text().splitlines() if names.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def show(rows: list[Row]) -> None:
+    """A table on the console."""
+    table = Table(title="process CPU time, one thread; ratio to ours, above 1 is slower")
+    for column in COLUMNS:
+        table.add_column(column)
+    for row in rows:
+        cells = (row.get(column, "") for column in COLUMNS)
+        table.add_row(*(f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells))
+    CONSOLE.print(table)
+
+
+def write(rows: list[Row], path: Path) -> None:
+    """One csv, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*COLUMNS, *versions()], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({**row, **versions()} for row in rows)
+    os.replace(partial, path)
+
+
+def main() -> None:
+    """Parse, measure, show, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--users", type=int, default=6040)
+    parser.add_argument("--items", type=int, default=3706)
+    parser.add_argument("--interactions", type=int, default=1_000_000)
+    parser.add_argument("--out", type=Path, default=Path("outputs/benchmark.csv"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [row for name in arguments.benchmarks or BENCHMARKS for row in BENCHMARKS[name](arguments)]
+    show(rows)
+    write(rows, arguments.out)
+    CONSOLE.print(f"written to {arguments.out}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

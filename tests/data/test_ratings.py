@@ -1,0 +1,190 @@
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recpoison.data.filtering import Filters
+from recpoison.data.named import build_dataset
+from recpoison.data.ratings import KnownRatings
+from recpoison.data.sources import SOURCES
+from recpoison.data.splitting import Split, Splitter
+from recpoison.errors import ConfigError, DataError
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def load(data_dir: Path, name: str, *overrides: str) -> tuple[Split, list[str]]:
+    notes = Notes()
+    return build_dataset(name, overrides).load(data_dir, Seeds(0), notes), notes.texts
+
+
+def counts(split: Split) -> tuple[int, int, int]:
+    return split.train.n_users, split.train.n_items, len(split.train) + len(split.test)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    ("name", "overrides", "expected"),
+    [
+        ("ml_100k", (), (943, 1682, 100_000)),
+        ("ml_1m", (), (6040, 3706, 1_000_209)),
+        ("filmtrust", (), (796, 2011, 30_880)),
+        ("gowalla", (), (13_149, 14_007, 535_610)),
+        ("gowalla", ("filters.k_core=0", "split.method=given"), (29_858, 40_981, 1_027_370)),
+        ("book_crossing", ("filters.min_user=0", "split.method=ratio"), (1295, 14_684, 62_656)),
+        ("book_crossing", ("variant=implicit", "split.method=ratio"), (2946, 17_384, 272_678)),
+        ("steam", (), (1698, 1397, 84_424)),
+        ("lastfm_2k", ("filters.min_user=0", "split.method=ratio"), (1892, 17_632, 92_834)),
+        ("anime", ("filters.min_user=0", "filters.min_item=0", "filters.sample_users=null"), (5000, 7390, 520_609)),
+    ],
+)
+def test_counts(data_dir: Path, name: str, overrides: tuple[str, ...], expected: tuple[int, int, int]):
+    split, _ = load(data_dir, name, *overrides)
+    assert counts(split) == expected
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", [name for name in SOURCES if SOURCES[name].variants and name != "cora"])
+def test_every_variant_has_the_counts_it_promises(data_dir: Path, name: str):
+    for variant, about in SOURCES[name].variants.items():
+        if not (data_dir / SOURCES[name].folder).is_dir():
+            pytest.skip(f"{name} is not in {data_dir}")
+        notes = Notes()
+        data = KnownRatings(name, name, variant).read(data_dir, Seeds(0), notes)
+        assert len(data) > 0
+        assert notes.texts == []
+        assert about.counts in (None, (data.n_users, data.n_items, len(data)))
+        assert (data.scale is None) == (about.layout.scale is None)
+
+
+@pytest.mark.data
+def test_steam_counts_rows_and_pairs(data_dir: Path):
+    dataset = KnownRatings("steam", "steam")
+    raw = dataset.read(data_dir, Seeds(0), Progress())
+    notes = Notes()
+    kept, _ = Filters(k_core=20, count="rows", duplicates="keep").apply(raw, Seeds(0), notes)
+    assert (kept.n_users, kept.n_items, len(kept), kept.n_pairs) == (1698, 1397, 132_831, 84_424)
+    assert notes.texts == ["132,831 rows are 84,424 distinct pairs of user and item: duplicates kept"]
+    pairs, _ = Filters(k_core=20).apply(raw, Seeds(0), notes)
+    assert (pairs.n_users, pairs.n_items) == (1111, 1055)
+
+
+@pytest.mark.data
+def test_held_out_rows(data_dir: Path):
+    ml_100k, _ = load(data_dir, "ml_100k")
+    assert (len(ml_100k.train), len(ml_100k.test)) == (99_057, 943)
+    before = np.full(943, -np.inf)
+    np.maximum.at(before, ml_100k.train.users, ml_100k.train.times)
+    assert (before[ml_100k.test.users] <= ml_100k.test.times).all()
+    ml_1m, _ = load(data_dir, "ml_1m")
+    assert len(ml_1m.test) == 6040
+    first = ml_1m.test.users.tolist().index(0)
+    assert ml_1m.test.item_labels[ml_1m.test.items[first]] == 48  # line 2 of last_interactions.csv: 1,48,5,978824351
+    filmtrust, _ = load(data_dir, "filmtrust")
+    assert (len(filmtrust.train), len(filmtrust.test)) == (30_084, 796)
+    raw, notes = load(data_dir, "filmtrust", "variant=raw", "split.method=ratio")
+    assert counts(raw) == (1508, 2071, 35_494)
+    assert notes == ["35,497 rows are 35,494 distinct pairs of user and item: duplicates merged"]
+
+
+def write_ml_1m(folder: Path, times: bool, last: str = "user,movie,rating,timestamp\n1,20,3,9\n2,10,1,9\n") -> None:
+    rows = [(1, 20, 3, 9), (1, 10, 5, 8), (2, 10, 1, 7), (2, 30, 2, 7)]
+    text = "".join("::".join(map(str, row if times else row[:3])) + "\n" for row in rows)
+    (folder / "ml-1m").mkdir()
+    (folder / "ml-1m" / "ratings.dat.gz").write_bytes(gzip.compress(text.encode()))
+    (folder / "ml-1m" / "last_interactions.csv").write_text(last)
+
+
+def held(split: Split) -> list[tuple[int, int]]:
+    test = split.test
+    return [(int(test.user_labels[u]), int(test.item_labels[i])) for u, i in zip(test.users, test.items, strict=True)]
+
+
+def test_ml_1m_with_times_ignores_the_file_of_last_rows(tmp_path: Path):
+    write_ml_1m(tmp_path, times=True)
+    split, notes = load(tmp_path, "ml_1m")
+    assert held(split) == [(1, 20), (2, 30)]
+    assert notes == ["ml_1m has (users, items, rows) (2, 3, 4), but (6040, 3706, 1000209) were expected"]
+
+
+def test_ml_1m_without_times_follows_the_file_of_last_rows(tmp_path: Path):
+    write_ml_1m(tmp_path, times=False)
+    dataset = build_dataset("ml_1m")
+    before = dataset.fingerprint(tmp_path)
+    assert held(dataset.load(tmp_path, Seeds(0), Progress())) == [(1, 20), (2, 10)]
+    (tmp_path / "ml-1m" / "last_interactions.csv").unlink()
+    assert dataset.fingerprint(tmp_path) != before
+    with pytest.raises(DataError, match="needs times"):
+        dataset.load(tmp_path, Seeds(0), Progress())
+
+
+def test_a_last_row_that_does_not_exist(tmp_path: Path):
+    write_ml_1m(tmp_path, times=False, last="user,movie,rating,timestamp\n1,20,3,9\n2,20,1,9\n")
+    with pytest.raises(DataError, match=r"last_interactions.csv, line 3: user 2 and item 20 are no row"):
+        load(tmp_path, "ml_1m")
+
+
+@pytest.mark.parametrize("share", [0.1, 0.6])
+def test_a_truncated_file_is_named(tmp_path: Path, share: float):
+    write_ml_1m(tmp_path, times=True)
+    path = tmp_path / "ml-1m" / "ratings.dat.gz"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(DataError, match=r"ratings.dat.gz is cut short or broken"):
+        load(tmp_path, "ml_1m")
+
+
+def write_pair(folder: Path) -> None:
+    target = folder / "pinterest-20"
+    target.mkdir()
+    (target / "pinterest-20.train.rating").write_text("0\t5\t1\t0\n0\t7\t1\t0\n4\t9\t1\t0\n4\t6\t1\t0\n")
+    (target / "pinterest-20.test.rating").write_text("4\t7\t1\t0\n0\t9\t1\t0\n")
+    (target / "pinterest-20.test.negative").write_text("(4,7)\t5\n(0,9)\t6\n")
+
+
+def test_ncf_pair_with_given_negatives(tmp_path: Path):
+    write_pair(tmp_path)
+    split, _ = load(tmp_path, "pinterest")
+    assert counts(split) == (2, 4, 6)
+    assert held(split) == [(4, 7), (0, 9)]
+    assert split.train.item_labels[split.negatives].tolist() == [[5], [6]]
+    filtered, notes = load(tmp_path, "pinterest", "filters.min_item=2")
+    assert filtered.negatives is None
+    assert any("negatives" in note for note in notes)
+
+
+def test_missing_files_name_address_command_and_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, "ml_100k")
+    for part in ("ml-100k.zip", "recpoison-data fetch ml_100k", "data_dir", "RECPOISON_DATA", str(tmp_path)):
+        assert part in str(caught.value)
+    monkeypatch.setenv("RECPOISON_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match=r"elsewhere"):
+        build_dataset("ml_100k").load(None, Seeds(0), Progress())
+    with pytest.raises(DataError, match=r"cannot be downloaded .*Kaggle"):
+        load(tmp_path, "netflix")
+
+
+def test_netflix_folder(tmp_path: Path):
+    folder = tmp_path / "netflix" / "training_set"
+    folder.mkdir(parents=True)
+    for movie in (1, 2):
+        (folder / f"mv_000000{movie}.txt").write_text(f"{movie}:\n7,3,2005-09-0{movie}\n8,5,2005-05-1{movie}\n")
+    split, _ = load(tmp_path, "netflix", "variant=per_movie", "filters.sample_users=2")
+    assert held(split) == [(7, 2), (8, 2)]
+    assert split.train.scale == (1, 5, 1)
+
+
+def test_names_are_checked():
+    with pytest.raises(ConfigError, match=r"dataset.variant is 'explicit': give one of ratings"):
+        KnownRatings("ml_100k", "ml_100k", "explicit", Filters(), Splitter())
+    with pytest.raises(ConfigError, match=r"dataset.source is 'ml_10m'"):
+        KnownRatings("ml_10m", "ml_10m")

@@ -1,0 +1,57 @@
+"""WRMF by ALS: the loss falls to a stationary point of the whole weighted squared error."""
+
+import numpy as np
+import pytest
+import torch
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.wrmf_als import WRMFALS
+from recpoison.progress import Progress
+
+
+def weighted_loss(params, data, weight, ridge) -> float:
+    seen = data.seen.toarray()
+    scores = (params["user"] @ params["item"].T).double().numpy()
+    lengths = sum(float(t.double().square().sum()) for t in params.values())
+    return float(((1 + (weight - 1) * seen) * (seen - scores) ** 2).sum() + ridge * lengths)
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"weight": 0.5}, "model.weight is 0.5"),
+        ({"regularization": 0.0}, "model.regularization is 0"),
+        ({"sweeps": 0}, "model.sweeps is 0"),
+        ({"embedding_size": 0}, "model.embedding_size is 0"),
+        ({"initial_std": 0.0}, "model.initial_std is 0"),
+    ],
+)
+def test_settings_out_of_range(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        WRMFALS(**setting)
+
+
+def test_each_sweep_lowers_the_loss_to_a_stationary_point(seeds):
+    rng = np.random.default_rng(0)
+    users, items = np.nonzero(rng.random((25, 18)) < 0.3)
+    data = Interactions(users, items, np.ones(len(users)), 25, 18)
+    fits = {n: WRMFALS(4, 6.0, 0.5, n).fit(data, seeds, torch.device("cpu"), Progress()) for n in (1, 2, 5, 300)}
+    losses = [weighted_loss(params, data, 6.0, 0.5) for params in fits.values()]
+    assert losses == sorted(losses, reverse=True)
+    user, item = (fits[300][name].double().requires_grad_() for name in ("user", "item"))
+    seen = torch.from_numpy(data.seen.toarray()).double()
+    loss = ((1 + 5 * seen) * (seen - user @ item.T) ** 2).sum() + 0.5 * (user.square().sum() + item.square().sum())
+    for gradient in torch.autograd.grad(loss, (user, item)):
+        assert gradient.abs().max() < 1e-2
+
+
+def test_weight_one_and_full_rank_is_a_shrunk_svd(seeds):
+    """With weight 1 the best factorisation keeps the singular vectors and lowers each singular value by the ridge."""
+    rng = np.random.default_rng(1)
+    users, items = np.nonzero(rng.random((12, 9)) < 0.5)
+    data = Interactions(users, items, np.ones(len(users)), 12, 9)
+    params = WRMFALS(9, 1.0, 0.2, 500).fit(data, seeds, torch.device("cpu"), Progress())
+    left, values, right = np.linalg.svd(data.seen.toarray().astype(float), full_matrices=False)
+    want = left * np.maximum(values - 0.2, 0) @ right
+    np.testing.assert_allclose((params["user"] @ params["item"].T).numpy(), want, atol=2e-3)

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recpoison.report.command import main
+
+
+def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("What each attack did (dataset filmtrust, model bprmf, defense none)\n")
+    assert "+0.2000" in out
+    assert "+0.5000" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "first"),
+    [
+        (["--format", "csv"], "table,attack,group,column,mean,sd,n,p_holm,best"),
+        (["--format", "markdown"], "**What each attack did (dataset filmtrust, model bprmf, defense none)**"),
+        (["--format", "latex"], "\\begin{table}"),
+        (["--format", "html", "--metric", "HR@50"], "<!DOCTYPE html>"),
+        (["--rows", "dataset", "--columns", "attack"], "target HR@50 (model bprmf, defense none)"),
+        (["--subject", "test", "--rows", "attack"], "test HR@10 (dataset filmtrust, defense none)"),
+        (
+            ["--metric", "HR@10", "--subject", "test", "--columns", "model.epochs"],
+            "test HR@10 (model bprmf, defense none)",
+        ),
+    ],
+)
+def test_formats_and_pivots(sweep: Path, capsys: pytest.CaptureFixture[str], options: list[str], first: str) -> None:
+    assert main([str(sweep), *options]) == 0
+    assert capsys.readouterr().out.splitlines()[0].rstrip() == first
+
+
+def test_all_writes_every_form_and_the_figures(sweep: Path, tmp_path: Path) -> None:
+    assert main([str(sweep), "--metric", "HR@50", "--all", str(tmp_path / "report")]) == 0
+    files = sorted(str(file.relative_to(tmp_path / "report")) for file in (tmp_path / "report").rglob("*.*"))
+    pictures = ["figures/bars_target_hr_at_50.pdf", "figures/bars_target_hr_at_50.png"]
+    assert files == [*pictures, "report.csv", "report.html", "report.md", "report.tex"]
+
+
+def test_output_takes_a_file_or_a_folder(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(sweep), "--output", str(tmp_path / "table.tex")]) == 0
+    assert (tmp_path / "table.tex").read_text().startswith("\\begin{table}")
+    assert main([str(sweep), "--output", str(tmp_path / "out"), "--format", "markdown"]) == 0
+    assert (tmp_path / "out" / "report.md").read_text().startswith("**What")
+    assert main([str(sweep), "--output", str(tmp_path / "table.txt")]) == 0
+    assert "+0.2000" in (tmp_path / "table.txt").read_text()
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--metric", "HR@51"], "--metric HR@51 --subject target is not in these runs: choose one of HR@50"),
+        (["--rows", "attack", "--columns", "attack"], "--rows and --columns are both attack"),
+        (["--rows", "buget"], "buget is no setting of these runs"),
+        (["--output", "/dev/null/x.csv"], "/dev/null/x.csv cannot be written"),
+    ],
+)
+def test_mistakes_are_one_sentence_and_exit_2(
+    sweep: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert main([str(sweep), *options]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"recpoison-report: {message}")
+    assert error.count("\n") == 1
+
+
+def test_clean_runs_alone_are_compared_on_held_out_items(tmp_path: Path, make_run, make_values, capsys) -> None:
+    for job, model in enumerate(("bprmf", "item_knn")):
+        make_run(tmp_path / str(job), "filmtrust", {("none", "none"): {0: make_values(0.1, 0.6)}}, model=model)
+    assert main([str(tmp_path), "--columns", "model"]) == 0
+    assert capsys.readouterr().out.startswith("test HR@10 (attack none, defense none)")
+
+
+def test_the_command_needs_no_torch_and_no_plotting_for_a_table(sweep: Path) -> None:
+    code = (
+        "import sys; from recpoison.report.command import main; assert main(sys.argv[1:]) == 0; "
+        "assert not {'torch', 'matplotlib', 'hydra'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(sweep)], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,89 @@
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from recpoison.evaluation.base import Measure
+from recpoison.records import Cell, CellResult, RunRecord
+from recpoison.report.console import show
+
+
+def result(attack: str, defense: str, seed: int, target: float, test: float) -> CellResult:
+    """One cell over 20 users of whom the first ``target`` (``test``) share is hit."""
+
+    def mean_of(subject: str, k: int, share: float) -> Measure:
+        hits = (np.arange(20) < round(20 * share)).astype(float)
+        return Measure(subject, "HR", k, float(hits.mean()), 20, np.arange(20), hits)
+
+    measures = [mean_of("test", 10, test), mean_of("target", 50, target), mean_of("target", 20, target)]
+    return CellResult(Cell("ml_100k", "bprmf", attack, defense, seed), measures, None, None)
+
+
+def shown(results: list[CellResult], folder: Path, width: int = 80) -> str:
+    console = Console(file=StringIO(), width=width)
+    show(RunRecord(results, [], {"ties": "against"}), folder, console)
+    return console.file.getvalue()
+
+
+def row(text: str, label: str) -> list[str]:
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [label])
+
+
+@pytest.fixture
+def three_seeds() -> list[CellResult]:
+    clean, attacked = (0.1, 0.2, 0.3), (0.5, 0.65, 0.75)
+    pairs = enumerate(zip(clean, attacked, strict=True))
+    return [r for s, (a, b) in pairs for r in (result("none", "none", s, a, 0.5), result("average", "none", s, b, 0.5))]
+
+
+def test_means_spreads_and_differences(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    text = shown(three_seeds, tmp_path)
+    # differences 0.4, 0.45, 0.45: t = 0.43333 / (0.028868 / sqrt 3) = 26, p = 1 - 26 / sqrt(678) = 0.00148; test: p = 1
+    assert row(text, "HR@50") == ["HR@50", "0.2000", "±", "0.1000", "0.6333", "±", "0.1258", "+0.4333**"]
+    assert row(text, "HR@10") == ["HR@10", "0.5000", "±", "0.0000", "0.5000", "±", "0.0000", "+0.0000"]
+    assert "HR@20" not in text
+    told = " ".join(text.split())
+    assert (
+        "The targets' HR@50 rose from 0.2000 to 0.6333 (p = 0.003 over seeds); held-out HR@10 stayed at 0.5000" in told
+    )
+    assert "protocol ties: against" in told
+
+
+def test_chance_is_called_chance(tmp_path: Path) -> None:
+    results = [result("none", "none", 0, 0.1, 0.5), result("average", "none", 0, 0.15, 0.5)]
+    text = " ".join(shown(results, tmp_path).split())
+    assert "HR@50 rose from 0.1000 to 0.1500, which chance can explain (p = 0.66 over users)" in text
+
+
+def test_a_defense_has_its_own_table(tmp_path: Path) -> None:
+    cells = {("none", "none"): 0.1, ("average", "none"): 0.8, ("none", "apr"): 0.1, ("average", "apr"): 0.2}
+    text = shown([result(attack, defense, 0, share, 0.5) for (attack, defense), share in cells.items()], tmp_path)
+    without, with_apr = text.split("with defense apr")
+    assert "without defense" in without
+    assert row(without, "HR@50")[2] == "0.8000"
+    assert row(with_apr, "HR@50")[2] == "0.2000"
+    assert "With defense apr: the targets' HR@50 rose from 0.1000 to 0.2000" in " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    ("attack", "seeds", "last"),
+    [
+        ("none", [0], "recpoison dataset=ml_100k attack=average"),
+        ("average", [0], "recpoison dataset=ml_100k attack=average attack.budget=0.03 repeats=5"),
+        ("average", [0, 1], "recpoison-report {folder} --all report"),
+    ],
+)
+def test_the_last_line_is_the_next_command(attack: str, seeds: list[int], last: str, tmp_path: Path) -> None:
+    typed = ["dataset=ml_100k", *(["attack=average", "attack.budget=0.03"] if attack != "none" else []), "repeats=2"]
+    (tmp_path / "overrides.yaml").write_text("".join(f"- {text}\n" for text in typed))
+    results = [result(name, "none", seed, 0.2, 0.5) for seed in seeds for name in dict.fromkeys(("none", attack))]
+    assert shown(results, tmp_path).splitlines()[-1].strip() == last.format(folder=tmp_path)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_no_number_is_cut(three_seeds: list[CellResult], tmp_path: Path, width: int) -> None:
+    text = shown(three_seeds, tmp_path, width)
+    assert "…" not in text
+    assert "+0.4333**" in text

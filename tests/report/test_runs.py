@@ -1,0 +1,82 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from recpoison.errors import ConfigError, DataError
+from recpoison.report.runs import read_runs
+
+
+def test_a_sweep_a_glob_and_a_link_give_each_run_once(sweep: Path) -> None:
+    (sweep.parent / "latest").symlink_to(sweep)
+    runs = read_runs([sweep, str(sweep / "[01]"), sweep.parent / "latest"])
+    assert [run.folder.name for run in runs.runs] == ["0", "1", "2", "3"]
+    assert runs.missing == ()
+
+
+def test_jobs_come_in_the_order_of_their_numbers(sweep: Path, make_run, make_values) -> None:
+    make_run(sweep / "10", "filmtrust", {("none", "none"): {7: make_values(0.1, 0.1)}})
+    assert [run.folder.name for run in read_runs([sweep]).runs] == ["0", "1", "2", "3", "10"]
+
+
+def test_what_a_run_holds(sweep: Path) -> None:
+    run = read_runs([sweep / "3"]).runs[0]
+    assert run.overrides == ("dataset=filmtrust", "attack=average", "seed=1")
+    assert run.config == {"seed": 1, "attack._target_": "average", "attack.budget": 0.01, "model.epochs": 3}
+    assert run.about["command"] == "recpoison dataset=filmtrust attack=average seed=1"
+    assert run.metrics.value.tolist() == pytest.approx([0.7, 0.2, 0.63, 0.8])
+    assert run.costs.seconds.sum() == 5.0
+
+
+def test_a_small_number_in_scientific_form_is_a_number(sweep: Path) -> None:
+    (sweep / "0" / "config.yaml").write_text("model:\n  learning_rate: 1e-4\n  layers: [64, 8]\n")
+    assert read_runs([sweep / "0"]).runs[0].config == {"model.learning_rate": 1e-4, "model.layers": "[64, 8]"}
+
+
+def test_failed_and_unfinished_jobs_are_listed_with_their_reason(sweep: Path) -> None:
+    (sweep / "4").mkdir()
+    (sweep / "4" / "status.json").write_text(
+        json.dumps({"status": "failed", "reason": "DataError: no ratings", "overrides": ["attack=segment"]})
+    )
+    (sweep / "5").mkdir()
+    (sweep / "5" / "config.yaml").write_text("seed: 0\n")
+    (sweep / "6").mkdir()
+    (sweep / "6" / "status.json").write_text(json.dumps({"status": "stopped"}))
+    (sweep / "0" / "status.json").write_text(json.dumps({"status": "failed", "reason": "disk full"}))
+    (sweep / "1" / "status.json").write_text(json.dumps({"status": "done"}))
+    runs = read_runs([sweep])
+    assert [run.folder.name for run in runs.runs] == ["1", "2", "3"]
+    assert [(job.folder.name, job.overrides, job.reason) for job in runs.missing] == [
+        ("0", ("dataset=filmtrust", "attack=random", "seed=0"), "disk full"),
+        ("4", ("attack=segment",), "DataError: no ratings"),
+        ("5", (), "not finished"),
+        ("6", (), "not finished (stopped): see its run.log"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("metrics.csv", lambda text: text.replace("0.6,900", "0.x,900"), r"metrics.csv, line 2: value is '0.x'"),
+        ("metrics.csv", lambda text: text.replace("k,value", "k,val"), r"metrics.csv has no column value"),
+        ("metrics.csv", lambda text: text[:-5], r"metrics.csv, line 5: n is ''"),
+        ("metrics.csv", lambda text: "", r"metrics.csv is no readable table"),
+        ("run.json", lambda text: text[:-3], r"run.json is no readable JSON"),
+        ("config.yaml", lambda text: "a: [1", r"config.yaml is no readable YAML"),
+    ],
+)
+def test_a_broken_file_is_named(sweep: Path, name: str, change, message: str) -> None:
+    file = sweep / "0" / name
+    file.write_text(change(file.read_text()))
+    with pytest.raises(DataError, match=message):
+        read_runs([sweep])
+
+
+def test_paths_without_runs_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nowhere does not exist"):
+        read_runs([tmp_path / "nowhere"])
+    with pytest.raises(ConfigError, match="holds no run"):
+        read_runs([tmp_path])
+    (tmp_path / "status.json").write_text('{"status": "failed", "reason": "boom"}')
+    with pytest.raises(ConfigError, match=r"no job has results.*boom"):
+        read_runs([tmp_path])

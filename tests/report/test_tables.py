@@ -1,0 +1,131 @@
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from recpoison.errors import ConfigError
+from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.report.runs import read_runs
+from recpoison.report.tables import Entry, Table, default_metrics, effect_table, pivot_table, with_notes
+
+TARGET, TEST = Metric("target", "HR", 50), Metric("test", "HR", 10)
+
+
+def means(table: Table) -> list[list[float | None]]:
+    return [[round(entry.mean, 10) if entry else None for entry in row] for row in table.entries]
+
+
+def bold(table: Table) -> list[tuple[int, int]]:
+    return [(r, c) for r, row in enumerate(table.entries) for c, entry in enumerate(row) if entry and entry.best]
+
+
+def cauchy(t: float) -> float:
+    return 1 - 2 * math.atan(t) / math.pi
+
+
+@pytest.fixture
+def measurements(sweep: Path) -> Measurements:
+    return measure(read_runs([sweep]))
+
+
+def test_the_effect_of_each_attack(measurements: Measurements) -> None:
+    table = effect_table(measurements, default_metrics(measurements))
+    assert table.title == "What each attack did (dataset filmtrust, model bprmf, defense none)"
+    assert (table.keys, table.rows) == (("attack",), (("random",), ("average",)))
+    names = ("clean", "attacked", "difference")
+    assert table.columns == tuple((group, name) for group in ("target HR@50", "test HR@10") for name in names)
+    assert means(table) == [[0.15, 0.35, 0.2, 0.65, 0.59, -0.06], [0.15, 0.65, 0.5, 0.65, 0.59, -0.06]]
+    assert bold(table) == [(1, 1)]
+    assert [table.seeds(row) for row in (0, 1)] == ["2", "2"]
+
+
+def test_p_values_are_corrected_over_the_whole_table(measurements: Measurements) -> None:
+    table = effect_table(measurements, [TARGET, TEST])
+    # t is 2 and 5 on targets and 6, 6 on test: Holm multiplies the smallest of four by 4 and keeps the order
+    largest = max(4 * cauchy(6), 3 * cauchy(6), 2 * cauchy(5), cauchy(2))
+    assert [entry.p for row in table.entries for entry in row if entry and entry.signed] == pytest.approx([largest] * 4)
+    alone = effect_table(measurements, [TARGET])
+    assert alone.entries[0][2].p == pytest.approx(cauchy(2))
+    assert alone.entries[1][2].p == pytest.approx(2 * cauchy(5))
+
+
+def test_a_failed_job_lowers_n_and_is_listed(sweep: Path) -> None:
+    (sweep / "3" / "status.json").write_text(json.dumps({"status": "failed", "reason": "out of memory"}))
+    runs = read_runs([sweep])
+    table = with_notes(effect_table(measure(runs), [TARGET]), runs)
+    assert [table.seeds(row) for row in (0, 1)] == ["2", "1"]
+    assert means(table) == [[0.15, 0.35, 0.2], [0.1, 0.5, 0.4]]
+    assert any("1 of 4 jobs" in note for note in table.notes)
+    assert table.notes[-1].endswith("3: out of memory")
+
+
+def test_notes_give_the_protocol_and_warn_where_it_differs(sweep: Path) -> None:
+    runs = read_runs([sweep])
+    table = with_notes(effect_table(measure(runs), [TARGET]), runs)
+    assert table.notes[0] == "protocol: candidates: all items but the user's training items; ties: against"
+    about = json.loads((sweep / "0" / "run.json").read_text())
+    (sweep / "0" / "run.json").write_text(json.dumps(about | {"protocol": {"ties": "for"}}))
+    runs = read_runs([sweep])
+    notes = with_notes(effect_table(measure(runs), [TARGET]), runs).notes
+    assert notes[2] == "these runs follow different protocols: their numbers do not compare"
+
+
+def test_a_pivot_by_two_names(measurements: Measurements) -> None:
+    table = pivot_table(measurements, ["dataset"], "attack", TARGET)
+    assert table.columns == (("attack", "none"), ("attack", "average"), ("attack", "random"))
+    assert (table.rows, means(table)) == ((("filmtrust",),), [[0.15, 0.65, 0.35]])
+    assert bold(table) == [(0, 1)]
+
+
+def test_a_pivot_never_mixes_settings_that_were_not_named(tmp_path: Path, make_run, make_values) -> None:
+    job = 0
+    for budget in (0.05, 0.01):
+        for attack in ("average", "random"):
+            numbers = {("none", "none"): {0: make_values(0.1, 0.6)}, (attack, "none"): {0: make_values(budget, 0.5)}}
+            make_run(tmp_path / str(job), "filmtrust", numbers, config={"attack": {"budget": budget}})
+            job += 1
+    table = pivot_table(measure(read_runs([tmp_path])), ["dataset"], "attack", TARGET)
+    assert table.keys == ("dataset", "attack.budget")
+    assert table.rows == (("filmtrust", "–"), ("filmtrust", "0.01"), ("filmtrust", "0.05"))
+    assert means(table) == [[0.1, None, None], [None, 0.01, 0.01], [None, 0.05, 0.05]]
+    assert bold(table) == []  # ties: nothing stands out
+    over_budget = pivot_table(measure(read_runs([tmp_path])), ["attack"], "attack.budget", TARGET)
+    assert [name for _, name in over_budget.columns] == ["–", "0.01", "0.05"]
+
+
+def test_bold_is_the_defense_that_lets_least_through(tmp_path: Path, make_run, make_values) -> None:
+    numbers = {("average", name): {0: make_values(share, share)} for name, share in (("none", 0.5), ("apr", 0.2))}
+    make_run(tmp_path / "0", "filmtrust", numbers)
+    measurements = measure(read_runs([tmp_path]))
+    target, test = (pivot_table(measurements, ["attack"], "defense", metric) for metric in (TARGET, TEST))
+    assert [name for _, name in target.columns] == ["none", "apr"]
+    assert (bold(target), bold(test)) == ([(0, 1)], [(0, 0)])
+
+
+def test_datasets_do_not_compete(tmp_path: Path, make_run, make_values) -> None:
+    for job, (data, share) in enumerate((("filmtrust", 0.2), ("ml_100k", 0.4))):
+        make_run(tmp_path / str(job), data, {("none", "none"): {0: make_values(share, share)}})
+    table = pivot_table(measure(read_runs([tmp_path])), ["attack"], "dataset", TEST)
+    assert (means(table), bold(table)) == ([[0.2, 0.4]], [])
+
+
+def test_unknown_names_and_seeds_are_refused(measurements: Measurements) -> None:
+    with pytest.raises(ConfigError, match="no setting of these runs"):
+        pivot_table(measurements, ["atack"], "dataset", TARGET)
+    with pytest.raises(ConfigError, match="means over seeds"):
+        pivot_table(measurements, ["seed"], "dataset", TARGET)
+
+
+def test_clean_runs_alone_have_no_effect_to_show(tmp_path: Path, make_run, make_values) -> None:
+    make_run(tmp_path / "0", "filmtrust", {("none", "none"): {0: make_values(0.1, 0.6)}})
+    measurements = measure(read_runs([tmp_path]))
+    with pytest.raises(ConfigError, match="no attack"):
+        effect_table(measurements, [TARGET])
+    table = pivot_table(measurements, ["dataset"], "model", TEST)
+    assert (table.rows, table.columns, means(table)) == ((("filmtrust",),), (("model", "bprmf"),), [[0.6]])
+
+
+def test_seeds_of_a_row_are_a_range_where_they_differ() -> None:
+    table = Table("t", ("a",), (("x",),), (("g", "u"), ("g", "v")), ((Entry(0.1, n=3), Entry(0.2, n=5)),))
+    assert table.seeds(0) == "3–5"

@@ -1,0 +1,40 @@
+"""The doctor reports what is there and what is missing, and never fails."""
+
+import tomllib
+from pathlib import Path
+
+from recpoison.data.sources import SOURCES
+from recpoison.doctor import EXTRAS, data, extras, main
+
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+
+
+def test_it_reports_and_ends_well(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main([]) == 0
+    said = capsys.readouterr().out
+    for word in ("recpoison", "torch", "hydra-core", "1.3.", "threads", "device", "ml_100k", "recpoison[slurm]"):
+        assert word in said
+
+
+def test_data_found_and_missing(tmp_path):
+    folder = tmp_path / SOURCES["ml_100k"].folder
+    folder.mkdir()
+    (folder / "u.data.gz").write_bytes(b"")
+    said = dict(data(tmp_path))
+    assert said["ml_100k"] == "found in ml-100k/"
+    assert said["filmtrust"] == "missing: recpoison-data fetch filmtrust"
+    assert set(said) == set(SOURCES)
+
+
+def test_an_absent_extra_is_named_with_its_purpose(monkeypatch):
+    monkeypatch.setattr("recpoison.doctor.installed", lambda name: None if name == "pyarrow" else "1.0")
+    said = dict(extras())
+    assert said["parquet"] == "missing pyarrow: pip install 'recpoison[parquet]' (reading your own table from parquet)"
+    assert said["test"] == "installed (running the tests)"
+
+
+def test_extras_are_those_of_the_project():
+    for extra, (packages, _) in EXTRAS.items():
+        declared = " ".join(PROJECT["optional-dependencies"][extra])
+        assert all(package in declared for package in packages)

@@ -1,0 +1,253 @@
+"""Real processes and real damage. Children import no torch, so that each takes a fraction of a second."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from recpoison import locks
+from recpoison.errors import OutputError
+from recpoison.store import Store, default_store_dir
+
+# obtain.py STORE LOG SECONDS: computes the number of its process, slowly, and notes that it did.
+CHILD = """
+import logging, os, sys, time
+from pathlib import Path
+from recpoison.store import Store
+logging.basicConfig(level="INFO", format="%(message)s")
+folder, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+
+def compute():
+    with log.open("a") as file:
+        file.write(f"{os.getpid()}\\n")
+    time.sleep(seconds)
+    return str(os.getpid()), seconds, 1.0
+
+value, _, reused = Store(folder).obtain(
+    "fit", "k" * 64, {}, compute, lambda v, f: (f / "value").write_text(v), lambda f: (f / "value").read_text()
+)
+print(value, reused)
+"""
+
+
+def obtain(store: Store, value: str = "mine", key: str = "k" * 64, load=None) -> tuple[str, bool]:
+    got, _, reused = store.obtain(
+        "fit",
+        key,
+        {"a": 1},
+        lambda: (value, 2.0, 3.0),
+        lambda text, folder: (folder / "value").write_text(text),
+        load or (lambda folder: (folder / "value").read_text()),
+    )
+    return got, reused
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def start(store: Store, log: Path, seconds: float) -> subprocess.Popen:
+    command = [sys.executable, "-c", CHILD, str(store.folder), str(log), str(seconds)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_what_was_computed_is_found_with_its_costs(store):
+    assert obtain(store) == ("mine", False)
+    assert obtain(store, "other") == ("mine", True)
+    (entry,) = store.entries()
+    assert (entry.stage, entry.seconds, entry.peak_mb, entry.inputs) == ("fit", 2.0, 3.0, {"a": 1})
+    assert sorted(path.name for path in store.path(entry).iterdir()) == ["entry.json", "value"]
+    assert not list((store.folder / ".locks").iterdir())
+
+
+def test_of_racing_processes_one_computes_and_the_others_wait_for_it_by_name(store, tmp_path):
+    log = tmp_path / "log"
+    children = [start(store, log, 1.0) for _ in range(4)]
+    ends = [child.communicate(timeout=60) for child in children]
+    (computed,) = log.read_text().split()
+    assert {out.split()[0] for out, _ in ends} == {computed}
+    assert sorted(out.split()[1] for out, _ in ends) == ["False", "True", "True", "True"]
+    told = [error for _, error in ends if "waiting" in error]
+    assert told
+    assert all(f"is being computed by process {computed} on " in error for error in told)
+
+
+def test_a_lock_and_a_draft_of_a_killed_process_block_nobody(store, tmp_path):
+    child = start(store, tmp_path / "log", 60.0)
+    wait_for(lambda: (tmp_path / "log").exists())
+    draft = store.folder / "fit" / f".draft-{'k' * 64}-dead"
+    draft.mkdir(parents=True)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    assert list((store.folder / ".locks").iterdir())  # the file stays, the lock does not
+    begin = time.monotonic()
+    assert obtain(store) == ("mine", False)
+    assert time.monotonic() - begin < 1
+    assert not draft.exists()
+    assert not list((store.folder / ".locks").iterdir())
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "missing", "no json", "moved"])
+def test_a_damaged_entry_is_set_aside_and_computed_again(store, damage, caplog):
+    obtain(store)
+    folder = store.path(store.entries()[0])
+    if damage == "flip":
+        (folder / "value").write_text("mimE")
+    elif damage == "cut":
+        (folder / "value").write_text("")
+    elif damage == "missing":
+        (folder / "value").unlink()
+    elif damage == "no json":
+        (folder / "entry.json").write_text('{"stage": ')
+    else:
+        entry = json.loads((folder / "entry.json").read_text())
+        (folder / "entry.json").write_text(json.dumps(entry | {"key": "z" * 64}))
+    assert obtain(store, "again") == ("again", False)
+    assert obtain(store, "third") == ("again", True)
+    assert len(list((store.folder / ".damaged").iterdir())) == 1
+    assert "is damaged" in caplog.text
+
+
+def test_an_entry_pruned_between_find_and_load_is_computed_again(store):
+    obtain(store)
+
+    def load(folder: Path) -> str:
+        store.remove(store.entries()[0])
+        return (folder / "value").read_text()
+
+    assert obtain(store, "again", load=load) == ("again", False)
+
+
+def test_a_load_that_fails_on_a_whole_entry_is_a_bug_and_shows(store):
+    obtain(store)
+
+    def load(folder: Path) -> str:
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        obtain(store, load=load)
+    assert len(store.entries()) == 1
+
+
+def test_without_working_locks_work_is_done_twice_and_the_store_stays_whole(store, monkeypatch, caplog):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    meet = threading.Barrier(2)
+    values = []
+
+    def compute(name: str):
+        meet.wait(10)
+        return name, 1.0, 1.0
+
+    def work(name: str) -> None:
+        got = store.obtain(
+            "fit",
+            "k" * 64,
+            {},
+            lambda: compute(name),
+            lambda text, folder: (folder / "value").write_text(text),
+            lambda folder: (folder / "value").read_text(),
+        )
+        values.append(got[0])
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(values) == ["a", "b"]
+    assert obtain(store)[0] in "ab"
+    assert not list((store.folder / "fit").glob(".draft-*"))
+    assert "cannot be locked (No locks available)" in caplog.text
+
+
+def test_no_two_hold_a_lock_while_its_file_comes_and_goes(tmp_path):
+    """Each release removes the file, so that a waiter may hold the lock of a file that is gone."""
+    path, counter = tmp_path / "lock", tmp_path / "counter"
+    counter.write_text("0")
+
+    def work() -> None:
+        for _ in range(100):
+            with locks.holding(path, "x"):
+                counter.write_text(str(int(counter.read_text()) + 1))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert counter.read_text() == "400"
+    assert locks.is_free(path)
+
+
+def test_is_free(tmp_path):
+    path = tmp_path / "lock"
+    assert locks.is_free(path)
+    with locks.holding(path, "x"):
+        assert not locks.is_free(path)
+        assert path.read_text().startswith(f"process {os.getpid()} on ")
+    assert locks.is_free(path)
+
+
+def test_a_full_disk_costs_the_entry_and_not_the_value(store, caplog):
+    def save(text: str, folder: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    value, _, reused = store.obtain("fit", "k" * 64, {}, lambda: ("mine", 1.0, 1.0), save, lambda folder: "?")
+    assert (value, reused) == ("mine", False)
+    assert "No space left on device" in caplog.text
+    assert "store_dir" in caplog.text
+    assert not store.entries()
+    assert not list((store.folder / "fit").iterdir())
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_computed(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="set store_dir to another folder or to null"):
+        Store(tmp_path / "file").obtain("fit", "k", {}, pytest.fail, lambda v, f: None, lambda f: None)
+
+
+def test_an_interrupted_save_leaves_nothing(store):
+    def save(text: str, folder: Path) -> None:
+        (folder / "value").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.obtain("fit", "k" * 64, {}, lambda: ("mine", 1.0, 1.0), save, lambda folder: "?")
+    assert not list((store.folder / "fit").iterdir())
+
+
+def test_others_may_read_a_shared_store_whatever_a_library_thinks(store):
+    def save(text: str, folder: Path) -> None:
+        (folder / "value").touch(mode=0o600)
+
+    store.obtain("fit", "k" * 64, {}, lambda: ("mine", 1.0, 1.0), save, lambda folder: "?")
+    folder = store.path(store.entries()[0])
+    assert (folder / "value").stat().st_mode == (folder / "entry.json").stat().st_mode
+
+
+def test_checkpoints_of_a_stage_go_when_it_is_stored(store):
+    store.part("fit", "k" * 64).mkdir(parents=True)
+    obtain(store)
+    assert not store.part("fit", "k" * 64).exists()
+
+
+def test_the_default_folder_is_among_the_outputs():
+    assert default_store_dir() == Path("outputs/store")
