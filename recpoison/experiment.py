@@ -83,8 +83,15 @@ def run(
     """
     progress = progress or Progress()
     stages = Stages(store, progress, torch.device(device), checkpoint_seconds)
-    results = [result for seed in seeds for result in _one_seed(parts, Seeds(seed), stages, data_dir)]
-    return RunRecord(results, stages.costs, parts.evaluation.protocol, {"parts": describe_parts(parts)})
+    results, facts = [], {}
+    for seed in seeds:
+        stages.seed = seed
+        split = _split(parts, Seeds(seed), stages, data_dir)
+        facts[seed] = _facts(split)
+        results += _cells(parts, split, Seeds(seed), stages)
+    protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
+    about = {"device": str(stages.device), "data": facts, "parts": describe_parts(parts)}
+    return RunRecord(results, stages.costs, protocol, about)
 
 
 def describe_parts(parts: Parts) -> dict[str, object]:
@@ -92,9 +99,20 @@ def describe_parts(parts: Parts) -> dict[str, object]:
     return {name: describe(getattr(parts, name)) for name in ("dataset", "model", "attack", "defense", "evaluation")}
 
 
-def _one_seed(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) -> list[CellResult]:
-    stages.seed = seeds.seed
-    split = _split(parts, seeds, stages, data_dir)
+def _facts(split: Split) -> dict[str, object]:
+    """What a reader asks first about the data of a seed."""
+    return {
+        "users": split.train.n_users,
+        "items": split.train.n_items,
+        "train_rows": len(split.train),
+        "test_rows": len(split.test),
+        "fingerprint": split.fingerprint,
+    }
+
+
+def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[CellResult]:
+    """The squares of the two-by-two for one seed."""
+    parts.evaluation.check_split(split)
     targets = parts.attack.choose_targets(split.train, seeds)
     attacks = (
         {"none": NoAttack()} if isinstance(parts.attack, NoAttack) else {"none": NoAttack(), "attack": parts.attack}
@@ -202,15 +220,14 @@ def _monitor(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tu
         raise IncompatibleParts(
             "evaluation.select_on=valid needs a validation share: set dataset.split.validation, such as 0.1"
         )
-    view = Split(split.train, held_out)
+    view = Split(split.train, held_out, negatives=split.negatives if evaluation.select_on == "test" else None)
 
     def score(epoch: int, params: dict[str, torch.Tensor]) -> float:
         return evaluation.score(Fitted(parts.model, params, data), view, seeds)
 
     watched = {
         "evaluation": evaluation.score_inputs,
-        "train": split.train.fingerprint,
-        "held_out": held_out.fingerprint,
+        "held_out": view.fingerprint,
         "code": code_version(evaluation),
     }
     return Monitor(evaluation.select_every, score), watched

@@ -49,6 +49,11 @@ class Dataset(ABC):
     def fingerprint(self, data_dir: Path | None) -> str:
         """A digest of the raw files that ``load`` reads; of nothing for generated data."""
 
+    @property
+    @abstractmethod
+    def held_out(self) -> str:
+        """Which rows are test rows, in words, for the protocol over every table."""
+
 
 @dataclass(frozen=True)
 class GraphDataset(ABC):

@@ -86,6 +86,11 @@ class KnownRatings(Dataset):
         """Read, filter and split; see ``Dataset.load``."""
         return prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
 
+    @property
+    def held_out(self) -> str:
+        """As the splitter says."""
+        return self.split.in_words
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files as they lie on disk, in order."""
         paths = require(self._source, self._variant_name, data_dir)

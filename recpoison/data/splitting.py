@@ -94,6 +94,18 @@ class Splitter:
                 "give a share from 0 to below 1, or 1 for one row per user"
             )
 
+    @property
+    def in_words(self) -> str:
+        """Which rows are test rows, for the protocol over every table."""
+        said = {
+            "leave_one_out_last": "each user's last row",
+            "leave_one_out_random": "one random row of each user",
+            "ratio": f"a random {self.test:.0%} of each user's rows",
+            "given": "the source's own test rows",
+        }[self.method]
+        share = "one row of each user" if self.validation == 1 else f"{self.validation:.0%} of the rest"
+        return f"{said}; validation: {share}" if self.validation else said
+
     def split(self, data: Interactions, seeds: Seeds, progress: Progress, given: np.ndarray | None = None) -> Split:
         """Training, validation and test rows of ``data``.
 

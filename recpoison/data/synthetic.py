@@ -70,6 +70,11 @@ class Synthetic(Dataset):
         """Draw and split; see ``Dataset.load``."""
         return self.split.split(self.read(data_dir, seeds, progress), seeds, progress)
 
+    @property
+    def held_out(self) -> str:
+        """As the splitter says."""
+        return self.split.in_words
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""
         return hashlib.sha256().hexdigest()
@@ -111,6 +116,11 @@ class Planted(Dataset):
         data = self.read(data_dir, seeds, progress)
         held = data.users == data.items
         return Split(data.take(~held), data.take(held))
+
+    @property
+    def held_out(self) -> str:
+        """The known answer."""
+        return "item u of user u"
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""

@@ -78,6 +78,11 @@ class OwnTable(Dataset):
         """Read, filter and split; see ``Dataset.load``."""
         return prepare(self._raw(data_dir), self.filters, self.split, seeds, progress)
 
+    @property
+    def held_out(self) -> str:
+        """As the splitter says."""
+        return self.split.in_words
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files."""
         return digest(self._paths(data_dir))
