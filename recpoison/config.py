@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args, get_origin, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -29,6 +29,14 @@ _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
 
 @dataclass
+class Sweep:
+    """How a sweep is gone through."""
+
+    plan: bool = False
+    retry_failed: bool = False
+
+
+@dataclass
 class Root:
     """What may stand at the root: five groups and the everyday settings. Hydra refuses other names and wrong types."""
 
@@ -41,9 +49,12 @@ class Root:
     repeats: int = 1
     device: str = "auto"
     data_dir: str | None = None
-    store_dir: str | None = None
+    store_dir: str | None = "outputs/store"
+    checkpoint_seconds: float | None = 120.0
     deterministic: bool = False
     threads: int | None = None
+    jobs_per_gpu: int = 1
+    sweep: Sweep = field(default_factory=Sweep)
 
 
 ConfigStore.instance().store(name="schema", node=Root)
@@ -86,7 +97,7 @@ def build(node: DictConfig, trusted: Sequence[str] = ()) -> Any:
     Raises:
         ConfigError: If a target is not trusted or does not import, or a constructor refuses its values.
     """
-    for target in _targets(OmegaConf.to_container(node, resolve=True)):
+    for target in targets(OmegaConf.to_container(node, resolve=True)):
         locate(target, trusted)
     try:
         return _with_tuples(instantiate(node, _convert_="all"))
@@ -124,6 +135,10 @@ def _root_problems(cfg: DictConfig) -> list[str]:
         problems.append(f"device is {cfg.device!r}: choose auto, cpu, cuda or cuda:N")
     if cfg.threads is not None and cfg.threads < 1:
         problems.append(f"threads is {cfg.threads}: give 1 or more, or null")
+    if cfg.jobs_per_gpu < 1:
+        problems.append(f"jobs_per_gpu is {cfg.jobs_per_gpu}: give 1 or more")
+    if cfg.checkpoint_seconds is not None and not cfg.checkpoint_seconds >= 0:
+        problems.append(f"checkpoint_seconds is {cfg.checkpoint_seconds}: give 0 or more, or null")
     return problems
 
 
@@ -193,14 +208,15 @@ def options(group: str) -> dict[str, str]:
     return {name: node[TARGET] for name, node in found.items() if isinstance(node, DictConfig) and TARGET in node}
 
 
-def _targets(node: Any) -> Iterator[Any]:
+def targets(node: Any) -> Iterator[Any]:
+    """Every ``_target_`` below a plain value."""
     if isinstance(node, dict):
         if TARGET in node:
             yield node[TARGET]
         node = list(node.values())
     if isinstance(node, list):
         for child in node:
-            yield from _targets(child)
+            yield from targets(child)
 
 
 def _with_tuples(value: Any) -> Any:

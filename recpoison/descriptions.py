@@ -12,7 +12,7 @@ import os
 import sys
 import sysconfig
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -82,7 +82,12 @@ def code_version(*parts: Any) -> str:
     Args:
         parts: Dataclasses, nested parts included, or functions and classes that a stage also runs.
     """
-    modules = {module for part in parts for name in _modules(part) for module in _reachable(name)}
+    return code_of(sorted({name for part in parts for name in _modules(part)}))
+
+
+def code_of(names: Sequence[str]) -> str:
+    """As ``code_version``, for modules given by name; none is imported."""
+    modules = {module for name in names for module in _reachable(name)}
     imported = {name.partition(".")[0] for module in modules for name in _read(module).imports}
     code = {module: _read(module).code or uuid.uuid4().hex for module in modules}
     _remember()

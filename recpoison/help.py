@@ -46,7 +46,7 @@ def show_help(console: Console) -> None:
 
 
 def described(group: str) -> list[tuple[str, str]]:
-    """The options of a group, each with the comment on its file's first line."""
+    """The options of a group, each with the comment its file begins with, after ``# @package`` where it has that."""
     return [(file.stem, _comment(file)) for file in sorted((CONF_DIR / group).glob("*.yaml"))]
 
 
@@ -67,7 +67,8 @@ def _root_lines() -> list[str]:
 
 def _comment(file: Path) -> str:
     with file.open(encoding="utf-8") as lines:
-        return next(lines, "").removeprefix("#").strip()
+        said = (line.removeprefix("#").strip() for line in lines)
+        return next((line for line in said if not line.startswith("@")), "")  # Hydra reads @package at the top only
 
 
 def _section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:

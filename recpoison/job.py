@@ -8,15 +8,17 @@ import os
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from recpoison import cells
 from recpoison.config import BASES, build, check
-from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.errors import OutputError, UserError
+from recpoison.machine import choose_device, device_of_one, set_up
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +39,9 @@ class Task:
         overrides: What the user typed.
         command: The shell command.
         trusted: Packages besides ``recpoison`` that may be imported.
-        quiet: Whether it is one of a sweep and should keep to itself.
+        cell: Hash of its configuration.
+        among_many: Whether it is one of a sweep: it keeps to itself, and shares the machine.
+        threads: CPU threads where the configuration has none; None leaves the choice to PyTorch.
         traceback: Whether a bug's traceback is wanted on the console.
     """
 
@@ -46,7 +50,9 @@ class Task:
     overrides: list[str]
     command: str
     trusted: Sequence[str] = ()
-    quiet: bool = False
+    cell: str = ""
+    among_many: bool = False
+    threads: int | None = None
     traceback: bool = False
 
 
@@ -98,19 +104,17 @@ def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
 
 
 def _do(cfg: DictConfig, task: Task) -> None:
-    refuse_results(task.folder)
     _probe(task.folder)
-    check(cfg, task.trusted, task.labels)
-    OmegaConf.set_readonly(cfg, True)
-    device = choose_device(cfg.device)
-    _set_up(cfg)
-    record = _run(cfg, task, device)
-
-    from recpoison.records import write
-
-    write(record, task.folder, OmegaConf.to_yaml(cfg, resolve=True), task.overrides, task.command)
-    if task.quiet:
+    if task.among_many:
+        _compute(cfg, task)
         return
+    with cells.claim(task.folder, f"the run in {task.folder}"):
+        cells.refuse_results(task.folder, task.cell)
+        cells.write_status(task.folder, cells.Status("running", task.cell, process=cells.this_process()))
+        try:
+            record = _compute(cfg, task)
+        finally:
+            (task.folder / cells.STATUS).unlink(missing_ok=True)
     point_latest(task.folder)
 
     import rich
@@ -120,13 +124,27 @@ def _do(cfg: DictConfig, task: Task) -> None:
     show(record, task.folder, rich.get_console())
 
 
+def _compute(cfg: DictConfig, task: Task) -> RunRecord:
+    check(cfg, task.trusted, task.labels)
+    OmegaConf.set_readonly(cfg, True)
+    device = choose_device(cfg.device)
+    set_up(cfg.deterministic, task.threads if cfg.threads is None else cfg.threads)
+    with device_of_one(device, cfg.jobs_per_gpu) if task.among_many else nullcontext(device) as chosen:
+        record = _run(cfg, task, chosen)
+
+    from recpoison.records import write
+
+    write(record, task.folder, OmegaConf.to_yaml(cfg, resolve=True), task.overrides, task.command)
+    return record
+
+
 def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
     from recpoison.experiment import Parts, run
     from recpoison.report.live import LiveProgress
     from recpoison.store import Store
 
     parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES}
-    with LiveProgress(quiet=task.quiet) as progress:
+    with LiveProgress(quiet=task.among_many) as progress:
         return run(
             Parts(**parts, labels=task.labels),
             range(cfg.seed, cfg.seed + cfg.repeats),
@@ -134,18 +152,8 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
             data_dir=Path(cfg.data_dir) if cfg.data_dir else None,
             store=Store(Path(cfg.store_dir)) if cfg.store_dir else None,
             progress=progress,
+            checkpoint_seconds=cfg.checkpoint_seconds,
         )
-
-
-def refuse_results(folder: Path) -> None:
-    """Refuse a folder that a run has already written to.
-
-    Raises:
-        OutputError: If it holds results.
-    """
-    held = [name for name in ("metrics.csv", "run.json", "config.yaml") if (folder / name).exists()]
-    if held:
-        raise OutputError(f"{folder} already holds results ({held[0]}): choose another hydra.run.dir, or remove it")
 
 
 def _probe(folder: Path) -> None:
@@ -163,41 +171,6 @@ def _probe(folder: Path) -> None:
     finally:
         with suppress(OSError):
             probe.unlink()
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that ``device=name`` means here; ``auto`` takes CUDA where there is any.
-
-    Raises:
-        ConfigError: If this PyTorch does not see it.
-    """
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu":
-        return torch.device(name)
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count == 0:
-        raise ConfigError(
-            f"device is {name}, but PyTorch {torch.__version__} sees no CUDA device: use device=cpu or auto"
-        )
-    if int(name.partition(":")[2] or 0) >= count:
-        raise ConfigError(f"device is {name}, but there are {count} CUDA devices: use cuda:0 to cuda:{count - 1}")
-    return torch.device(name)
-
-
-def _set_up(cfg: DictConfig) -> None:
-    """Threads and determinism of this process; in a sweep the next job sets them again."""
-    if cfg.deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-    import numba
-    import torch
-
-    torch.use_deterministic_algorithms(cfg.deterministic)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-        numba.set_num_threads(min(cfg.threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
 
 
 def point_latest(folder: Path) -> None:

@@ -8,7 +8,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from io import FileIO
 from pathlib import Path
 
@@ -36,6 +36,29 @@ def holding(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         _release(path, file)
+
+
+def attempt(path: Path) -> AbstractContextManager[object] | None:
+    """The lock ``path``, held from now until the end of a ``with`` block; None while another process holds it.
+
+    Where files cannot be locked, a context without a lock.
+    """
+    if fcntl is None:
+        return contextlib.nullcontext()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException:
+            file.close()
+            raise
+    except BlockingIOError:
+        return None
+    except OSError as error:
+        log.warning("%s cannot be locked (%s)", path, error.strerror)
+        return contextlib.nullcontext()
+    return file
 
 
 def is_free(path: Path) -> bool | None:

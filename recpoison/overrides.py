@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import get_type_hints
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from recpoison.checking import describe, unknown_setting
+from recpoison.cells import identify
+from recpoison.checking import TARGET, describe, unknown_setting
 from recpoison.config import Root, settings
+from recpoison.descriptions import digest
+from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 
 CONFIG_NAME = "train_attack_eval"
+SWEEPS = Path("outputs", "multirun")
+_SUBDIR = "${recpoison.cell:}"
 _LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 _REFUSALS = (HydraException, OmegaConfBaseException, ValueError)
 
@@ -73,8 +81,74 @@ def compose_root(overrides: Sequence[str]) -> DictConfig:
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether a preset among ``overrides`` is a sweep without being asked (``hydra.mode: MULTIRUN``)."""
     with _conf_dir():
-        hydra = GlobalHydra.instance().hydra
-        return hydra is not None and hydra.get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
+        return _hydra().get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a sweep.
+
+    Args:
+        overrides: What is typed for it.
+        cfg: Its configuration, with the ``hydra`` node.
+    """
+
+    overrides: list[str]
+    cfg: DictConfig
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as Hydra will run it.
+
+    Args:
+        cfg: The configuration that all jobs share, with the ``hydra`` node.
+        folder: Where its jobs lie.
+        jobs: All of them; None where the sweeper decides as it goes, as a search does.
+    """
+
+    cfg: DictConfig
+    folder: Path
+    jobs: list[Job] | None
+
+
+def compose_sweep(overrides: Sequence[str]) -> Sweep:
+    """Compose a sweep and each of its jobs.
+
+    Where nobody chose ``hydra.sweep.dir``, the folder is named by the experiment and a hash of what the sweep is made
+    of: the same command, typed again, finds its folder, whatever launcher or store it is given.
+
+    Raises:
+        ConfigError: If a combination does not compose.
+    """
+    with _conf_dir():
+        loader = _hydra().config_loader
+        try:
+            cfg = loader.load_configuration(CONFIG_NAME, list(overrides), run_mode=RunMode.MULTIRUN)
+            typed = [f"{key}={value}" for key, value in (OmegaConf.select(cfg, "hydra.sweeper.params") or {}).items()]
+            parsed = OverridesParser.create(config_loader=loader).parse_overrides([*typed, *cfg.hydra.overrides.task])
+            jobs = None
+            if str(cfg.hydra.sweeper[TARGET]).endswith(".BasicSweeper"):
+                (batch,) = BasicSweeper.split_arguments(parsed, None)
+                jobs = [Job(texts, loader.load_sweep_config(cfg, texts)) for texts in batch]
+        except _REFUSALS as error:
+            raise ConfigError(_first_line(error)) from error
+        if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]
+            raise ConfigError("hydra.sweep.subdir names each cell by its hash, so that it is found again: leave it out")
+        folder = Path(cfg.hydra.sweep.dir)
+        grid = sorted(override.input_line or "" for override in parsed if override.is_sweep_override())
+        return Sweep(cfg, folder / _name(cfg, grid) if folder == SWEEPS else folder, jobs)
+
+
+def _name(cfg: DictConfig, grid: list[str]) -> str:
+    choices = dict(cfg.hydra.runtime.choices)
+    return f"{choices.get('experiment') or 'sweep'}-{digest([identify(cfg, choices), grid])[:8]}"
+
+
+def _hydra() -> Hydra:
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None  # we are inside _conf_dir
+    return hydra
 
 
 def _conf_dir() -> initialize_config_dir:
@@ -111,6 +185,8 @@ class _Trial:
                 self.problems.append(
                     f"{text} gives several values: add -m to run each, or write {key}=[...] if a list is meant"
                 )
+            elif key == "experiment" and override.is_sweep_override():
+                self.problems.append(f"{text}: one experiment at a time: run each by a command of its own")
             else:
                 yield override
             seen.add(key)

@@ -6,8 +6,10 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -120,9 +122,10 @@ class RunRecord:
 
 
 def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str], command: str | None = None) -> None:
-    """Write the files of a run into ``folder``, each whole or not at all.
+    """Write the files of a run into ``folder``: all of them, or, where it is stopped or fails, none.
 
-    ``metrics.csv`` comes last, so that its presence marks a complete run.
+    They are written into a draft folder inside and moved from there; ``metrics.csv`` comes last, so that its presence
+    marks a complete run even if the process is killed.
 
     Args:
         record: What to write.
@@ -134,26 +137,52 @@ def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str]
     Raises:
         OutputError: If the folder cannot be written.
     """
-    command = command or shlex.join(["recpoison", *sys.argv[1:]])
+    draft = folder / f".draft-{uuid.uuid4().hex[:8]}"
+    try:
+        for left in folder.glob(".draft-*"):  # a killed run's
+            shutil.rmtree(left, ignore_errors=True)
+        draft.mkdir(parents=True)
+        _write_files(record, draft, config, overrides, command or shlex.join(["recpoison", *sys.argv[1:]]))
+        _move(draft, folder)
+    except OSError as error:
+        raise OutputError(f"results cannot be written to {folder}: {error.strerror or error}") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequence[str], command: str) -> None:
     costs = pd.DataFrame([vars(cost) for cost in record.costs])
     changes = {r.cell.path: r.change for r in record.results if r.change is not None}
     arrays = {f"{r.cell.path}/{name}": array for r in record.results for name, array in r.seen.arrays().items()}
+    texts = {
+        "config.yaml": config,
+        "overrides.yaml": "".join(f"- {json.dumps(text)}\n" for text in overrides) or "[]\n",
+        "run.json": json.dumps(_about(record, command), indent=2, default=str) + "\n",
+        "costs.csv": costs.to_csv(index=False),
+        "summary.csv": record.summary().to_csv(index=False),
+        "table.md": markdown(record),
+        "metrics.csv": record.metrics().to_csv(index=False),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    np.savez_compressed(folder / "ranks.npz", **arrays)  # type: ignore[arg-type]  # the stub takes keywords for its flag
+    if changes:
+        crafted = {f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()}
+        np.savez_compressed(folder / "change.npz", **crafted)  # type: ignore[arg-type]
+
+
+def _move(draft: Path, folder: Path) -> None:
+    """Move a run's files to their place; if that is interrupted, take back those that moved."""
+    names = sorted((path.name for path in draft.iterdir()), key=lambda name: (name == "metrics.csv", name))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _write_text(folder / "config.yaml", config)
-        _write_text(folder / "overrides.yaml", "".join(f"- {json.dumps(text)}\n" for text in overrides) or "[]\n")
-        _write_text(folder / "run.json", json.dumps(_about(record, command), indent=2, default=str) + "\n")
-        _write_text(folder / "costs.csv", costs.to_csv(index=False))
-        _write_arrays(folder / "ranks.npz", arrays)
-        if changes:
-            _write_arrays(
-                folder / "change.npz", {f"{p}/{k}": v for p, c in changes.items() for k, v in c.arrays().items()}
-            )
-        _write_text(folder / "summary.csv", record.summary().to_csv(index=False))
-        _write_text(folder / "table.md", markdown(record))
-        _write_text(folder / "metrics.csv", record.metrics().to_csv(index=False))
-    except OSError as error:
-        raise OutputError(f"results cannot be written to {folder}: {error.strerror or error}") from error
+        for name in names:
+            os.replace(draft / name, folder / name)
+    except BaseException:
+        if not (folder / "metrics.csv").exists():
+            for name in names:
+                if not (draft / name).exists():
+                    (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def markdown(record: RunRecord) -> str:
@@ -238,16 +267,3 @@ def _installed(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
-
-
-def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its flag
-    os.replace(draft, path)

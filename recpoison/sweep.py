@@ -1,79 +1,191 @@
-"""Many jobs from one command: each leaves its status, and the end of the sweep reads them all."""
+"""Many cells from one command: those already done are skipped, each leaves its status, and the end reads them all."""
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from recpoison import cells
+from recpoison.cells import Status
 from recpoison.errors import OutputError
-from recpoison.job import Outcome, point_latest, refuse_results
+from recpoison.job import Outcome, Task, attempt, point_latest
+from recpoison.overrides import Sweep
 
-STATUS = "status.json"
+_NO_WORD = "it stopped without a word; see its run.log"
 
 
-@contextmanager
-def status_of(folder: Path, overrides: list[str]) -> Iterator[list[Outcome]]:
-    """Keep ``status.json`` while a job runs: ``running``, then ``done``, ``failed`` or ``stopped``.
+@dataclass(frozen=True)
+class Board:
+    """The cells of a sweep and their status on disk.
 
-    The block appends the job's outcome to the list it is given. A job that dies without a word stays ``running``.
+    Args:
+        folder: The sweep's.
+        cells: The overrides of each cell, by hash; None where nobody knows them before they run.
     """
-    outcomes: list[Outcome] = []
-    _write(folder, status="running", overrides=overrides)
+
+    folder: Path
+    cells: dict[str, list[str]] | None
+
+    def statuses(self) -> dict[str, Status]:
+        """The status of each cell, ``pending`` where there is none yet."""
+        if self.cells is None:
+            found = {path.parent.name: cells.read_status(path.parent) for path in self.folder.glob(f"*/{cells.STATUS}")}
+            return {cell: status for cell, status in found.items() if status}
+        return {
+            cell: cells.read_status(self.folder / cell) or Status("pending", cell, overrides=overrides)
+            for cell, overrides in self.cells.items()
+        }
+
+    def strangers(self) -> int:
+        """Finished cells in the folder that this command does not name."""
+        finished = {path.parent.name for path in self.folder.glob("*/metrics.csv")}
+        return len(finished - set(self.cells)) if self.cells is not None else 0
+
+
+def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None]) -> int:
+    """Run what is missing of a sweep.
+
+    Args:
+        sweep: What to run.
+        launch: Has Hydra run all jobs, with these overrides in addition.
+
+    Returns:
+        The exit code: 0 if all cells are done, else the gravest among them.
+
+    Raises:
+        OutputError: If the folder holds results of other runs.
+    """
+    _refuse_others(sweep.folder)
+    board = Board(sweep.folder, named_cells(sweep))
+    before = board.statuses() if board.cells else {}
+    finished = _settled_cells(sweep, before)
+    if finished:
+        done = sum(before[cell].status == "done" for cell in finished)
+        print(f"{done} of {len(before)} cells already done in {shown(board.folder)}", flush=True)
+    if not before or len(finished) < len(before):
+        _announce(board, before)
+        chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
+        try:
+            launch([] if chosen else [f"hydra.sweep.dir={sweep.folder}"])
+        except KeyboardInterrupt:
+            done = sum(status.status == "done" for status in board.statuses().values())
+            print(f"recpoison: {done} of {len(before)} cells are done; the same command does the rest", file=sys.stderr)
+            raise
+    return _tell(board)
+
+
+def named_cells(sweep: Sweep) -> dict[str, list[str]] | None:
+    """The overrides of each cell by its hash, in order."""
+    if sweep.jobs is None:
+        return None
+    return {cells.identify_job(job.cfg): job.overrides for job in sweep.jobs}
+
+
+def _settled_cells(sweep: Sweep, statuses: dict[str, Status]) -> set[str]:
+    retry = bool(sweep.cfg.sweep.retry_failed)
+    versions = {cells.identify_job(job.cfg): cells.version_of(job.cfg) for job in sweep.jobs or ()}
+    return {cell for cell, status in statuses.items() if settled(sweep.folder / cell, status, versions[cell], retry)}
+
+
+def settled(folder: Path, status: Status | None, version: str, retry_failed: bool) -> bool:
+    """Whether a cell needs no more work: done, or failed for good, by the code as it is now."""
+    if status is None or status.version != version:
+        return False
+    return (status.status == "done" and (folder / "metrics.csv").is_file()) or (
+        status.status == "failed" and not retry_failed
+    )
+
+
+def run_cell(cfg: DictConfig, task: Task) -> None:
+    """Do one cell of a sweep in whatever process it is given, unless it is settled. Its status tells how it ended."""
+    _ignore_wake_up()
+    name = f"cell {task.cell} ({' '.join(task.overrides)})"
+    version = cells.version_of(cfg)
+    with cells.claim(task.folder, name):
+        status = cells.read_status(task.folder)
+        if settled(task.folder, status, version, cfg.sweep.retry_failed):
+            return
+        with suppress(OSError):
+            aside = cells.set_results_aside(task.folder)
+            if aside:
+                print(f"{name}: the code has changed since; its earlier results are in {shown(aside)}", flush=True)
+        outcome = _watched(cfg, task, Status("running", task.cell, version, task.overrides))
+    said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
+    print(f"{name}: {said}", flush=True)
+
+
+def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
+    """Do the job and keep its status: ``running``, then ``done``, ``failed`` or ``stopped``."""
+    start = time.monotonic()
+    end = replace(status, status="stopped", process=cells.this_process())
+    _write(task.folder, replace(status, process=cells.this_process()))
     try:
-        yield outcomes
+        outcome = attempt(cfg, task)
+        word = "failed" if outcome.code else "done"
+        end = replace(end, status=word, code=outcome.code, reason=outcome.reason)
     finally:
-        if not outcomes:
-            _write(folder, status="stopped", overrides=overrides)
-        else:
-            end = outcomes[-1]
-            status = "failed" if end.code else "done"
-            _write(folder, status=status, overrides=overrides, code=end.code, reason=end.reason, seconds=end.seconds)
+        _write(task.folder, replace(end, seconds=time.monotonic() - start))
+    return outcome
 
 
-def _write(folder: Path, **content: Any) -> None:
-    draft = folder / f".{STATUS}-{os.getpid()}"
+def _write(folder: Path, status: Status) -> None:
     try:
-        draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(draft, folder / STATUS)
+        cells.write_status(folder, status)
     except OSError as error:  # The job says so itself where it cannot write; here nothing must be lost by saying it.
-        print(f"recpoison: {folder / STATUS} cannot be written ({error.strerror})", file=sys.stderr)
+        print(f"recpoison: {folder / cells.STATUS} cannot be written ({error.strerror})", file=sys.stderr)
 
 
-class SweepReport(Callback):
-    """Hydra calls it around a sweep. Its end ends the process: with 0, or the worst code among the jobs."""
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a folder that holds another sweep's results."""
-        folder = Path(config.hydra.sweep.dir)
-        for job in [folder, *sorted(path.parent for path in folder.glob("*/metrics.csv"))]:
-            try:
-                refuse_results(job)
-            except OutputError as error:
-                print(f"recpoison: {error}".replace("hydra.run.dir", "hydra.sweep.dir"), file=sys.stderr)
-                raise SystemExit(2) from None
-
-    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Name the jobs that are missing from the tables."""
-        folder = Path(config.hydra.sweep.dir)
-        statuses = {path.parent.name: json.loads(path.read_text()) for path in folder.glob(f"*/{STATUS}")}
-        missing = {job: status for job, status in statuses.items() if status["status"] != "done"}
-        point_latest(folder)
-        print(f"{len(statuses) - len(missing)} of {len(statuses)} jobs done: recpoison-report {_shown(folder)}")
-        for job in sorted(missing, key=lambda name: (len(name), name)):
-            status = missing[job]
-            reason = status.get("reason") or "it stopped without a word; see its run.log"
-            print(f"recpoison: job {job} ({' '.join(status['overrides'])}) is missing: {reason}", file=sys.stderr)
-        raise SystemExit(min((status.get("code", 1) for status in missing.values()), default=0))
+def _announce(board: Board, statuses: dict[str, Status]) -> None:
+    """Put ``pending`` on disk for cells that nobody has begun."""
+    for cell, status in statuses.items():
+        if status.status == "pending":
+            with suppress(OSError):  # told when the job runs
+                cells.write_status(board.folder / cell, status, only_first=True)
 
 
-def _shown(folder: Path) -> str:
+def _refuse_others(folder: Path) -> None:
+    for found in [folder, *sorted(path.parent for path in folder.glob("*/metrics.csv"))]:
+        status = cells.read_status(found)
+        if (found / "metrics.csv").is_file() and (status is None or status.cell != found.name):
+            raise OutputError(
+                f"{found} already holds results (metrics.csv) of another run: choose another hydra.sweep.dir, or remove it"
+            )
+
+
+def _tell(board: Board) -> int:
+    """Name the cells that are missing from the tables, and give the exit code."""
+    statuses = board.statuses()
+    missing = {cell: status for cell, status in statuses.items() if status.status != "done"}
+    point_latest(board.folder)
+    print(f"{len(statuses) - len(missing)} of {len(statuses)} cells done: recpoison-report {shown(board.folder)}")
+    if strangers := board.strangers():
+        print(f"{shown(board.folder)} also holds {strangers} cells that this command does not name; reports show them")
+    for cell, status in missing.items():
+        reason = status.reason or (_NO_WORD if status.status == "stopped" else f"it is {status.status}")
+        print(f"recpoison: cell {cell} ({' '.join(status.overrides)}) is missing: {reason}", file=sys.stderr)
+    failed = [status for status in missing.values() if status.status == "failed"]
+    if failed:
+        print("recpoison: sweep.retry_failed=true tries failed cells again", file=sys.stderr)
+    return min((status.code if status.status == "failed" else 1 for status in missing.values()), default=0)
+
+
+def _ignore_wake_up() -> None:
+    """SIGUSR1 asks a fit for a checkpoint; where there is none, it must not kill."""
+    if hasattr(signal, "SIGUSR1"):
+        with suppress(ValueError):  # not in the main thread
+            if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def shown(folder: Path) -> str:
+    """``folder`` as a user would type it from here."""
     relative = os.path.relpath(folder)
     return str(folder) if relative.startswith("..") else relative

@@ -7,8 +7,10 @@ import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from recpoison import __version__
@@ -47,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in typed:
         print(f"recpoison {__version__}")
         return 0
-    with _stopped_by_sigterm():
+    with _signals():
         try:
             return _command(typed)
         except UserError as error:
@@ -70,18 +72,37 @@ def _command(typed: list[str]) -> int:
     context = [f"hydra.searchpath=[file://{os.path.abspath(path)}]" for path in _config_dirs(flags)]
     sweeping = bool({"-m", "--multirun"} & flags.keys())
     if "--experimental-rerun" not in flags and not {"-sc", "--shell-completion"} & flags.keys():
-        _refuse_bad_overrides([*context, *overrides], sweeping, trusted)
+        sweeping = _refuse_bad_overrides([*context, *overrides], sweeping, trusted)
     told = {"command": shlex.join(["recpoison", *typed]), "trusted": trusted, "traceback": _wants_traceback()}
     codes: list[int] = []
     ordered = [word for pair in words for word in pair if word]  # argparse wants overrides together, after the flags
-    with _hydra_raises(), _argv([*ordered, *overrides]):
-        import hydra
 
-        from recpoison.paths import CONF_DIR
+    def launch(more: Sequence[str] = ()) -> None:
+        with _hydra_raises(), _argv([*ordered, *overrides, *more]):
+            import hydra
 
-        job = _job(told, codes)
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(job)()
+            from recpoison.paths import CONF_DIR
+
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(
+                _job(told, codes)
+            )()
+
+    if sweeping and runs:
+        return _sweep([*context, *overrides], trusted, launch)
+    launch()
     return max(codes, default=0) if runs else 0
+
+
+def _sweep(overrides: list[str], trusted: list[str], launch: Callable[[list[str]], None]) -> int:
+    from recpoison.overrides import compose_sweep
+    from recpoison.sweep import run_sweep
+
+    sweep = compose_sweep(overrides)
+    if sweep.cfg.sweep.plan:
+        from recpoison.plan import show_plan
+
+        return show_plan(sweep, trusted)
+    return run_sweep(sweep, launch)
 
 
 def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
@@ -93,46 +114,45 @@ def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
+        from recpoison.cells import identify
         from recpoison.config import BASES
         from recpoison.job import Task, attempt
-        from recpoison.sweep import status_of
+        from recpoison.machine import threads_of_one
+        from recpoison.sweep import run_cell
 
         hydra = HydraConfig.get()
         choices = hydra.runtime.choices
         labels = {group: str(choices[group]) for group in BASES if group in choices}
-        sweeping = hydra.mode == RunMode.MULTIRUN
-        overrides = list(hydra.overrides.task)
-        task = Task(Path(hydra.runtime.output_dir), labels, overrides, quiet=sweeping, **told)
-        if not sweeping:
-            outcome = attempt(cfg, task)
-            codes.append(outcome.code)
-            if outcome.code:
-                _say(outcome.reason)
+        task = Task(Path(hydra.runtime.output_dir), labels, list(hydra.overrides.task), cell=identify(cfg, choices), **told)
+        if hydra.mode == RunMode.MULTIRUN:
+            run_cell(cfg, replace(task, among_many=True, threads=threads_of_one(hydra.launcher)))
             return
-        with status_of(task.folder, overrides) as outcomes:
-            outcome = attempt(cfg, task)
-            outcomes.append(outcome)
-        said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
-        print(f"job {hydra.job.num} ({' '.join(overrides)}): {said}", flush=True)
+        outcome = attempt(cfg, task)
+        codes.append(outcome.code)
+        if outcome.code:
+            _say(outcome.reason)
 
     return job
 
 
-def _refuse_bad_overrides(overrides: list[str], sweeping: bool, trusted: list[str]) -> None:
-    """Say everything that is wrong with a command line before Hydra makes a folder."""
+def _refuse_bad_overrides(overrides: list[str], sweeping: bool, trusted: list[str]) -> bool:
+    """Say everything that is wrong with a command line before Hydra makes a folder; else, whether it is a sweep."""
     from recpoison.config import check
     from recpoison.overrides import compose_root, is_sweep, try_each
 
     sweeping = sweeping or is_sweep(overrides)
     if not sweeping:
         try:
-            compose_root(overrides)
-            return
+            cfg = compose_root(overrides)
         except Exception as error:  # Hydra, OmegaConf and antlr raise what they like
             reason = str(error).splitlines()[0]
+        else:
+            if cfg.sweep.plan or cfg.sweep.retry_failed:
+                raise ConfigError("sweep.plan and sweep.retry_failed are for sweeps: add -m")
+            return False
     verdict = try_each(overrides, sweeping=sweeping)
     if sweeping and not verdict.problems:
-        return
+        return True
     problems = verdict.problems or [reason]
     if verdict.composes:
         try:
@@ -235,19 +255,23 @@ def _argv(words: list[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
+def _signals() -> Iterator[None]:
+    """SIGTERM ends the command in order; SIGUSR1, which asks a fit for a checkpoint, does nothing outside fits."""
+
     def stop(number: int, frame: Any) -> None:
         raise Terminated
 
-    try:
-        before = signal.signal(signal.SIGTERM, stop)
-    except ValueError:  # not in the main thread, where signals do not arrive
+    answers: dict[str, Any] = {"SIGTERM": stop, "SIGUSR1": signal.SIG_IGN}
+    numbers = {getattr(signal, name): answer for name, answer in answers.items() if hasattr(signal, name)}
+    if threading.current_thread() is not threading.main_thread():  # where signals do not arrive
         yield
         return
+    before = {number: signal.signal(number, answer) for number, answer in numbers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, answer in before.items():
+            signal.signal(number, answer)
 
 
 if __name__ == "__main__":

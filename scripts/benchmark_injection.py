@@ -10,7 +10,7 @@ process of its own. Seconds are process CPU time on one thread.
   differentiated.
 
 ``dense`` is the authors' way at ``--share`` of the users and of the items (a ninth of the cells by default), where it
-needs about 8 GB; ``sparse`` is also run there. Dense time grows with users x items, sparse time with interactions and
+needs about 4 GiB; ``sparse`` is also run there. Dense time grows with users x items, sparse time with interactions and
 the tables.
 """
 

@@ -47,9 +47,10 @@ def test_every_preset_composes_and_is_sound(group, file):
 
 @pytest.mark.parametrize(("group", "file"), OPTIONS + PRESETS, ids=name)
 def test_every_yaml_starts_with_one_short_sentence(group, file):
-    first = file.read_text(encoding="utf-8").splitlines()[0]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    assert (lines[0] == "# @package _global_") == (group in ("setting", "experiment"))
+    first = next(line for line in lines if not line.startswith("# @"))
     assert first.startswith("# ")
-    assert first.removeprefix("# @package") == first
     assert 5 < len(first) < 120
     assert (file.stem, first.removeprefix("# ")) in described(group)
 

@@ -31,13 +31,22 @@ def rated() -> Interactions:
         ({"embedding_size": 0}, "model.embedding_size is 0"),
         ({"regularization": -0.1}, "model.regularization is -0.1"),
         ({"regularization": float("nan")}, "model.regularization is nan"),
-        ({"initial": "uniform"}, "model.initial is 'uniform': choose one of xavier, normal"),
+        ({"initial": "uniform"}, "model.initial is 'uniform': choose one of xavier, xavier_own, normal"),
         ({"initial_std": 0.0}, "model.initial_std is 0"),
     ],
 )
 def test_settings_out_of_range(setting, words):
     with pytest.raises(ConfigError, match=words):
         MF(**setting)
+
+
+@pytest.mark.parametrize(("initial", "user_bound"), [("xavier", 0.5), ("xavier_own", 0.1)])
+def test_xavier_bounds_by_hand(seeds, initial, user_bound):
+    """20 items, 596 users, embeddings of 4: sqrt(6 / (20 + 4)) = 0.5 and sqrt(6 / (596 + 4)) = 0.1."""
+    data = Interactions(np.array([0]), np.array([0]), np.ones(1), 596, 20)
+    params = MF(4, initial=initial).init(data, seeds)
+    assert params["user"].abs().max().item() == pytest.approx(user_bound, rel=0.01)
+    assert params["item"].abs().max().item() == pytest.approx(0.5, rel=0.1)
 
 
 def test_ratings_become_shares_of_the_scale():

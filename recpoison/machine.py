@@ -1,0 +1,92 @@
+"""What of the machine a job takes: its device and its threads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from recpoison.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that ``device=name`` means here; ``auto`` takes CUDA where there is any.
+
+    Raises:
+        ConfigError: If this PyTorch does not see it.
+    """
+    import torch
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device(name)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count == 0:
+        raise ConfigError(
+            f"device is {name}, but PyTorch {torch.__version__} sees no CUDA device: use device=cpu or auto"
+        )
+    if int(name.partition(":")[2] or 0) >= count:
+        raise ConfigError(f"device is {name}, but there are {count} CUDA devices: use cuda:0 to cuda:{count - 1}")
+    return torch.device(name)
+
+
+@contextmanager
+def device_of_one(device: torch.device, jobs_per_gpu: int) -> Iterator[torch.device]:
+    """The device for one job among many: on CUDA a GPU that it leases, any unless ``device`` has a number."""
+    import torch
+
+    from recpoison.leases import cuda_names, default_folder, leased
+
+    if device.type != "cuda":
+        yield device
+        return
+    names = cuda_names()
+    first = device.index or 0
+    offered = names if device.index is None else names[first : first + 1]
+    with leased(offered, jobs_per_gpu, default_folder()) as index:
+        yield torch.device("cuda", first + index)
+
+
+def set_up(deterministic: bool, threads: int | None) -> None:
+    """Threads and determinism of this process; in a sweep the next job sets them again."""
+    if deterministic:
+        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    import numba
+    import torch
+
+    torch.use_deterministic_algorithms(deterministic)
+    if threads is not None:
+        torch.set_num_threads(threads)
+        numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+
+
+def threads_of_one(launcher: DictConfig) -> int | None:
+    """CPU threads for one job of a sweep, so that all running at once share the cores; None where it runs alone.
+
+    On a cluster and on Ray a job has the cores that it asks for, one unless told otherwise.
+
+    Args:
+        launcher: Hydra's, such as ``hydra.launcher``.
+    """
+    kind = str(OmegaConf.select(launcher, "_target_", default="")).rpartition(".")[2]
+    if kind == "JoblibLauncher":
+        asked = OmegaConf.select(launcher, "n_jobs", default=1) or 1
+        at_once = asked if asked > 0 else max(1, cores() + 1 + asked)
+        return max(1, cores() // at_once) if at_once > 1 else None
+    if kind in ("LocalLauncher", "SlurmLauncher"):
+        return OmegaConf.select(launcher, "cpus_per_task", default=None) or 1
+    if kind == "RayLauncher":
+        return int(OmegaConf.select(launcher, "ray.remote.num_cpus", default=None) or 1)
+    return None
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

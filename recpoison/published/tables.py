@@ -1,0 +1,221 @@
+"""What papers printed, and which cell of which run each printed number belongs to.
+
+A table is a small YAML beside its csv:
+
+    title, paper    what it shows and where it stands
+    csv, value      the file, and its column of numbers (``value`` where absent)
+    where           columns and values that pick the table's rows of the csv; all rows where absent
+    rows            csv columns that name a cell, in the order of the report
+    within          csv columns that stay fixed when two cells are compared with each other
+    repeats         how many repetitions a printed mean is over; 1 where the paper does not say
+    tolerance       a difference that still counts as agreement, in the csv's unit
+    relative        the same as a share of the printed number; the larger of the two counts
+    preset          the experiment that runs it, if there is one
+    like            another table whose entries hold where this one says nothing
+    cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
+
+A meaning is a mapping. ``dataset model attack defense evaluation setting`` are options (of conf/), ``subject metric k``
+say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell, and dotted
+keys are settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*`` means every
+other value of its column. Later columns win; another model drops the settings of the one before. What conf/setting/NAME.yaml fixes belongs to the cell.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recpoison.errors import ConfigError
+from recpoison.nearest import did_you_mean, nearest
+from recpoison.paths import CONF_DIR
+
+FOLDER = Path(__file__).parent
+LABELS = ("dataset", "model", "attack", "defense")
+GROUPS = (*LABELS, "evaluation", "setting")
+_DEFAULTS = {"value": "value", "where": {}, "within": [], "repeats": 1, "tolerance": 0.0, "relative": 0.0, "preset": None}
+
+
+@dataclass(frozen=True)
+class PublishedCell:
+    """One printed number and the cell of a run that should repeat it.
+
+    Args:
+        names: The csv row's values in the table's ``rows``.
+        rivals: Its values in ``within`` and what is measured: cells that agree in them compare with each other.
+        value: As printed.
+        note: What looks wrong with it, such as a misprint.
+        options: Option of each group that it needs.
+        settings: Settings of its run by dotted key.
+        subject: Whose metric.
+        metric: Label of the metric.
+        k: Cutoff; None for metrics without one.
+        scale: What the csv prints for 1.
+        drop: Whether it is the clean number minus the attacked one.
+    """
+
+    names: tuple[str, ...]
+    rivals: tuple[str, ...]
+    value: float
+    note: str
+    options: dict[str, str]
+    settings: dict[str, Any]
+    subject: str
+    metric: str
+    k: int | None
+    scale: float = 1.0
+    drop: bool = False
+
+    @property
+    def label(self) -> str:
+        """What is measured, such as ``target HR@50``."""
+        fall = "fall of " if self.drop else ""
+        return f"{fall}{self.subject} {self.metric}" + ("" if self.k is None else f"@{self.k}")
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Options that recpoison does not have yet, such as ``attack=pga``: those without a YAML in conf/."""
+        wanted = ((group, name) for group, name in self.options.items())
+        return tuple(f"{group}={name}" for group, name in wanted if not (CONF_DIR / group / f"{name}.yaml").is_file())
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """Equal for two rows that print the same cell, as tables repeat the clean model beside each attack."""
+        options = [(group, name) for group, name in self.options.items() if group in LABELS]
+        return (str(options), str(self.settings), self.label, self.rivals, self.value)
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of a paper; see the module for the file behind it.
+
+    Args:
+        name: Stem of its YAML, such as ``apt_table_2``.
+        title: What it shows.
+        paper: Where it stands.
+        keys: Names of a cell's ``names``.
+        cells: Its numbers in the csv's order.
+        repeats: Repetitions behind a printed mean.
+        tolerance: A difference that still counts as agreement, in the csv's unit.
+        relative: The same as a share of the printed number; the larger of the two counts.
+        preset: The experiment that runs it.
+    """
+
+    name: str
+    title: str
+    paper: str
+    keys: tuple[str, ...]
+    cells: tuple[PublishedCell, ...] = field(repr=False)
+    repeats: int
+    tolerance: float
+    relative: float
+    preset: str | None = None
+
+
+def names() -> list[str]:
+    """Every published table."""
+    return sorted(file.stem for file in FOLDER.glob("*.yaml"))
+
+
+def load(name: str) -> PublishedTable:
+    """The table ``name``.
+
+    Raises:
+        ConfigError: If there is no such table.
+    """
+    if name not in names():
+        raise ConfigError(
+            f"there is no published table {name}{did_you_mean(nearest(name, names()))} (there are {', '.join(names())})"
+        )
+    about = _DEFAULTS | _described(name)
+    cells = tuple(_cells(about))
+    own = {key: about[key] for key in ("title", "paper", "repeats", "tolerance", "relative", "preset")}
+    return PublishedTable(name, keys=tuple(about["rows"]), cells=cells, **own)
+
+
+def _described(name: str) -> dict[str, Any]:
+    about = _plain(FOLDER / f"{name}.yaml")
+    if "like" not in about:
+        return about
+    base = _described(about.pop("like"))
+    return base | about | {"cells": base["cells"] | about.get("cells", {})}
+
+
+def _cells(about: Mapping[str, Any]) -> Iterator[PublishedCell]:
+    with (FOLDER / about["csv"]).open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            belongs = all(row[column] == str(value) for column, value in about["where"].items())
+            if belongs and row[about["value"]]:
+                yield _cell(about, row)
+
+
+def _meaning(cells: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
+    """What the row's values mean together."""
+    meaning: dict[str, Any] = {}
+    for column, values in cells.items():
+        new = values if column == "all" else values[row[column] if row[column] in values else "*"]
+        if new.get("model", meaning.get("model")) != meaning.get("model"):
+            meaning = {key: value for key, value in meaning.items() if not key.startswith("model.")}
+        meaning |= new
+    lower = {column: value.lower() for column, value in row.items()}
+    return {key: _filled(value, lower) for key, value in meaning.items()}
+
+
+def _filled(value: Any, row: Mapping[str, str]) -> Any:
+    """A value with the row's words in it; what is a whole number then becomes one."""
+    if not isinstance(value, str) or "{" not in value:
+        return value
+    text = value.format(**row)
+    return int(text) if text.isdecimal() else text
+
+
+def _fixed(setting: str | None) -> dict[str, Any]:
+    """Dotted keys that the file of a setting and those it builds on fix; lists as text, as runs are read."""
+    file = CONF_DIR / "setting" / f"{setting}.yaml"
+    if setting is None or not file.is_file():
+        return {}
+    content = _plain(file)
+    fixed: dict[str, Any] = {}
+    for base in content.pop("defaults", []):
+        fixed |= _fixed(base) if isinstance(base, str) else {}
+    return fixed | dict(_dotted(content))
+
+
+def _dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _dotted(value, f"{path}.{key}" if path else str(key))
+    else:
+        yield path, json.dumps(node) if isinstance(node, list) else node
+
+
+def _plain(file: Path) -> dict[str, Any]:
+    from omegaconf import OmegaConf  # its YAML takes 1e-4 for a number
+
+    content = OmegaConf.to_container(OmegaConf.load(file))
+    return _with_text_keys(content)
+
+
+def _with_text_keys(node: Any) -> Any:
+    return {str(key): _with_text_keys(value) for key, value in node.items()} if isinstance(node, dict) else node
+
+
+def _cell(about: Mapping[str, Any], row: Mapping[str, str]) -> PublishedCell:
+    meaning = _meaning(about["cells"], row)
+    k = meaning.get("k")
+    what = (str(meaning["subject"]), str(meaning["metric"]), int(k) if k not in (None, "") else None)
+    fixed = [column for column in about["rows"] if column in about["within"]]
+    return PublishedCell(
+        tuple(row[column] for column in about["rows"]),
+        (*(row[column] for column in fixed), *map(str, what)),
+        float(row[about["value"]]),
+        row.get("note", ""),
+        {group: meaning[group] for group in GROUPS if group in meaning},
+        _fixed(meaning.get("setting")) | {key: value for key, value in meaning.items() if "." in key},
+        *what,
+        scale=float(meaning.get("scale", 1)),
+        drop=bool(meaning.get("drop", False)),
+    )
