@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, ConfigError
+
+
+class Change(Protocol):
+    """A crafted change: it can be written, and its arrays go into ``change.npz``."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything about the change, by name."""
+
+    def facts(self) -> dict[str, Any]:
+        """How large it is, in plain values, for ``run.json``."""
+
+    def save(self, path: Path) -> None:
+        """Write as npz."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +121,10 @@ class FakeProfiles:
         names = ("profile", "items", "values", "targets")
         return {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
 
+    def facts(self) -> dict[str, Any]:
+        """How large it is: fake users and their rows."""
+        return {"fake_users": self.n_fakes, "rows": len(self.profile)}
+
     def save(self, path: Path) -> None:
         """Write as npz."""
         with path.open("wb") as file:
@@ -121,3 +141,67 @@ class FakeProfiles:
         """The change that changes nothing."""
         empty = np.zeros(0, dtype=np.int64)
         return FakeProfiles(empty, empty, np.zeros(0), 0, np.asarray(targets, dtype=np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddingShift:
+    """What is added to the tables of a fitted model.
+
+    Args:
+        tables: For each shifted table ``(n_rows, size)``, by its name in the model's parameters.
+    """
+
+    tables: dict[str, Tensor]
+
+    def apply(self, params: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Shifted parameters in a new mapping; what was given stays as it is.
+
+        Raises:
+            ValueError: If a table is not in ``params``.
+        """
+        unknown = self.tables.keys() - params.keys()
+        if unknown:
+            raise ValueError(f"no table {', '.join(sorted(unknown))} among {', '.join(params)}")
+        return params | {name: params[name] + shift.to(params[name]) for name, shift in self.tables.items()}
+
+    def norms(self) -> dict[str, dict[str, float]]:
+        """For each table what was used: the longest row's L2 norm, their mean over shifted rows, and L-infinity."""
+        return {name: _norms(shift.detach().double()) for name, shift in self.tables.items()}
+
+    def used(self, norm: str) -> float:
+        """The shift's size in one norm, over all tables: ``row_l2`` (the longest row), ``linf`` or ``matrix_l2``."""
+        if norm == "matrix_l2":
+            return float(torch.stack([shift.double().norm().cpu() for shift in self.tables.values()]).norm())
+        return max(norms[norm] for norms in self.norms().values())
+
+    def facts(self) -> dict[str, Any]:
+        """Norms used, by table."""
+        return {"norms": self.norms()}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The shift of each table under its name, and under ``<table>/<norm>`` the norms used."""
+        tables = {name: shift.detach().cpu().numpy() for name, shift in self.tables.items()}
+        norms = {f"{name}/{norm}": np.array(x) for name, found in self.norms().items() for norm, x in found.items()}
+        return tables | norms
+
+    def save(self, path: Path) -> None:
+        """Write as npz."""
+        with path.open("wb") as file:
+            np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
+
+    @staticmethod
+    def load(path: Path) -> EmbeddingShift:
+        """Read what ``save`` wrote, onto the CPU."""
+        with np.load(path, allow_pickle=False) as file:
+            return EmbeddingShift({name: torch.from_numpy(file[name]) for name in file.files if "/" not in name})
+
+
+def _norms(shift: Tensor) -> dict[str, float]:
+    lengths = shift.norm(dim=1)
+    moved = lengths[lengths > 0]
+    return {
+        "row_l2": float(lengths.max()) if len(lengths) else 0.0,
+        "mean_row_l2": float(moved.mean()) if len(moved) else 0.0,
+        "linf": float(shift.abs().max()) if shift.numel() else 0.0,
+        "rows": float(len(moved)),
+    }

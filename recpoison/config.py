@@ -227,11 +227,11 @@ def _with_tuples(value: Any) -> Any:
         return value
     hints = get_type_hints(type(value))
     changes = {}
-    for field in dataclasses.fields(value):
-        old = getattr(value, field.name)
-        new = _as_annotated(old, hints[field.name]) if isinstance(old, list) else _with_tuples(old)
-        if new is not old and field.init:
-            changes[field.name] = new
+    for item in dataclasses.fields(value):
+        old = getattr(value, item.name)
+        new = _as_annotated(old, hints[item.name]) if isinstance(old, list) else _with_tuples(old)
+        if new is not old and item.init:
+            changes[item.name] = new
     return dataclasses.replace(value, **changes) if changes else value
 
 

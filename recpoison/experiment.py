@@ -6,7 +6,7 @@ record = run(Parts(dataset, model, attack, defense, evaluation), seeds=[0, 1, 2]
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,47 +14,21 @@ import torch
 
 from recpoison.attacks.base import Attack
 from recpoison.attacks.none import NoAttack
-from recpoison.changes import FakeProfiles
-from recpoison.data.dataset import Dataset
+from recpoison.changes import Change, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.data.saving import load_split, save_split
 from recpoison.data.splitting import Split
 from recpoison.defenses.base import Defense
-from recpoison.defenses.none import NoDefense
-from recpoison.descriptions import code_version, describe, identity
+from recpoison.descriptions import code_version, identity
 from recpoison.errors import IncompatibleParts
-from recpoison.evaluation.base import Evaluation, Record
+from recpoison.evaluation.base import Record
 from recpoison.models.base import Fitted, Model, Monitor, load_params, save_params
+from recpoison.parts import Parts, describe_parts, grid
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
 from recpoison.stages import CHECKPOINT_SECONDS, Stages
 from recpoison.store import Store
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run is made of.
-
-    Args:
-        dataset: Where rows come from.
-        model: The victim.
-        attack: What is done to it.
-        defense: How it is fitted in the defended cells.
-        evaluation: How it is measured.
-        labels: What tables call each of the five; class names where absent.
-    """
-
-    dataset: Dataset
-    model: Model
-    attack: Attack = field(default_factory=NoAttack)
-    defense: Defense = field(default_factory=NoDefense)
-    evaluation: Evaluation = field(kw_only=True)
-    labels: dict[str, str] = field(default_factory=dict)
-
-    def label(self, part: str) -> str:
-        """What tables call ``part``."""
-        return self.labels.get(part) or type(getattr(self, part)).__name__
 
 
 def run(
@@ -81,22 +55,18 @@ def run(
         progress: Hears about stages.
         checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
     """
+    parts.defense.check_model(parts.model)
     progress = progress or Progress()
     stages = Stages(store, progress, torch.device(device), checkpoint_seconds)
     results, facts = [], {}
     for seed in seeds:
         stages.seed = seed
-        split = _split(parts, Seeds(seed), stages, data_dir)
+        split = obtain_split(parts, Seeds(seed), stages, data_dir)
         facts[seed] = _facts(split)
         results += _cells(parts, split, Seeds(seed), stages)
     protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
     about = {"device": str(stages.device), "data": facts, "parts": describe_parts(parts)}
     return RunRecord(results, stages.costs, protocol, about)
-
-
-def describe_parts(parts: Parts) -> dict[str, object]:
-    """The five parts in plain values."""
-    return {name: describe(getattr(parts, name)) for name in ("dataset", "model", "attack", "defense", "evaluation")}
 
 
 def _facts(split: Split) -> dict[str, object]:
@@ -114,32 +84,50 @@ def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[Cel
     """The squares of the two-by-two for one seed."""
     parts.evaluation.check_split(split)
     targets = parts.attack.choose_targets(split.train, seeds)
-    attacks = (
-        {"none": NoAttack()} if isinstance(parts.attack, NoAttack) else {"none": NoAttack(), "attack": parts.attack}
-    )
-    defenses = (
-        {"none": NoDefense()}
-        if isinstance(parts.defense, NoDefense)
-        else {"none": NoDefense(), "defense": parts.defense}
-    )
     results = []
-    for defense_name, defense in defenses.items():
-        clean = None
-        for attack_name, attack in attacks.items():
-            attack_label = parts.label("attack") if attack_name == "attack" else "none"
-            defense_label = parts.label("defense") if defense_name == "defense" else "none"
-            stages.cell = f"{attack_label}/{defense_label}"
-            change = _poison(attack, split.train, targets, seeds, stages)
-            fitted, fit_inputs = _fit(parts, defense, change.apply(split.train), split, seeds, stages)
-            seen = _look(parts.evaluation, fitted, fit_inputs, split, targets, seeds, stages)
-            cell = Cell(parts.label("dataset"), parts.label("model"), attack_label, defense_label, seeds.seed)
-            measures = parts.evaluation.measures(seen, clean)
-            clean = seen if clean is None else clean
-            results.append(CellResult(cell, measures, seen, change if attack_name == "attack" else None))
+    clean = None
+    for attack_label, attack, defense_label, defense in grid(parts):
+        stages.cell = f"{attack_label}/{defense_label}"
+        is_clean = isinstance(attack, NoAttack)
+        seen, change = obtain_cell(parts, attack, defense, split, targets, seeds, stages)
+        cell = Cell(parts.label("dataset"), parts.label("model"), attack_label, defense_label, seeds.seed)
+        measures = parts.evaluation.measures(seen, None if is_clean else clean)
+        clean = seen if is_clean else clean
+        results.append(CellResult(cell, measures, seen, None if is_clean else change))
     return results
 
 
-def _split(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) -> Split:
+def obtain_cell(
+    parts: Parts, attack: Attack, defense: Defense, split: Split, targets: np.ndarray, seeds: Seeds, stages: Stages
+) -> tuple[Record, Change]:
+    """All stages of one square: what the evaluation saw, and what the attack changed.
+
+    An attack on a fitted model is crafted for the very numbers it shifts, so for each defense anew.
+    """
+    change = obtain_change(parts, attack, split.train, targets, seeds, stages)
+    fitted, inputs = obtain_fit(parts, defense, change.apply(split.train), split, seeds, stages)
+    if not attack.perturbs:
+        return obtain_ranks(parts, fitted, inputs, split, targets, seeds, stages), change
+    shift, inputs = obtain_shift(parts, attack, fitted, inputs, targets, seeds, stages)
+    shifted = replace(fitted, params=shift.apply(fitted.params))
+    return obtain_ranks(parts, shifted, inputs, split, targets, seeds, stages), shift
+
+
+def title(stage: str, parts: Parts, cell: str) -> str:
+    """What a reader is told of a stage; up to the parenthesis it is the same for all cells that cost about the same."""
+    data = parts.label("dataset")
+    names = {
+        "split": f"split {data}",
+        "change": f"craft {cell.partition('/')[0]} on {data}",
+        "fit": f"fit {parts.label('model')} on {data} ({cell})",
+        "shift": f"craft {cell.partition('/')[0]} against {parts.label('model')} on {data} ({cell})",
+        "ranks": f"rank {parts.label('model')} on {data} ({cell})",
+    }
+    return names[stage]
+
+
+def obtain_split(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) -> Split:
+    """The rows of the dataset, split."""
     inputs = {
         "dataset": identity(parts.dataset),
         "files": parts.dataset.fingerprint(data_dir),
@@ -148,7 +136,7 @@ def _split(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) ->
     }
     return stages.obtain(
         "split",
-        f"split {parts.label('dataset')}",
+        title("split", parts, ""),
         inputs,
         lambda progress: parts.dataset.load(data_dir, seeds, progress),
         lambda split, folder: save_split(split, folder / "split.npz"),
@@ -156,8 +144,11 @@ def _split(parts: Parts, seeds: Seeds, stages: Stages, data_dir: Path | None) ->
     )
 
 
-def _poison(attack: Attack, train: Interactions, targets: np.ndarray, seeds: Seeds, stages: Stages) -> FakeProfiles:
-    if isinstance(attack, NoAttack):
+def obtain_change(
+    parts: Parts, attack: Attack, train: Interactions, targets: np.ndarray, seeds: Seeds, stages: Stages
+) -> FakeProfiles:
+    """What an attack does to the rows."""
+    if not attack.poisons:
         return FakeProfiles.none(targets)
     inputs = {
         "attack": identity(attack),
@@ -169,7 +160,7 @@ def _poison(attack: Attack, train: Interactions, targets: np.ndarray, seeds: See
     }
     return stages.obtain(
         "change",
-        f"craft {stages.cell.partition('/')[0]}",
+        title("change", parts, stages.cell),
         inputs,
         lambda progress: attack.poison(train, targets, seeds, stages.device, progress),
         lambda change, folder: change.save(folder / "change.npz"),
@@ -177,9 +168,10 @@ def _poison(attack: Attack, train: Interactions, targets: np.ndarray, seeds: See
     )
 
 
-def _fit(
+def obtain_fit(
     parts: Parts, defense: Defense, data: Interactions, split: Split, seeds: Seeds, stages: Stages
 ) -> tuple[Fitted, dict[str, object]]:
+    """The victim, fitted under a defense, and all that it depends on."""
     monitor, watched = _monitor(parts, data, split, seeds)
     inputs = {
         "model": identity(parts.model),
@@ -192,7 +184,7 @@ def _fit(
     }
     fitted = stages.obtain(
         "fit",
-        f"fit {parts.label('model')} ({stages.cell})",
+        title("fit", parts, stages.cell),
         inputs,
         lambda progress: _checked(
             defense.fit(parts.model, data, seeds, stages.device, progress, monitor), parts.model, data
@@ -208,6 +200,35 @@ def _checked(fitted: Fitted, model: Model, data: Interactions) -> Fitted:
     if fitted.model != model:
         raise IncompatibleParts("a defense returned another model than it was given: what changes scores is a model")
     return replace(fitted, data=data)
+
+
+def obtain_shift(
+    parts: Parts,
+    attack: Attack,
+    fitted: Fitted,
+    fit_inputs: dict[str, object],
+    targets: np.ndarray,
+    seeds: Seeds,
+    stages: Stages,
+) -> tuple[EmbeddingShift, dict[str, object]]:
+    """What an attack does to a fitted model's numbers, and all that the shifted numbers depend on."""
+    inputs: dict[str, object] = {
+        "attack": identity(attack),
+        "fit": fit_inputs,
+        "targets": targets.tolist(),
+        "seed": seeds.seed,
+        "device": stages.arithmetic,
+        "code": code_version(attack, fitted.model),
+    }
+    shift = stages.obtain(
+        "shift",
+        title("shift", parts, stages.cell),
+        inputs,
+        lambda progress: attack.perturb(fitted, targets, seeds, progress) or EmbeddingShift({}),
+        lambda shift, folder: shift.save(folder / "shift.npz"),
+        lambda folder: EmbeddingShift.load(folder / "shift.npz"),
+    )
+    return shift, inputs
 
 
 def _monitor(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tuple[Monitor | None, object]:
@@ -233,8 +254,8 @@ def _monitor(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tu
     return Monitor(evaluation.select_every, score), watched
 
 
-def _look(
-    evaluation: Evaluation,
+def obtain_ranks(
+    parts: Parts,
     fitted: Fitted,
     fit_inputs: dict[str, object],
     split: Split,
@@ -242,6 +263,8 @@ def _look(
     seeds: Seeds,
     stages: Stages,
 ) -> Record:
+    """What the evaluation looks at."""
+    evaluation = parts.evaluation
     inputs = {
         "evaluation": evaluation.look_inputs,
         "fit": fit_inputs,
@@ -252,7 +275,7 @@ def _look(
     }
     return stages.obtain(
         "ranks",
-        f"rank ({stages.cell})",
+        title("ranks", parts, stages.cell),
         inputs,
         lambda progress: evaluation.look(fitted, split, targets, seeds, stages.device, progress),
         lambda seen, folder: seen.save(folder / "seen.npz"),

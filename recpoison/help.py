@@ -33,6 +33,9 @@ def show_help(console: Console) -> None:
     _section(console, "Everyday settings", [(f"{key}={value}", said) for key, value, said in everyday()])
     more = [
         ("-m, --multirun", "run every combination of values given as a,b,c"),
+        ("sweep.plan=true", "with -m: list the runs, what is stored and what is left to do, and stop"),
+        ("sweep.retry_failed=true", "with -m: try failed runs again; the same command otherwise does what is missing"),
+        ("hydra/launcher=joblib hydra.launcher.n_jobs=2", "with -m: two runs at a time; also submitit_slurm and ray"),
         ("--cfg job", "print the composed settings instead of running: recpoison attack=average --cfg job"),
         ("--config-dir DIR", "a folder with your own YAML, such as DIR/attack/mine.yaml"),
         ("--trust PACKAGE", "let YAML name classes of this package; only the command line can say so"),

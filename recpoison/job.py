@@ -93,6 +93,8 @@ def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
         return 2, f"{where} cannot be written ({error.strerror}): free space there or choose another hydra.run.dir"
     if type(error).__name__ == "OutOfMemoryError":
         return 2, f"the device ran out of memory ({str(error).splitlines()[0]}): choose a smaller model or device=cpu"
+    if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
+        return 2, "a job's process was killed, perhaps for want of memory: run fewer at once; the same command goes on"
     if folder:
         logging.getLogger("recpoison.traceback").error("a bug", exc_info=error)
     said = f"{type(error).__name__}: {error}".splitlines()[0]

@@ -18,7 +18,9 @@ _LOOK_SECONDS = 0.5
 
 
 @contextmanager
-def leased(devices: Sequence[str], jobs_per_device: int, folder: Path, look_seconds: float = _LOOK_SECONDS) -> Iterator[int]:
+def leased(
+    devices: Sequence[str], jobs_per_device: int, folder: Path, look_seconds: float = _LOOK_SECONDS
+) -> Iterator[int]:
     """Hold one of ``devices`` for a block; wait while all are taken. The emptiest comes first.
 
     A lease is the lock of a file, which the kernel drops when its holder dies.

@@ -61,10 +61,11 @@ def set_up(deterministic: bool, threads: int | None) -> None:
     import numba
     import torch
 
-    torch.use_deterministic_algorithms(deterministic)
+    if torch.are_deterministic_algorithms_enabled() != deterministic:  # the setter imports seconds' worth of compiler
+        torch.use_deterministic_algorithms(deterministic)
     if threads is not None:
-        torch.set_num_threads(threads)
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
+        torch.set_num_threads(threads)  # last: numba's first call sets OpenMP's threads, which are torch's too
 
 
 def threads_of_one(launcher: DictConfig) -> int | None:

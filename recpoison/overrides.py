@@ -72,6 +72,14 @@ def try_each(overrides: Sequence[str], *, sweeping: bool) -> Verdict:
         return Verdict(trial.problems, trial.fixed + [texts[0] for texts in trial.chosen.values()], composes)
 
 
+def misread(overrides: Sequence[str], *, sweeping: bool) -> list[str]:
+    """What is wrong with the overrides as text, before anything is composed: a sentence for each problem."""
+    with _conf_dir():
+        trial = _Trial(sweeping)
+        list(trial.parse(overrides))
+        return trial.problems
+
+
 def compose_root(overrides: Sequence[str]) -> DictConfig:
     """The composed configuration, outside any run."""
     with _conf_dir():

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pandas as pd
 
-from recpoison.changes import FakeProfiles
+from recpoison.changes import Change
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.significance import paired_t_test
@@ -58,7 +58,7 @@ class CellResult:
     cell: Cell
     measures: list[Measure]
     seen: Record
-    change: FakeProfiles | None
+    change: Change | None
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,9 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
         (folder / name).write_text(text, encoding="utf-8")
     np.savez_compressed(folder / "ranks.npz", **arrays)  # type: ignore[arg-type]  # the stub takes keywords for its flag
     if changes:
-        crafted = {f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()}
+        crafted = {
+            f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()
+        }
         np.savez_compressed(folder / "change.npz", **crafted)  # type: ignore[arg-type]
 
 
@@ -256,6 +258,7 @@ def _about(record: RunRecord, command: str) -> dict[str, Any]:
         "versions": {name: _installed(name) for name in _PACKAGES},
         "protocol": record.protocol,
         **record.about,
+        "changes": {result.cell.path: result.change.facts() for result in record.results if result.change is not None},
         "stages": [vars(cost) for cost in record.costs],
         "reused": sum(cost.reused for cost in record.costs),
         "peak_mb": max((cost.peak_mb for cost in record.costs), default=None),

@@ -156,7 +156,7 @@ def _refuse_others(folder: Path) -> None:
         status = cells.read_status(found)
         if (found / "metrics.csv").is_file() and (status is None or status.cell != found.name):
             raise OutputError(
-                f"{found} already holds results (metrics.csv) of another run: choose another hydra.sweep.dir, or remove it"
+                f"{found} holds results of another run (metrics.csv): choose another hydra.sweep.dir, or remove it"
             )
 
 

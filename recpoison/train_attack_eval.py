@@ -11,11 +11,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recpoison import __version__
 from recpoison.errors import ConfigError, UserError
 from recpoison.nearest import did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from recpoison.overrides import Sweep
 
 _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 _FLAGS = (
@@ -71,8 +74,9 @@ def _command(typed: list[str]) -> int:
     runs = not {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"} & flags.keys()
     context = [f"hydra.searchpath=[file://{os.path.abspath(path)}]" for path in _config_dirs(flags)]
     sweeping = bool({"-m", "--multirun"} & flags.keys())
+    sweep = None
     if "--experimental-rerun" not in flags and not {"-sc", "--shell-completion"} & flags.keys():
-        sweeping = _refuse_bad_overrides([*context, *overrides], sweeping, trusted)
+        sweep = _understand([*context, *overrides], sweeping, trusted)
     told = {"command": shlex.join(["recpoison", *typed]), "trusted": trusted, "traceback": _wants_traceback()}
     codes: list[int] = []
     ordered = [word for pair in words for word in pair if word]  # argparse wants overrides together, after the flags
@@ -87,21 +91,19 @@ def _command(typed: list[str]) -> int:
                 _job(told, codes)
             )()
 
-    if sweeping and runs:
-        return _sweep([*context, *overrides], trusted, launch)
+    if sweep and runs:
+        return _run_sweep(sweep, trusted, launch)
     launch()
     return max(codes, default=0) if runs else 0
 
 
-def _sweep(overrides: list[str], trusted: list[str], launch: Callable[[list[str]], None]) -> int:
-    from recpoison.overrides import compose_sweep
-    from recpoison.sweep import run_sweep
-
-    sweep = compose_sweep(overrides)
+def _run_sweep(sweep: Sweep, trusted: list[str], launch: Callable[[list[str]], None]) -> int:
     if sweep.cfg.sweep.plan:
         from recpoison.plan import show_plan
 
         return show_plan(sweep, trusted)
+    from recpoison.sweep import run_sweep
+
     return run_sweep(sweep, launch)
 
 
@@ -123,7 +125,9 @@ def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
         hydra = HydraConfig.get()
         choices = hydra.runtime.choices
         labels = {group: str(choices[group]) for group in BASES if group in choices}
-        task = Task(Path(hydra.runtime.output_dir), labels, list(hydra.overrides.task), cell=identify(cfg, choices), **told)
+        task = Task(
+            Path(hydra.runtime.output_dir), labels, list(hydra.overrides.task), cell=identify(cfg, choices), **told
+        )
         if hydra.mode == RunMode.MULTIRUN:
             run_cell(cfg, replace(task, among_many=True, threads=threads_of_one(hydra.launcher)))
             return
@@ -135,25 +139,30 @@ def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
     return job
 
 
-def _refuse_bad_overrides(overrides: list[str], sweeping: bool, trusted: list[str]) -> bool:
-    """Say everything that is wrong with a command line before Hydra makes a folder; else, whether it is a sweep."""
-    from recpoison.config import check
-    from recpoison.overrides import compose_root, is_sweep, try_each
+def _understand(overrides: list[str], sweeping: bool, trusted: list[str]) -> Sweep | None:
+    """The sweep that a command line asks for, None for a single run; or all that is wrong with it, before any folder.
 
-    sweeping = sweeping or is_sweep(overrides)
-    if not sweeping:
-        try:
+    Raises:
+        ConfigError: With one sentence for each problem.
+    """
+    from recpoison.config import check
+    from recpoison.overrides import compose_root, compose_sweep, is_sweep, misread, try_each
+
+    names_preset = any(text.lstrip("+").startswith(("experiment", "setting", "hydra.mode")) for text in overrides)
+    sweeping = sweeping or (names_preset and is_sweep(overrides))
+    reasons = misread(overrides, sweeping=sweeping)
+    try:
+        if not reasons and sweeping:
+            return compose_sweep(overrides)
+        if not reasons:
             cfg = compose_root(overrides)
-        except Exception as error:  # Hydra, OmegaConf and antlr raise what they like
-            reason = str(error).splitlines()[0]
-        else:
             if cfg.sweep.plan or cfg.sweep.retry_failed:
                 raise ConfigError("sweep.plan and sweep.retry_failed are for sweeps: add -m")
-            return False
+            return None
+    except Exception as error:  # Hydra, OmegaConf and antlr raise what they like
+        reasons = [str(error).splitlines()[0]]
     verdict = try_each(overrides, sweeping=sweeping)
-    if sweeping and not verdict.problems:
-        return True
-    problems = verdict.problems or [reason]
+    problems = verdict.problems or reasons
     if verdict.composes:
         try:
             check(compose_root(verdict.good), trusted)

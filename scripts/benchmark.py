@@ -1,6 +1,6 @@
 """Speed against the plain way and against peers, in one process, as a table and a csv.
 
-python scripts/benchmark.py bpr als evaluation --rounds 3
+python scripts/benchmark.py bpr apr als evaluation --rounds 3
 
 Time is process CPU time on one thread; contenders take turns, so that a busy machine slows all of them. Peers that are
 not installed (``pip install '.[bench]'``) are left out and named.
@@ -25,7 +25,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmark_contenders import ALS_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law
+from benchmark_contenders import ALS_CONTENDERS, APR_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law
+from benchmark_embeddings import GRADIENT_CONTENDERS, gradient_memory
 from rich.console import Console
 from rich.table import Table
 
@@ -74,6 +75,17 @@ def bpr(arguments: argparse.Namespace) -> list[Row]:
     return measure("bpr", BPR_CONTENDERS, arguments.interactions * 1e-9, "ns an interaction", arguments)
 
 
+def apr(arguments: argparse.Namespace) -> list[Row]:
+    """An epoch of adversarial personalised ranking, the same size; a ratio below 1 is quicker than it."""
+    return measure("apr", APR_CONTENDERS, arguments.interactions * 1e-9, "ns an interaction", arguments)
+
+
+def fgsm(arguments: argparse.Namespace) -> list[Row]:
+    """One gradient of BPR over all training pairs at K=64, one negative each, and what memory it takes."""
+    rows = measure("fgsm", GRADIENT_CONTENDERS, arguments.interactions * 1e-9, "ns an interaction", arguments)
+    return rows + gradient_memory(arguments.users, arguments.items, arguments.interactions)
+
+
 def als(arguments: argparse.Namespace) -> list[Row]:
     """(c) A sweep of ALS at K=64: users, then items."""
     return measure("als", ALS_CONTENDERS, 1.0, "s a sweep", arguments)
@@ -89,7 +101,7 @@ def evaluation(arguments: argparse.Namespace) -> list[Row]:
     ]
 
 
-BENCHMARKS = {"bpr": bpr, "als": als, "evaluation": evaluation}
+BENCHMARKS = {"bpr": bpr, "fgsm": fgsm, "apr": apr, "als": als, "evaluation": evaluation}
 
 
 def versions() -> dict[str, str]:

@@ -8,6 +8,7 @@ two tables it has come to, whose product scores.
 from __future__ import annotations
 
 import time
+from functools import cache
 
 import numpy as np
 import torch
@@ -15,13 +16,18 @@ import torch.nn.functional as F
 
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.data.interactions import Interactions
+from recpoison.models.base import Params
 from recpoison.models.bprmf import BPRMF
+from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.adversarial import AdversarialBPR
+from recpoison.training.inner_attack import InnerAttack
 from recpoison.training.objectives import BPRObjective
 from recpoison.training.trainer import Trainer
 
 SIZE, BATCH, RATE, REGULARIZATION, ACCUMULATOR = 64, 512, 0.05, 0.01, 0.1
 WEIGHT, RIDGE = 20.0, 0.05
+EPSILON = 0.5
 PEER_EPOCHS = 3
 Factors = tuple[np.ndarray, np.ndarray]
 
@@ -53,13 +59,21 @@ def hit_rate(user: np.ndarray, item: np.ndarray, train: Interactions, test: Inte
     return float(((scores >= positive[:, None]).sum(1) <= k).mean())
 
 
-class OursBPR:
-    """One epoch of ``Trainer``, on the backend it would choose."""
+@cache
+def warm(train: Interactions) -> Params:
+    """Five epochs of plain training: near 0 a shift of 0.5 drowns all, and what comes out is chance."""
+    trainer = Trainer(5, BATCH, "adagrad", RATE, ACCUMULATOR)
+    return trainer.fit(BPRObjective(train, Seeds(0), REGULARIZATION), BPRMF(SIZE).init(train, Seeds(0)), Progress())
 
-    def __init__(self, train: Interactions, backend: str = "numba") -> None:
+
+class OursBPR:
+    """One epoch of ``Trainer``, on the backend it would choose; with an adversary if one is given."""
+
+    def __init__(self, train: Interactions, backend: str = "numba", attack: InnerAttack | None = None) -> None:
         self.trainer = Trainer(1, BATCH, "adagrad", RATE, ACCUMULATOR, backend=backend)
-        self.objective = BPRObjective(train, Seeds(0), REGULARIZATION)
-        self.state = self.trainer.start(BPRMF(SIZE).init(train, Seeds(0)))
+        plain = BPRObjective(train, Seeds(0), REGULARIZATION)
+        self.objective = AdversarialBPR(plain, attack, 1.0) if attack else plain
+        self.state = self.trainer.start(warm(train) if attack else BPRMF(SIZE).init(train, Seeds(0)))
         self.epochs = 0
         self.objective.epoch(self.trainer, self.trainer.start(BPRMF(SIZE).init(train, Seeds(0))), 0)
 
@@ -74,10 +88,14 @@ class OursBPR:
 
 
 class PlainTorchBPR:
-    """What one writes first: nn.Embedding, torch.optim.Adagrad, slices of shuffled pairs, negatives by rejection."""
+    """What one writes first: nn.Embedding, torch.optim.Adagrad, slices of shuffled pairs, negatives by rejection.
 
-    def __init__(self, train: Interactions, sparse: bool = False) -> None:
-        initial = BPRMF(SIZE).init(train, Seeds(0))
+    With an ``epsilon`` it is APR: the gradient of a batch by autograd, normalised by rows, and a second loss.
+    """
+
+    def __init__(self, train: Interactions, sparse: bool = False, epsilon: float | None = None) -> None:
+        self.epsilon = epsilon
+        initial = BPRMF(SIZE).init(train, Seeds(0)) if epsilon is None else warm(train)
         self.tables = [
             torch.nn.Embedding.from_pretrained(initial[n], freeze=False, sparse=sparse) for n in ("user", "item")
         ]
@@ -95,13 +113,23 @@ class PlainTorchBPR:
             negatives[again] = torch.randint(self.seen.shape[1], (int(again.sum()),), generator=self.generator)
         for first in range(0, len(pairs), BATCH):
             users, items = pairs[first : first + BATCH].T
-            p, q, r = self.tables[0](users), self.tables[1](items), self.tables[1](negatives[first : first + BATCH])
-            loss = F.softplus(-(p * (q - r)).sum(1)).sum()
-            loss = loss + REGULARIZATION / 2 * (p.square().sum() + q.square().sum() + r.square().sum())
+            others = negatives[first : first + BATCH]
+            rows = self.tables[0](users), self.tables[1](items), self.tables[1](others)
+            loss = self._loss(*rows)
+            if self.epsilon is not None:
+                weights = [table.weight for table in self.tables]
+                gradients = torch.autograd.grad(loss, weights, retain_graph=True)
+                shifts = [self.epsilon * F.normalize(gradient, dim=1) for gradient in gradients]
+                moved = shifts[0][users], shifts[1][items], shifts[1][others]
+                loss = loss + self._loss(*(row + shift for row, shift in zip(rows, moved, strict=True)))
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
         return time.process_time() - start
+
+    def _loss(self, p: torch.Tensor, q: torch.Tensor, r: torch.Tensor) -> torch.Tensor:
+        loss = F.softplus(-(p * (q - r)).sum(1)).sum()
+        return loss + REGULARIZATION / 2 * (p.square().sum() + q.square().sum() + r.square().sum())
 
     def factors(self) -> Factors:
         user, item = (table.weight.detach().numpy() for table in self.tables)
@@ -221,6 +249,14 @@ BPR_CONTENDERS = {
     "plain torch, sparse Adagrad": lambda train: PlainTorchBPR(train, sparse=True),
     "cornac": CornacBPR,
     "implicit": ImplicitBPR,
+}
+APR_CONTENDERS = {
+    "ours, numba": lambda train: OursBPR(train, attack=InnerAttack(EPSILON)),
+    "ours without the adversary": OursBPR,
+    "ours, two BIM steps": lambda train: OursBPR(train, attack=InnerAttack(EPSILON, steps=2)),
+    "ours, noise": lambda train: OursBPR(train, attack=InnerAttack(EPSILON, steps=0, noise=True)),
+    "ours, torch": lambda train: OursBPR(train, "torch", InnerAttack(EPSILON)),
+    "plain torch, dense Adagrad": lambda train: PlainTorchBPR(train, epsilon=EPSILON),
 }
 ALS_CONTENDERS = {
     "ours, exact": OursALS,

@@ -75,5 +75,5 @@ def test_a_preset_wins_over_defaults_and_the_command_line_over_a_preset(tmp_path
 def test_help_shows_the_root_as_it_is():
     defaults = {key: yaml.safe_load(value) for key, value, _ in everyday()}
     cfg = composed()
-    assert defaults == {key: cfg[key] for key in cfg if key not in BASES}
+    assert defaults == {key: cfg[key] for key in cfg if key not in (*BASES, "sweep")}  # help lists it by hand
     assert list(GROUPS[:5]) == list(BASES)

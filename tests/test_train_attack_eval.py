@@ -11,15 +11,18 @@ import time
 from pathlib import Path
 
 import pytest
+from sweeping import SMALL
 
 import recpoison.experiment
 import recpoison.job
-from recpoison.errors import DataError
+import recpoison.records
+from recpoison.cells import Status, identify, write_status
 from recpoison.help import described
+from recpoison.overrides import compose_root
 from recpoison.train_attack_eval import main, split_trust
 
+STORE = Path("outputs/store")
 COMMAND = [sys.executable, "-m", "recpoison.train_attack_eval"]
-SMALL = ["dataset=planted", "model=popularity", "attack=bandwagon", "attack.budget=0.1", "evaluation.cutoffs=[5]"]
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,7 @@ def empty_folder(tmp_path, monkeypatch):
 def refused(capsys, *arguments: str, code: int = 2) -> list[str]:
     """The lines on stderr of a command that must fail, and must leave nothing but its log."""
     assert main([*arguments]) == code
-    left = [path.name for path in Path().rglob("*") if path.is_file()]
+    left = [path.name for path in Path().rglob("*") if path.is_file() and STORE not in path.parents]
     assert set(left) <= {"run.log"}
     return capsys.readouterr().err.splitlines()
 
@@ -55,15 +58,19 @@ def test_a_run_leaves_its_files_and_the_same_run_the_same_metrics(capsys):
     assert out.err == ""
 
 
-def test_the_module_and_its_exit_code_in_a_process(empty_folder):
-    """One process for what cannot be seen inside one: both ways to start, streams and codes."""
+def test_a_mistake_in_a_process():
+    """Seen from outside: the stream, the exit code, and no torch on the way."""
+    bad = subprocess.run([*COMMAND, "attack=averge"], capture_output=True, text=True, check=False)
+    assert (bad.returncode, bad.stdout) == (2, "")
+    assert bad.stderr.startswith("recpoison: attack=averge: there is no such option; did you mean average?")
+
+
+@pytest.mark.slow
+def test_a_run_in_a_process():
     good = subprocess.run([*COMMAND, *SMALL], capture_output=True, text=True, check=False)
     assert (good.returncode, good.stderr) == (0, "")
     assert Path("outputs/latest/metrics.csv").is_file()
     assert json.loads(Path("outputs/latest/run.json").read_text())["command"].startswith("recpoison dataset=planted")
-    bad = subprocess.run([*COMMAND, "attack=averge"], capture_output=True, text=True, check=False)
-    assert (bad.returncode, bad.stdout) == (2, "")
-    assert bad.stderr.startswith("recpoison: attack=averge: there is no such option; did you mean average?")
 
 
 def test_help_is_quick_and_lists_every_option():
@@ -112,11 +119,14 @@ def test_all_mistakes_of_a_command_line_come_at_once(capsys):
     ("arguments", "said"),
     [
         (["experiment=a", "experiment=b"], "experiment is given twice: keep one"),
+        (["-m", "experiment=a,b"], "experiment=a,b: one experiment at a time: run each by a command of its own"),
+        (["sweep.plan=true"], "sweep.plan and sweep.retry_failed are for sweeps: add -m"),
+        (["-m", "seed=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir names each cell by its hash"),
         (["setting=nowhere"], "setting=nowhere: there is no such option"),
         (["seed=1,2"], "seed=1,2 gives several values: add -m to run each"),
-        (["seed=null"], "seed is null, but it must be a whole number"),
+        pytest.param(["seed=null"], "seed is null, but it must be a whole number", marks=pytest.mark.slow),
         (["model.x={"], "'model.x={' cannot be read"),
-        (["hydra/launcher=joblb"], "hydra/launcher=joblb: there is no such option"),
+        pytest.param(["hydra/launcher=joblb"], "hydra/launcher=joblb: there is no such option", marks=pytest.mark.slow),
         (["-m", "attack=none,average", "attack.budget=0.1"], "attack.budget: attack=none has no such setting"),
         (["-m", "seed=1,x"], "seed is x, but it must be a whole number"),
         (["--multirn"], "--multirn: there is no such flag; did you mean --multirun?"),
@@ -133,8 +143,8 @@ def test_each_mistake_has_its_sentence_before_any_folder_is_made(capsys, argumen
     ("arguments", "said"),
     [
         (["attack.budget=abc"], "attack.budget is 'abc', but it must be a number"),
-        (["attack.budget=0"], "attack.budget is 0"),
-        (["attack.budget=-1"], "attack.budget is -1"),
+        pytest.param(["attack.budget=0"], "attack.budget is 0", marks=pytest.mark.slow),
+        pytest.param(["attack.budget=-1"], "attack.budget is -1", marks=pytest.mark.slow),
         (["attack.budget=2"], "attack.budget is 2"),
         (["attack.fillers=1000"], "attack.fillers is 1000"),
         (["attack.targets.rule=list", "attack.targets.items=[9999]"], "attack.targets.items holds 9999"),
@@ -166,15 +176,6 @@ def test_a_folder_with_results_is_refused_and_left_alone(capsys):
     assert "outputs/a already holds results (metrics.csv): choose another hydra.run.dir" in capsys.readouterr().err
     assert files(folder) == {"metrics.csv", "run.log"}
     assert (folder / "metrics.csv").read_text() == "mine"
-
-
-def test_a_sweep_refuses_a_folder_with_results(capsys):
-    folder = Path("outputs/s/0")
-    folder.mkdir(parents=True)
-    (folder / "metrics.csv").write_text("mine")
-    assert main(["-m", *SMALL, "seed=1,2", "hydra.sweep.dir=outputs/s"]) == 2
-    assert "already holds results (metrics.csv): choose another hydra.sweep.dir" in capsys.readouterr().err
-    assert files(Path("outputs/s")) == {"0"}
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere/x", "file/x"])
@@ -210,28 +211,6 @@ def test_a_bug_of_ours_is_one_sentence_and_its_traceback_is_in_the_log(capsys, m
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_sweep_goes_on_after_a_failure_and_tells_which_job_is_missing(capsys, monkeypatch):
-    real = recpoison.experiment.run
-
-    def sometimes(parts, seeds, **settings):
-        if seeds[0] == 1:
-            raise DataError("row 3 is broken")
-        return real(parts, seeds, **settings)
-
-    monkeypatch.setattr(recpoison.experiment, "run", sometimes)
-    assert main(["-m", *SMALL, "seed=0,1,2", "hydra.sweep.dir=outputs/s"]) == 2
-    statuses = [json.loads(Path(f"outputs/s/{job}/status.json").read_text()) for job in range(3)]
-    assert [status["status"] for status in statuses] == ["done", "failed", "done"]
-    assert statuses[1]["reason"] == "row 3 is broken"
-    assert Path("outputs/s/2/metrics.csv").is_file()
-    assert not Path("outputs/s/1/metrics.csv").exists()
-    assert Path("outputs/latest").resolve() == Path("outputs/s").resolve()
-    out, err = capsys.readouterr()
-    assert "2 of 3 jobs done: recpoison-report outputs/s" in out
-    assert err.startswith("recpoison: job 1 (")
-    assert err.endswith("is missing: row 3 is broken\n")
-
-
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopping_leaves_no_partial_results(capsys, monkeypatch, number, code):
     monkeypatch.setattr(recpoison.experiment, "run", lambda *a, **k: os.kill(os.getpid(), number))
@@ -241,11 +220,55 @@ def test_stopping_leaves_no_partial_results(capsys, monkeypatch, number, code):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_a_stopped_sweep_says_so_in_its_status(capsys, monkeypatch):
-    monkeypatch.setattr(recpoison.experiment, "run", lambda *a, **k: os.kill(os.getpid(), signal.SIGINT))
-    assert main(["-m", *SMALL, "seed=0,1", "hydra.sweep.dir=outputs/s"]) == 130
-    assert json.loads(Path("outputs/s/0/status.json").read_text())["status"] == "stopped"
-    assert not Path("outputs/s/1").exists()
+@pytest.mark.parametrize("after", [0, 3, 9])
+def test_stopping_while_results_are_written_takes_them_back(capsys, monkeypatch, after):
+    real, moved = os.replace, []
+
+    def stop(source, target):
+        if Path(source).parent.name.startswith(".draft-"):
+            if len(moved) == after:
+                os.kill(os.getpid(), signal.SIGTERM)
+            moved.append(target)
+        return real(source, target)
+
+    monkeypatch.setattr(recpoison.records.os, "replace", stop)
+    (said,) = refused(capsys, *SMALL, "hydra.run.dir=outputs/a", code=143)
+    assert said == "recpoison: stopped; no partial results were left"
+    assert len(moved) == after
+    assert files(Path("outputs/a")) == {"run.log"}
+
+
+def test_sigusr1_outside_a_fit_does_nothing(monkeypatch):
+    real = recpoison.experiment.run
+
+    def woken(*arguments, **settings):
+        os.kill(os.getpid(), signal.SIGUSR1)
+        return real(*arguments, **settings)
+
+    monkeypatch.setattr(recpoison.experiment, "run", woken)
+    before = signal.getsignal(signal.SIGUSR1)
+    assert main(SMALL) == 0
+    assert signal.getsignal(signal.SIGUSR1) is before
+
+
+def test_an_unfinished_run_is_completed_by_the_same_settings_only(capsys):
+    """What a run killed with -9 leaves: its status, whose lock nobody holds."""
+    folder = Path("outputs/a")
+    assert main([*SMALL, "hydra.run.dir=outputs/a"]) == 0
+    cfg = compose_root(SMALL)
+    choices = {"dataset": "planted", "model": "popularity", "attack": "bandwagon", "defense": "none"}
+    cell = identify(cfg, choices | {"evaluation": "full_ranking", "setting": None, "experiment": None})
+    (folder / "metrics.csv").unlink()
+    write_status(folder, Status("running", cell))
+    assert main([*SMALL, "seed=1", "hydra.run.dir=outputs/a"]) == 2
+    assert "outputs/a already holds results" in capsys.readouterr().err
+    for name in files(folder) - {"status.json"}:
+        (folder / name).unlink()
+    assert main([*SMALL, "seed=1", "hydra.run.dir=outputs/a"]) == 2
+    assert "outputs/a holds an unfinished run with other settings" in capsys.readouterr().err
+    assert main([*SMALL, "hydra.run.dir=outputs/a"]) == 0
+    assert "metrics.csv" in files(folder)
+    assert "status.json" not in files(folder)
 
 
 def test_users_own_yaml_and_package_need_trust(capsys, monkeypatch):

@@ -10,8 +10,10 @@ import numpy as np
 import torch
 
 from recpoison.attacks.targets import Targets
-from recpoison.changes import Budget, FakeProfiles
+from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
+from recpoison.errors import BudgetExceeded, IncompatibleParts
+from recpoison.models.base import Fitted, GradientModel, Model
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -20,11 +22,28 @@ from recpoison.seeds import Seeds
 class Attack:
     """Anything that can be done to a recommender. The runner knows this class and none below it.
 
-    An attack changes the data before fitting (``poison``) or a fitted model at evaluation; a kind that does one leaves
-    the other alone.
+    An attack changes the data before fitting (``poison``) or a fitted model at evaluation (``perturb``); a kind that
+    does one leaves the other alone.
     """
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
+
+    @property
+    def poisons(self) -> bool:
+        """Whether it has a ``poison`` of its own."""
+        return type(self).poison is not Attack.poison
+
+    @property
+    def perturbs(self) -> bool:
+        """Whether it has a ``perturb`` of its own."""
+        return type(self).perturb is not Attack.perturb
+
+    def check_model(self, model: Model) -> None:
+        """Refuse a victim that cannot be attacked so, before anything is fitted.
+
+        Raises:
+            IncompatibleParts: Naming what the model lacks.
+        """
 
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
         """Items to promote, ``(n_targets,)``; none where the attack is about no item in particular."""
@@ -35,6 +54,10 @@ class Attack:
     ) -> FakeProfiles:
         """The change to the training data; nothing here."""
         return FakeProfiles.none(targets)
+
+    def perturb(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift | None:
+        """The shift of a fitted model's tables, on the device of its numbers; None here."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +107,54 @@ class ProfileAttack(Attack, ABC):
         progress: Progress,
     ) -> FakeProfiles:
         """At most ``n_fakes`` fake users that promote ``targets`` in ``data``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbeddingAttack(Attack, ABC):
+    """Shifts the tables of a fitted model. A new attack writes ``_craft`` and ``limit``; the budget is checked here.
+
+    It reads the model's numbers and the data they were learned from, and changes neither.
+    """
+
+    @property
+    @abstractmethod
+    def limit(self) -> tuple[str, float] | None:
+        """The norm that bounds the shift (``row_l2``, ``linf`` or ``matrix_l2``) and its bound; None for no bound."""
+
+    @final
+    def check_model(self, model: Model) -> None:
+        """Refuse a model without tables.
+
+        Raises:
+            IncompatibleParts: If it names none.
+        """
+        if not (isinstance(model, GradientModel) and model.tables):
+            raise IncompatibleParts(
+                f"{type(self).__name__} shifts embeddings, but {type(model).__name__} names no tables of them: "
+                "choose model=bprmf, mf or wrmf, or another attack"
+            )
+
+    @final
+    def perturb(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
+        """Craft a shift within the budget.
+
+        Raises:
+            IncompatibleParts: If the model names no tables.
+            BudgetExceeded: If the shift is larger than it may be, beyond rounding, or not finite.
+        """
+        self.check_model(fitted.model)
+        shift = self._craft(fitted, targets, seeds.child("attack"), progress)
+        if not all(bool(table.isfinite().all()) for table in shift.tables.values()):
+            raise BudgetExceeded(f"the shift of {type(self).__name__} is not finite: the model's numbers are too large")
+        if self.limit is not None:
+            norm, bound = self.limit
+            used = shift.used(norm)
+            if used > bound * (1 + 1e-5):
+                raise BudgetExceeded(
+                    f"the attack's shift has {norm} {used:g}, but its budget allows {bound:g}: raise attack.epsilon"
+                )
+        return shift
+
+    @abstractmethod
+    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
+        """A shift of the tables that ``fitted.model`` names."""

@@ -18,6 +18,13 @@ class Defense(ABC):
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
 
+    def check_model(self, model: Model) -> None:  # noqa: B027 - most defenses fit any model
+        """Refuse a ``model`` that this defense cannot fit, before any work is done.
+
+        Raises:
+            UserError: Saying what does not fit, and what does.
+        """
+
     @abstractmethod
     def fit(
         self,

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
+from recpoison.errors import IncompatibleParts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -59,9 +60,26 @@ class Model(ABC):
         """Scores ``(len(users), n_items)``, higher is better, for ``users`` of ``data``, the rows it was fitted on."""
 
 
+class DataLoss(ABC):
+    """A model's training loss summed over all of its data, as a function of the parameters."""
+
+    @abstractmethod
+    def gradient(self, params: Params, draw: int = 0) -> tuple[float, Params]:
+        """The loss and its gradient in each of ``params``, which stay as they are.
+
+        Exact, and with a peak memory that does not grow with the number of pairs.
+
+        Args:
+            params: Where.
+            draw: What chance decides (negatives) is the same for the same number, and fresh for another.
+        """
+
+
 @dataclass(frozen=True)
 class GradientModel(Model):
     """A model with a differentiable loss: white-box attacks and adversarial training need one."""
+
+    tables: ClassVar[tuple[str, ...]] = ()  # the params that hold one embedding a row; embedding attacks shift these
 
     @abstractmethod
     def init(self, data: Interactions, seeds: Seeds) -> Params:
@@ -70,6 +88,14 @@ class GradientModel(Model):
     @abstractmethod
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Scalar training loss of ``batch``; the docstring says whether it is a sum or a mean."""
+
+    def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
+        """The training loss summed over all of ``data``; a model that names ``tables`` gives one.
+
+        Raises:
+            IncompatibleParts: If the model has none.
+        """
+        raise IncompatibleParts(f"{type(self).__name__} does not say what its training loss on all data is")
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import GradientModel, Monitor, Params
+from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import truncated_normal, xavier
 from recpoison.training.objectives import BPRObjective, bpr_loss
 from recpoison.training.trainer import Trainer
+from recpoison.training.whole_data import BPRDataLoss
 
 INITIALS = ("truncated_normal", "xavier")
 
@@ -36,6 +38,8 @@ class BPRMF(GradientModel):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("user", "item")
 
     embedding_size: int = 64
     regularization: float = 0.0
@@ -72,6 +76,14 @@ class BPRMF(GradientModel):
         loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
         return loss + self.regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
 
+    def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
+        """The loss of every training pair with one negative each."""
+        return BPRDataLoss(data, seeds, device, self.loss, self.regularization)
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BPRObjective:
+        """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
+        return BPRObjective(data, seeds.child("train"), self.regularization)
+
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
     ) -> Params:
@@ -81,8 +93,7 @@ class BPRMF(GradientModel):
             Diverged: If the loss is no longer finite.
         """
         params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        objective = BPRObjective(data, seeds.child("train"), self.regularization)
-        return self.trainer.fit(objective, params, progress, monitor)
+        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,12 +16,12 @@ from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import SGD, Adam, Optimizer
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import GradientModel, Monitor, Params
+from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.optimizers import State
-from recpoison.training.trainer import Objective, Trainer
+from recpoison.training.trainer import BatchObjective, Trainer
 
 
 def _adam() -> Trainer:
@@ -49,6 +51,8 @@ class WRMF(GradientModel):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    tables: ClassVar[tuple[str, ...]] = ("user", "item")
 
     embedding_size: int = 128
     weight: float = 20.0
@@ -106,12 +110,20 @@ class WRMF(GradientModel):
         rows, g_q = whole_matrix_gradient(p.index_select(0, users), q, observed.take(real), self.weight, values)
         return torch.zeros_like(p).index_copy(0, users, rows), g_q
 
+    def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
+        """The loss of all users, without ``regularization``; nothing is left to chance."""
+        return _AllCells(self, Observed.of(data.seen, device))
+
     @property
     def optimizer(self) -> Optimizer:
         """The trainer's rule as a function."""
         if self.trainer.optimizer == "sgd":
             return SGD(self.trainer.learning_rate, weight_decay=self.regularization)
         return Adam(self.trainer.learning_rate, self.regularization, eps=self.trainer.eps)
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
+        """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
+        return _WholeMatrix(self, Observed.of(data.seen, device), seeds.child("train"))
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
@@ -122,12 +134,22 @@ class WRMF(GradientModel):
             Diverged: If a number is no longer finite.
         """
         params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        objective = _WholeMatrix(self, Observed.of(data.seen, device), seeds.child("train"))
-        return self.trainer.fit(objective, params, progress, monitor)
+        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``."""
         return params["user"].index_select(0, users) @ params["item"].T
+
+
+class _AllCells(DataLoss):
+    def __init__(self, model: WRMF, observed: Observed) -> None:
+        self.model, self.observed = model, observed
+
+    def gradient(self, params: Params, draw: int = 0) -> tuple[float, Params]:
+        tables = params["user"].detach(), params["item"].detach()
+        loss = whole_matrix_loss(*tables, self.observed, self.model.weight)
+        g_user, g_item = self.model.gradient(tables, self.observed, None)
+        return float(loss), {"user": g_user, "item": g_item}
 
 
 class UserBatches:
@@ -160,15 +182,25 @@ class UserBatches:
         return [torch.from_numpy(part).to(self.device) for part in parts]
 
 
-class _WholeMatrix(Objective):
+class _WholeMatrix(BatchObjective):
     """An epoch by the functional optimiser, so that an attack that differentiates through it sees the same numbers."""
 
     def __init__(self, model: WRMF, observed: Observed, seeds: Seeds) -> None:
         self.model, self.observed, self.seeds = model, observed, seeds
+        self.weight_decay = model.regularization
 
     def inputs(self) -> object:
         """Model, data and stream."""
         return self.model, self.observed.indptr, self.observed.indices, self.seeds
+
+    def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Users of each batch, where each begins in the third, and the items they have seen."""
+        batches = UserBatches(self.observed.n_rows, trainer, self.seeds, device)
+        for number in range(epoch * batches.per_epoch, (epoch + 1) * batches.per_epoch):
+            users = batches(number)
+            users = torch.arange(self.observed.n_rows, device=device) if users is None else users
+            observed = self.observed.take(users)
+            yield users, observed.indptr, observed.indices
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One step a batch; returns the mean loss of a cell after the epoch."""

@@ -63,7 +63,7 @@ def compare(table: PublishedTable, frame: pd.DataFrame, configs: Sequence[Mappin
     return [_compared(table, cell, _measured(cell, frame, configs)) for cell in table.cells]
 
 
-def runs_of(table: PublishedTable, labels: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> bool:
+def holds_cells(table: PublishedTable, labels: Iterable[Mapping[str, Any]], config: Mapping[str, Any]) -> bool:
     """Whether a run with ``config`` holds a cell of ``table``; ``labels`` names the cells that the run holds."""
     held = [tuple(label[name] for name in LABELS) for label in labels]
     return any(tuple(cell.options.get(name) for name in LABELS) in held and _fits(cell, config) for cell in table.cells)
@@ -124,7 +124,7 @@ def _measured(cell: PublishedCell, frame: pd.DataFrame, configs: Sequence[Mappin
         chosen &= (frame[column] == value).to_numpy(dtype=bool)
     chosen &= (frame.k.isna() if cell.k is None else (frame.k == cell.k).fillna(False)).to_numpy(dtype=bool)
     rows = frame[chosen]
-    rows = rows[[_fits(cell, configs[run]) for run in rows["run"]]]
+    rows = rows[np.array([_fits(cell, configs[run]) for run in rows["run"]], dtype=bool)]
     ours = (rows.clean - rows.value if cell.drop else rows.value) * cell.scale
     return rows.assign(ours=ours)[ours.notna()]
 

@@ -16,16 +16,18 @@ A table is a small YAML beside its csv:
 
 A meaning is a mapping. ``dataset model attack defense evaluation setting`` are options (of conf/), ``subject metric k``
 say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell, and dotted
-keys are settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*`` means every
-other value of its column. Later columns win; another model drops the settings of the one before. What conf/setting/NAME.yaml fixes belongs to the cell.
+keys are settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*``
+means every other value of its column. Later columns win; another model drops the settings of the one before. What
+conf/setting/NAME.yaml fixes belongs to the cell.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +38,15 @@ from recpoison.paths import CONF_DIR
 FOLDER = Path(__file__).parent
 LABELS = ("dataset", "model", "attack", "defense")
 GROUPS = (*LABELS, "evaluation", "setting")
-_DEFAULTS = {"value": "value", "where": {}, "within": [], "repeats": 1, "tolerance": 0.0, "relative": 0.0, "preset": None}
+_DEFAULTS = {
+    "value": "value",
+    "where": {},
+    "within": [],
+    "repeats": 1,
+    "tolerance": 0.0,
+    "relative": 0.0,
+    "preset": None,
+}
 
 
 @dataclass(frozen=True)
@@ -130,14 +140,14 @@ def load(name: str) -> PublishedTable:
         raise ConfigError(
             f"there is no published table {name}{did_you_mean(nearest(name, names()))} (there are {', '.join(names())})"
         )
-    about = _DEFAULTS | _described(name)
+    about: dict[str, Any] = {**_DEFAULTS, **_described(name)}
     cells = tuple(_cells(about))
-    own = {key: about[key] for key in ("title", "paper", "repeats", "tolerance", "relative", "preset")}
+    own: dict[str, Any] = {key: about[key] for key in ("title", "paper", "repeats", "tolerance", "relative", "preset")}
     return PublishedTable(name, keys=tuple(about["rows"]), cells=cells, **own)
 
 
 def _described(name: str) -> dict[str, Any]:
-    about = _plain(FOLDER / f"{name}.yaml")
+    about = read_plain(FOLDER / f"{name}.yaml")
     if "like" not in about:
         return about
     base = _described(about.pop("like"))
@@ -145,11 +155,12 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def _cells(about: Mapping[str, Any]) -> Iterator[PublishedCell]:
+    fixed = cache(_fixed)  # each setting is read once a table
     with (FOLDER / about["csv"]).open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             belongs = all(row[column] == str(value) for column, value in about["where"].items())
             if belongs and row[about["value"]]:
-                yield _cell(about, row)
+                yield _cell(about, row, fixed)
 
 
 def _meaning(cells: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
@@ -177,7 +188,7 @@ def _fixed(setting: str | None) -> dict[str, Any]:
     file = CONF_DIR / "setting" / f"{setting}.yaml"
     if setting is None or not file.is_file():
         return {}
-    content = _plain(file)
+    content = read_plain(file)
     fixed: dict[str, Any] = {}
     for base in content.pop("defaults", []):
         fixed |= _fixed(base) if isinstance(base, str) else {}
@@ -192,7 +203,8 @@ def _dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, json.dumps(node) if isinstance(node, list) else node
 
 
-def _plain(file: Path) -> dict[str, Any]:
+def read_plain(file: Path) -> dict[str, Any]:
+    """A YAML file as plain values with text for keys."""
     from omegaconf import OmegaConf  # its YAML takes 1e-4 for a number
 
     content = OmegaConf.to_container(OmegaConf.load(file))
@@ -203,18 +215,20 @@ def _with_text_keys(node: Any) -> Any:
     return {str(key): _with_text_keys(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
-def _cell(about: Mapping[str, Any], row: Mapping[str, str]) -> PublishedCell:
+def _cell(
+    about: Mapping[str, Any], row: Mapping[str, str], fixed: Callable[[str | None], dict[str, Any]]
+) -> PublishedCell:
     meaning = _meaning(about["cells"], row)
     k = meaning.get("k")
     what = (str(meaning["subject"]), str(meaning["metric"]), int(k) if k not in (None, "") else None)
-    fixed = [column for column in about["rows"] if column in about["within"]]
+    shared = [column for column in about["rows"] if column in about["within"]]
     return PublishedCell(
         tuple(row[column] for column in about["rows"]),
-        (*(row[column] for column in fixed), *map(str, what)),
+        (*(row[column] for column in shared), *map(str, what)),
         float(row[about["value"]]),
         row.get("note", ""),
         {group: meaning[group] for group in GROUPS if group in meaning},
-        _fixed(meaning.get("setting")) | {key: value for key, value in meaning.items() if "." in key},
+        fixed(meaning.get("setting")) | {key: value for key, value in meaning.items() if "." in key},
         *what,
         scale=float(meaning.get("scale", 1)),
         drop=bool(meaning.get("drop", False)),

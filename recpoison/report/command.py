@@ -8,15 +8,18 @@ import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.published.tables import names
 from recpoison.report.figures import draw_all, save_all
 from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
 from recpoison.report.measurements import Measurements, Metric, measure
 from recpoison.report.page import to_html
+from recpoison.report.published import is_published, published
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
 
@@ -24,11 +27,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _ENDINGS = {"console": "txt", "csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
+_DETAILED = ("csv", "html")  # forms that have room for every cell that was not run
 _EXAMPLES = """examples:
   recpoison-report outputs/latest
   recpoison-report 'outputs/multirun/*' --all report
   recpoison-report outputs/latest --rows attack.budget --columns attack --metric HR@50
-  recpoison-report outputs/latest --format latex --output table.tex"""
+  recpoison-report outputs/latest --format latex --output table.tex
+  recpoison-report apt_table_2
+
+published tables (before any paths; runs are those below outputs/ where no path is given):
+{tables}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,7 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="recpoison-report",
         description="One table over runs and sweeps: what each attack did, mean ± sd over seeds, with stars.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES.format(tables=fill(", ".join(names()), 78, initial_indent="  ", subsequent_indent="  ")),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -58,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="folder of a run, of a sweep, or of several; a glob in quotes works too",
+        help="folder of a run, of a sweep, or of several; a glob in quotes; or first the name of a published table",
     )
     add("--rows", metavar="KEY[,KEY]", help="down: dataset, model, attack, defense, or a key such as attack.budget")
     add("--columns", metavar="KEY", help="across: the same choice")
@@ -77,26 +85,55 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _report(options: argparse.Namespace) -> None:
+    form = options.format or _form_of(options.output)
+    if is_published(options.paths[0]):
+        _report_published(options, form)
+        return
     runs = read_runs(options.paths)
     measurements = measure(runs, options.average_repeated)
     metrics = _metrics(options, measurements)
     tables = [with_notes(table, runs) for table in _tables(options, measurements, metrics)]
-    form = options.format or _form_of(options.output)
     figures = draw_all(measurements, metrics) if options.all or options.figures or form == "html" else {}
-    if options.all:
-        for kind in ("csv", "markdown", "latex", "html"):
-            _write(options.all / f"report.{_ENDINGS[kind]}", _text(kind, runs, tables, figures))
+    _show(options, form, runs, tables, figures)
     if options.all or options.figures:
         save_all(figures, options.figures or options.all / "figures")
-    if options.output:
-        _write(_file(options.output, form), _text(form, runs, tables, figures))
-    elif form == "console":
-        for table in tables:
-            to_console(table, Console())
-    else:
-        sys.stdout.write(_text(form, runs, tables, figures))
     if options.all:
         print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html figures/", file=sys.stderr)
+
+
+def _report_published(options: argparse.Namespace, form: str) -> None:
+    refused = [f"--{name}" for name in ("rows", "columns", "metric", "subject", "figures") if getattr(options, name)]
+    if refused:
+        raise ConfigError(
+            f"{options.paths[0]} is a published table with rows and columns of its own: leave out {', '.join(refused)}"
+        )
+    found = published(options.paths[0], options.paths[1:], options.average_repeated)
+    _show(options, form, found.runs, list(found.tables), {}, [found.not_run])
+    if options.all:
+        print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html", file=sys.stderr)
+
+
+def _show(
+    options: argparse.Namespace,
+    form: str,
+    runs: Runs,
+    tables: list[Table],
+    figures: Mapping[str, Figure],
+    details: Sequence[Table] = (),
+) -> None:
+    """Print or write ``tables``, with ``details`` where there is room for them."""
+    if options.all:
+        for kind in ("csv", "markdown", "latex", "html"):
+            shown = [*tables, *details] if kind in _DETAILED else tables
+            _write(options.all / f"report.{_ENDINGS[kind]}", _text(kind, runs, shown, figures))
+    shown = [*tables, *details] if form in _DETAILED else tables
+    if options.output:
+        _write(_file(options.output, form), _text(form, runs, shown, figures))
+    elif form == "console":
+        for table in shown:
+            to_console(table, Console())
+    else:
+        sys.stdout.write(_text(form, runs, shown, figures))
 
 
 def _metrics(options: argparse.Namespace, measurements: Measurements) -> list[Metric]:

@@ -38,14 +38,14 @@ def _prefetch_line(context, table, row, column):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _prefetch(table, row):
+def prefetch(table, row):
     """Ask for a row; a random row comes from the third-level cache, and waiting for it was a third of the epoch."""
     for column in range(0, table.shape[1], LINE):
         _prefetch_line(table, row, column)
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _slot(row, slots, touched, n_touched):
+def slot_of(row, slots, touched, n_touched):
     """Place of ``row`` in the batch's compact gradient, and the number of rows there."""
     slot = slots[row]
     if slot < 0:
@@ -57,13 +57,13 @@ def _slot(row, slots, touched, n_touched):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _update(table, sums, gradient, touched, n_touched, slots, learning_rate, eps, adagrad):
+def update_rows(table, sums, gradient, touched, n_touched, slots, learning_rate, eps, adagrad):
     """Step the touched rows, then forget them and clear their gradient."""
     size = table.shape[1]
     for slot in range(n_touched):
         ahead = touched[min(slot + AHEAD, n_touched - 1)]
-        _prefetch(sums, ahead)
-        _prefetch(table, ahead)
+        prefetch(sums, ahead)
+        prefetch(table, ahead)
         slots[touched[slot]] = -1
         row, total, g = table[touched[slot]], sums[touched[slot]], gradient[slot]
         if adagrad:
@@ -104,9 +104,9 @@ def bpr_epoch(
         n_users, n_items = 0, 0
         for place in range(start, min(start + batch_size, n_rows)):
             ahead = order[min(place + AHEAD, n_rows - 1)]
-            _prefetch(user_table, triples[ahead, 0])
-            _prefetch(item_table, triples[ahead, 1])
-            _prefetch(item_table, triples[ahead, 2])
+            prefetch(user_table, triples[ahead, 0])
+            prefetch(item_table, triples[ahead, 1])
+            prefetch(item_table, triples[ahead, 2])
             user, item, other = triples[order[place]]
             p, q, r = user_table[user], item_table[item], item_table[other]
             margin = np.float32(0)
@@ -118,18 +118,22 @@ def bpr_epoch(
             if likelihood < 1e-200:  # one logarithm for hundreds of pairs
                 log_likelihood += math.log(likelihood)
                 likelihood = 1.0
-            slot, n_users = _slot(user, user_slots, user_touched, n_users)
+            slot, n_users = slot_of(user, user_slots, user_touched, n_users)
             g = user_gradient[slot]
             for k in range(size):
                 g[k] += regularization * p[k] - pull * (q[k] - r[k])
-            slot, n_items = _slot(item, item_slots, item_touched, n_items)
+            slot, n_items = slot_of(item, item_slots, item_touched, n_items)
             g = item_gradient[slot]
             for k in range(size):
                 g[k] += regularization * q[k] - pull * p[k]
-            slot, n_items = _slot(other, item_slots, item_touched, n_items)
+            slot, n_items = slot_of(other, item_slots, item_touched, n_items)
             g = item_gradient[slot]
             for k in range(size):
                 g[k] += regularization * r[k] + pull * p[k]
-        _update(user_table, user_sums, user_gradient, user_touched, n_users, user_slots, learning_rate, eps, adagrad)
-        _update(item_table, item_sums, item_gradient, item_touched, n_items, item_slots, learning_rate, eps, adagrad)
+        update_rows(
+            user_table, user_sums, user_gradient, user_touched, n_users, user_slots, learning_rate, eps, adagrad
+        )
+        update_rows(
+            item_table, item_sums, item_gradient, item_touched, n_items, item_slots, learning_rate, eps, adagrad
+        )
     return -log_likelihood - math.log(likelihood)

@@ -15,7 +15,7 @@ from recpoison.seeds import Seeds
 from recpoison.training.bpr_kernel import bpr_epoch
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.sampling import DevicePairs, Pairs
-from recpoison.training.trainer import Objective, Trainer
+from recpoison.training.trainer import BatchObjective, Objective, Trainer
 
 Batch = tuple[Tensor, ...]
 
@@ -62,7 +62,7 @@ class LossObjective(Objective):
         return float(total) / self.n_units
 
 
-class BPRObjective(Objective):
+class BPRObjective(BatchObjective):
     """BPR of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
 
     The loss of a batch is the sum over its triples of -ln sigmoid(p_u·q_i - p_u·q_j) + regularization/2 (|p_u|² +
@@ -91,8 +91,7 @@ class BPRObjective(Objective):
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""
-        on_cpu = state["param.user"].device.type == "cpu"
-        if trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam"):
+        if runs_on_numba(trainer, state):
             return self._numba_epoch(trainer, state, epoch)
         return self._torch_epoch(trainer, state, epoch)
 
@@ -107,7 +106,8 @@ class BPRObjective(Objective):
             users, positives, negatives = (column[start:stop] for column in columns)
             yield users, positives, negatives
 
-    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+    def kernel_inputs(self, trainer: Trainer, state: State, epoch: int) -> tuple[list[np.ndarray], tuple[object, ...]]:
+        """What an epoch's kernel begins with (tables, sums, triples, order) and its figures, up to ``adagrad``."""
         order, uniforms = self.pairs.draws(self.seeds, epoch)
         if self._triples is None:
             self._triples = np.stack([self.pairs.users, self.pairs.items, self.pairs.items], axis=1)
@@ -115,55 +115,88 @@ class BPRObjective(Objective):
         tables = [state[f"param.{name}"].numpy() for name in ("user", "item")]
         adagrad = trainer.optimizer == "adagrad"
         sums = [state[f"sum.{name}"].numpy() for name in ("user", "item")] if adagrad else tables
-        figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
+        figures = (np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization))
+        return [*tables, *sums, self._triples, order], (*figures, adagrad)
+
+    def slopes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Sum of -ln sigmoid(s_ui - s_uj) of triples ``(3, n, embedding_size)``, and the loss's gradient in each row.
+
+        The gradient is ``(3 * n, embedding_size)``: users, positives, negatives.
+        """
+        p, q, r = values
+        margin = (p * (q - r)).sum(1)
+        pull = torch.sigmoid(-margin).unsqueeze(1)
+        slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
+        if self.regularization:
+            slopes.add_(values.reshape(len(slopes), -1), alpha=self.regularization)
+        return F.softplus(-margin).sum(), slopes
+
+    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        arrays, figures = self.kernel_inputs(trainer, state, epoch)
         n_rows = self.n_rows(trainer)
-        arguments = (*tables, *sums, self._triples, order, n_rows, trainer.batch_size, *figures, adagrad)
-        total = bpr_epoch(*arguments)
-        return float(total) / n_rows
+        arguments = (*arrays, n_rows, trainer.batch_size, *figures)
+        return float(bpr_epoch(*arguments)) / n_rows
 
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """The host never waits inside an epoch: shapes are static, and there is no ``item()``, ``unique`` or mask.
 
-        Only a last, smaller batch has another shape. Both tables are one for the epoch, users above items, so that a
-        batch is one gather and one scatter.
+        Only a last, smaller batch has another shape.
         """
-        n_users = len(state["param.user"])
-        joint = {kind: torch.cat([state[f"{kind}.user"], state[f"{kind}.item"]]) for kind in _table_kinds(state)}
-        gradient = torch.zeros_like(joint["param"])
-        total = torch.zeros((), device=gradient.device)
-        for users, positives, negatives in self.batches(trainer, epoch, gradient.device):
-            rows = torch.cat([users, positives + n_users, negatives + n_users])
-            p, q, r = values = joint["param"].index_select(0, rows).view(3, len(users), -1)
-            margin = (p * (q - r)).sum(1)
-            total += F.softplus(-margin).sum()
-            pull = torch.sigmoid(-margin).unsqueeze(1)
-            slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
-            if self.regularization:
-                slopes.add_(values.reshape(len(rows), -1), alpha=self.regularization)
-            gradient.index_add_(0, rows, slopes)
-            _step_rows(trainer, state, joint, gradient, rows)
-        for kind, table in joint.items():
-            state[f"{kind}.user"].copy_(table[:n_users])
-            state[f"{kind}.item"].copy_(table[n_users:])
+        joint = JointTables(trainer, state)
+        total = torch.zeros((), device=joint.device)
+        for batch in self.batches(trainer, epoch, joint.device):
+            rows = joint.rows(batch)
+            loss, slopes = self.slopes(joint.values(rows))
+            total += loss
+            joint.step(rows, slopes)
+        joint.write_back()
         return float(total) / self.n_rows(trainer)
 
 
-def _table_kinds(state: State) -> list[str]:
-    return [kind for kind in ("param", "sum", "first", "second") if f"{kind}.user" in state]
+def runs_on_numba(trainer: Trainer, state: State) -> bool:
+    """Whether a trainer runs this fit on its numba kernel."""
+    on_cpu = state["param.user"].device.type == "cpu"
+    return trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam")
 
 
-def _step_rows(trainer: Trainer, state: State, joint: Params, gradient: Tensor, rows: Tensor) -> None:
-    """Step the ``rows`` of the joint tables and clear their gradient.
+class JointTables:
+    """Both tables of a state as one, users above items, for an epoch: a batch is then one gather and one scatter."""
 
-    A row that occurs twice is written twice with one value. Adam moves rows without a gradient too: it steps them all.
-    """
-    if trainer.optimizer == "adam":
-        whole = {"step": state["step"], **{f"{kind}.joint": table for kind, table in joint.items()}}
-        step("adam", whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
-        gradient.zero_()
-        return
-    compact = {f"{kind}.rows": table.index_select(0, rows) for kind, table in joint.items()}
-    step(trainer.optimizer, compact, {"rows": gradient.index_select(0, rows)}, trainer.learning_rate, trainer.eps)
-    for kind, table in joint.items():
-        table.index_copy_(0, rows, compact[f"{kind}.rows"])
-    gradient.index_fill_(0, rows, 0.0)
+    def __init__(self, trainer: Trainer, state: State) -> None:
+        kinds = [kind for kind in ("param", "sum", "first", "second") if f"{kind}.user" in state]
+        self.trainer, self.state, self.n_users = trainer, state, len(state["param.user"])
+        self.tables = {kind: torch.cat([state[f"{kind}.user"], state[f"{kind}.item"]]) for kind in kinds}
+        self.gradient = torch.zeros_like(self.tables["param"])
+        self.device = self.gradient.device
+
+    def rows(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        """Rows of users, positives and negatives, ``(3 * batch_size,)``."""
+        users, positives, negatives = batch
+        return torch.cat([users, positives + self.n_users, negatives + self.n_users])
+
+    def values(self, rows: Tensor) -> Tensor:
+        """Embeddings of ``rows``, ``(3, batch_size, embedding_size)``."""
+        return self.tables["param"].index_select(0, rows).view(3, len(rows) // 3, -1)
+
+    def step(self, rows: Tensor, slopes: Tensor) -> None:
+        """Step ``rows`` against the sum of each row's ``slopes``.
+
+        A row that occurs twice is written twice with one value. Adam moves rows without a gradient too: it steps all.
+        """
+        trainer, gradient = self.trainer, self.gradient.index_add_(0, rows, slopes)
+        if trainer.optimizer == "adam":
+            whole = {"step": self.state["step"], **{f"{kind}.joint": table for kind, table in self.tables.items()}}
+            step("adam", whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
+            gradient.zero_()
+            return
+        compact = {f"{kind}.rows": table.index_select(0, rows) for kind, table in self.tables.items()}
+        step(trainer.optimizer, compact, {"rows": gradient.index_select(0, rows)}, trainer.learning_rate, trainer.eps)
+        for kind, table in self.tables.items():
+            table.index_copy_(0, rows, compact[f"{kind}.rows"])
+        gradient.index_fill_(0, rows, 0.0)
+
+    def write_back(self) -> None:
+        """Put the tables where they came from."""
+        for kind, table in self.tables.items():
+            self.state[f"{kind}.user"].copy_(table[: self.n_users])
+            self.state[f"{kind}.item"].copy_(table[self.n_users :])

@@ -12,7 +12,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.rating_kernel import rating_epoch
-from recpoison.training.trainer import Objective, Trainer
+from recpoison.training.trainer import BatchObjective, Trainer
 
 TABLES = ("user", "item")
 
@@ -22,7 +22,7 @@ def shares_of_scale(data: Interactions) -> np.ndarray:
     return np.ones(len(data)) if data.scale is None else data.values / data.scale.high
 
 
-class RatingObjective(Objective):
+class RatingObjective(BatchObjective):
     """Squared error of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
 
     The loss of a batch is the mean over its rows of (p_u·q_i - r)² + regularization/2 (|p_u|² + |q_i|²), r being the
@@ -76,7 +76,8 @@ class RatingObjective(Objective):
         sums = [state[f"sum.{name}"].numpy() for name in TABLES] if adagrad else tables
         rows = (self.users, self.items, self.ratings, self._order(epoch), self.n_rows(trainer), trainer.batch_size)
         figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
-        return float(rating_epoch(*tables, *sums, *rows, *figures, adagrad))
+        arguments = (*tables, *sums, *rows, *figures, adagrad)
+        return float(rating_epoch(*arguments))
 
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """Steps on whole tables; the host does not wait for the device inside an epoch."""

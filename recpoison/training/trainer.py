@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
+from torch import Tensor
 
+from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, UserError
 from recpoison.models.base import Monitor, Params
 from recpoison.progress import Loop, Progress
+from recpoison.seeds import Seeds
 from recpoison.training.optimizers import OPTIMIZERS, State, initial_state, slots
 
 BACKENDS = ("auto", "numba", "torch")
@@ -124,6 +129,42 @@ class Objective(ABC):
 
         Every draw depends on the objective's seed and ``epoch`` only.
         """
+
+
+class BatchObjective(Objective):
+    """One whose batches others may walk too: adversarial training takes a second gradient of each.
+
+    Attributes:
+        seeds: Stream of its draws.
+        weight_decay: Times a parameter, is added to each gradient, as by ``torch.optim``; no part of the loss.
+    """
+
+    seeds: Seeds
+    weight_decay: float = 0.0
+
+    @abstractmethod
+    def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+        """The epoch's batches as the model's ``loss`` takes them, the same as ``epoch`` walks."""
+
+
+@runtime_checkable
+class Trainable(Protocol):
+    """A gradient model that ``Trainer`` fits, so that a defense may change what is minimised."""
+
+    tables: ClassVar[tuple[str, ...]]
+
+    @property
+    def trainer(self) -> Trainer:
+        """How its loss is minimised."""
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Initial parameters on the CPU."""
+
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Scalar training loss of ``batch``."""
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
+        """What its own fit minimises on ``data``; draws come from the stream ``train`` of ``seeds``."""
 
 
 def result(state: State) -> Params:

@@ -1,7 +1,8 @@
 """What every defense of conf/defense must keep."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
-from recpoison.models.base import Fitted, Model, Params
+from recpoison.models.base import Fitted, GradientModel, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.trainer import BatchObjective, Trainer
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "defense").glob("*.yaml"))
 CPU = torch.device("cpu")
@@ -28,16 +30,43 @@ def build(file: Path) -> Defense:
 DEFENSES = [pytest.param(build(file), id=file.stem) for file in FILES]
 
 
+class Counts(BatchObjective):
+    """All items in one batch, which knows how many users each has."""
+
+    def __init__(self, data: Interactions, seeds: Seeds) -> None:
+        self.counts, self.seeds = torch.from_numpy(data.item_counts).float(), seeds
+
+    def batches(self, trainer, epoch, device):
+        yield (self.counts,)
+
+    def epoch(self, trainer, state, epoch):
+        for (counts,) in self.batches(trainer, epoch, torch.device("cpu")):
+            table = state["param.popularity"]
+            table -= trainer.learning_rate * (table.sum(1) - counts)[:, None]
+        return 0.0
+
+
 @dataclass(frozen=True)
-class NoisyCounts(Model):
-    """Item popularity, and noise from the seed so that drawing twice would show."""
+class NoisyCounts(GradientModel):
+    """Item popularity as the sum of two numbers, which start as noise so that drawing twice would show."""
+
+    tables: ClassVar[tuple[str, ...]] = ("popularity",)
+    trainer: Trainer = field(default_factory=lambda: Trainer(4, 1, "sgd", 0.1))
+
+    def init(self, data, seeds) -> Params:
+        return {"popularity": torch.from_numpy(seeds.numpy("init").random((data.n_items, 2), dtype=np.float32))}
+
+    def loss(self, params, batch):
+        return (params["popularity"].sum(1) - batch[0]).square().sum() / 2
+
+    def objective(self, data, seeds, device):
+        return Counts(data, seeds.child("train"))
 
     def fit(self, data, seeds, device, progress, monitor=None) -> Params:
-        noise = 1e-3 * seeds.numpy("train").random(data.n_items)
-        return {"popularity": torch.from_numpy(data.item_counts + noise)}
+        return self.trainer.fit(self.objective(data, seeds, device), self.init(data, seeds), progress, monitor)
 
     def scores(self, params, data, users):
-        return params["popularity"].expand(len(users), -1)
+        return params["popularity"].sum(1).expand(len(users), -1)
 
 
 @pytest.fixture
@@ -55,7 +84,7 @@ def fit(defense: Defense, data: Interactions) -> Fitted:
 
 
 def test_there_are_defenses():
-    assert {"none", "filter"} <= {file.stem for file in FILES}
+    assert {"none", "filter", "apr", "amf_random"} <= {file.stem for file in FILES}
 
 
 def test_no_defense_is_the_plain_fit_bit_for_bit(poisoned):

@@ -1,0 +1,1 @@
+"""Attacks that shift the tables of a fitted model."""

@@ -1,0 +1,115 @@
+"""What attacks along the gradient of a model's training loss share."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass, field, replace
+from typing import final
+
+import numpy as np
+import torch
+
+from recpoison.algebra.perturbation import Tables, direction
+from recpoison.attacks.base import EmbeddingAttack
+from recpoison.attacks.targets import Targets
+from recpoison.changes import EmbeddingShift
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.models.base import DataLoss, Fitted, GradientModel
+from recpoison.seeds import Seeds
+
+GOALS = ("untargeted", "targeted")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuse ``attack.<name>`` unless it is one of ``choices``.
+
+    Raises:
+        ConfigError: Naming the setting.
+    """
+    if value not in choices:
+        raise ConfigError(f"attack.{name} is {value!r}: choose one of {', '.join(choices)}")
+
+
+def check_number(name: str, value: float, *, above: bool) -> None:
+    """Refuse ``attack.<name>`` unless it is finite and above 0, or from 0.
+
+    Raises:
+        ConfigError: Naming the setting.
+    """
+    if not (0 < value < np.inf or (value == 0 and not above)):
+        raise ConfigError(f"attack.{name} is {value:g}: give a finite number {'above 0' if above else 'from 0'}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAttack(EmbeddingAttack, ABC):
+    """Climbs the training loss of the fitted model, or descends to a wished one.
+
+    ``untargeted`` raises the loss of all training data (equation 2 of the APR report and of MSAP). ``targeted`` lifts
+    items: equation 4 of the report, which *minimises* the loss with the answer y_t in place of the true one; here y_t
+    is that each user has the targets and nothing else. Its step goes down the gradient: equation 6 is printed without
+    the minus sign. Owners of a target are left out, for they cannot be recommended it.
+
+    Args:
+        epsilon: Size of the shift, in the norm that bounds it.
+        goal: ``untargeted`` or ``targeted``.
+        targets: How the items to lift are chosen, for ``targeted``.
+    """
+
+    epsilon: float = 0.5
+    goal: str = "untargeted"
+    targets: Targets = field(default_factory=Targets)
+
+    def __post_init__(self) -> None:
+        check_number("epsilon", self.epsilon, above=False)
+        check_choice("goal", self.goal, GOALS)
+
+    @final
+    def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
+        """Items to lift, ``(n_targets,)``; none where the attack is untargeted."""
+        if self.goal == "untargeted":
+            return np.zeros(0, dtype=np.int64)
+        return self.targets.choose(data, seeds.numpy("targets"))
+
+    def _loss(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds) -> DataLoss:
+        """The loss that the attack raises or lowers."""
+        data = fitted.data if self.goal == "untargeted" else wished(fitted.data, targets)
+        return gradient_model(fitted).data_loss(data, seeds.child("negatives"), fitted.device)
+
+    def _uphill(self, loss: DataLoss, fitted: Fitted, shift: Tables, kind: str, draw: int) -> tuple[float, Tables]:
+        """The loss at a shift, and a step of size 1 that makes matters worse."""
+        value, gradient = loss.gradient(EmbeddingShift(shift).apply(fitted.params), draw)
+        steps = direction({name: gradient[name] for name in shift}, kind)
+        return value, steps if self.goal == "untargeted" else {name: -step for name, step in steps.items()}
+
+
+def gradient_model(fitted: Fitted) -> GradientModel:
+    """The model of ``fitted``, which ``check_model`` let through.
+
+    Raises:
+        IncompatibleParts: If it has no gradient.
+    """
+    if not isinstance(fitted.model, GradientModel):
+        raise IncompatibleParts(f"{type(fitted.model).__name__} has no gradient")
+    return fitted.model
+
+
+def still(fitted: Fitted) -> Tables:
+    """No shift of any table."""
+    return {name: torch.zeros_like(fitted.params[name]) for name in gradient_model(fitted).tables}
+
+
+def wished(data: Interactions, targets: np.ndarray) -> Interactions:
+    """What an attacker wants the data to say: every user has just the targets that they do not own, rated highest.
+
+    Raises:
+        ConfigError: If every user owns every target, or there is none.
+    """
+    users, items = np.divmod(np.arange(data.n_users * len(targets)), max(1, len(targets)))
+    items = np.asarray(targets)[items]
+    free = np.asarray(data.seen[users, items]).ravel() == 0
+    if not free.any():
+        raise ConfigError("no user is without a target, so there is nothing to lift: change attack.targets")
+    best = 1.0 if data.scale is None else data.scale.high
+    values = np.full(int(free.sum()), best)
+    return replace(data, users=users[free], items=items[free], values=values, times=None)

@@ -1,0 +1,190 @@
+"""Carlini and Wagner's attack (S&P 2017) on embeddings: the smallest shift that changes chosen users' lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recpoison.algebra.perturbation import Tables, project
+from recpoison.attacks.base import EmbeddingAttack
+from recpoison.attacks.embeddings.base import GOALS, check_choice, check_number, still
+from recpoison.attacks.targets import Targets
+from recpoison.changes import EmbeddingShift
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.base import Fitted
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+_BLOCK = 256  # users scored at once
+
+
+class Found(NamedTuple):
+    """A shift, how many wishes it grants and its squared length; better is more, then shorter."""
+
+    granted: int
+    size: float
+    shift: Tables
+
+    def beats(self, other: Found) -> bool:
+        """Whether it grants more than ``other``, or as much with less."""
+        return (self.granted, -self.size) > (other.granted, -other.size)
+
+
+class Wish(NamedTuple):
+    """Of a block of ``n`` users: which they are, an item for each ``(n,)``, and their seen items ``(n, n_items)``."""
+
+    users: Tensor
+    items: Tensor
+    seen: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class CW(EmbeddingAttack):
+    """Minimises |shift|² + c · sum of max(0, margin + confidence) (equation 7 of the APR report with p = 2).
+
+    ``targeted``: the margin of a chosen user and a target is what the target's score lacks to the ``cutoff``-th best
+    of the user's other unseen items. ``untargeted``: it is how far the item that the user is now recommended first
+    stands above that. Adam minimises for a fixed c; c is searched, ten times more as long as a wish is not granted,
+    then by halving. The shift that grants most wishes wins, the shortest of those. Owners of a target are left out.
+
+    Departure: Carlini and Wagner attack one example; here rows of the item table are shared, so that all users have
+    one c. There is no change of variables: embeddings have no range to stay in.
+
+    Args:
+        epsilon: Longest row of the shift; None bounds nothing.
+        goal: ``targeted`` or ``untargeted``.
+        targets: How the items to lift are chosen, for ``targeted``.
+        users: The chosen users; empty draws ``n_users``.
+        n_users: How many to draw; None takes all.
+        cutoff: Length of the list that a target should enter, or a first item leave.
+        confidence: Margin that a wish asks for.
+        steps: Of Adam, for each c.
+        learning_rate: Of Adam.
+        searches: Values of c that are tried.
+        constant: The first of them.
+    """
+
+    epsilon: float | None = None
+    goal: str = "targeted"
+    targets: Targets = field(default_factory=Targets)
+    users: Sequence[int] = ()
+    n_users: int | None = 100
+    cutoff: int = 10
+    confidence: float = 0.0
+    steps: int = 200
+    learning_rate: float = 0.01
+    searches: int = 6
+    constant: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("goal", self.goal, GOALS)
+        for name in ("cutoff", "steps", "searches"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
+        if self.n_users is not None and self.n_users < 1:
+            raise ConfigError(f"attack.n_users is {self.n_users}: give 1 or more, or null for all")
+        for name in ("learning_rate", "constant"):
+            check_number(name, getattr(self, name), above=True)
+        check_number("confidence", self.confidence, above=False)
+        if self.epsilon is not None:
+            check_number("epsilon", self.epsilon, above=False)
+
+    @property
+    def limit(self) -> tuple[str, float] | None:
+        """``epsilon`` as the longest row."""
+        return None if self.epsilon is None else ("row_l2", self.epsilon)
+
+    def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
+        """Items to lift, ``(n_targets,)``; none where the attack is untargeted."""
+        if self.goal == "untargeted":
+            return np.zeros(0, dtype=np.int64)
+        return self.targets.choose(data, seeds.numpy("targets"))
+
+    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
+        wishes = list(self._wishes(fitted, targets, self._chosen(fitted.data, seeds)))
+        if not wishes:
+            raise ConfigError("no chosen user can be attacked: change attack.users, attack.targets or attack.cutoff")
+        n_wishes = sum(len(wish.users) for wish in wishes)
+        best = Found(-1, 0.0, still(fitted))
+        low, high, constant = 0.0, np.inf, self.constant
+        for number in range(self.searches):
+            found = self._minimise(fitted, wishes, constant)
+            best = found if found.beats(best) else best
+            low, high = (low, constant) if found.granted == n_wishes else (constant, high)
+            constant = 10 * constant if high == np.inf else (low + high) / 2
+            progress.step(number + 1, self.searches, granted=best.granted / n_wishes, length=best.size**0.5)
+        return EmbeddingShift(best.shift)
+
+    def _chosen(self, data: Interactions, seeds: Seeds) -> np.ndarray:
+        """The users to attack, ascending.
+
+        Raises:
+            ConfigError: If one does not exist.
+        """
+        if self.users:
+            wrong = [user for user in self.users if not 0 <= user < data.n_users]
+            if wrong:
+                raise ConfigError(f"attack.users holds {wrong[0]}, but users are numbered 0 to {data.n_users - 1}")
+            return np.unique(np.asarray(self.users, dtype=np.int64))
+        count = data.n_users if self.n_users is None else min(self.n_users, data.n_users)
+        return np.sort(seeds.numpy("users").choice(data.n_users, count, replace=False))
+
+    def _wishes(self, fitted: Fitted, targets: np.ndarray, chosen: np.ndarray) -> Iterator[Wish]:
+        """What is wished, block by block; users with too few unseen items to fill a list are left out."""
+        data = fitted.data
+        chosen = chosen[data.n_items - data.user_counts[chosen] > self.cutoff]
+        for start in range(0, len(chosen), _BLOCK):
+            rows = chosen[start : start + _BLOCK]
+            users = torch.from_numpy(rows).to(fitted.device)
+            seen = torch.from_numpy(data.seen[rows].toarray() > 0).to(fitted.device)
+            if self.goal == "untargeted":
+                with torch.no_grad():
+                    yield Wish(users, fitted.scores(users).masked_fill(seen, -torch.inf).argmax(1), seen)
+            for target in targets:
+                free = ~seen[:, target]
+                if free.any():
+                    yield Wish(users[free], torch.full_like(users[free], int(target)), seen[free])
+
+    def _minimise(self, fitted: Fitted, wishes: list[Wish], constant: float) -> Found:
+        """The best shift on the way of Adam for one c."""
+        shift = {name: table.requires_grad_() for name, table in still(fitted).items()}
+        optimizer = torch.optim.Adam(list(shift.values()), lr=self.learning_rate)
+        best = Found(-1, 0.0, {})
+        for _ in range(self.steps + 1):
+            optimizer.zero_grad()
+            granted = 0
+            for wish in wishes:
+                lacks = self._margins(fitted, shift, wish) + self.confidence
+                granted += int((lacks < 0).sum() if self.goal == "targeted" else (lacks <= 0).sum())
+                (constant * lacks.relu().sum()).backward()
+            size = sum(float(table.detach().square().sum()) for table in shift.values())
+            now = Found(granted, size, shift)
+            if now.beats(best):
+                best = now._replace(shift={name: table.detach().clone() for name, table in shift.items()})
+            torch.stack([table.square().sum() for table in shift.values()]).sum().backward()
+            optimizer.step()
+            self._bound(shift)
+        return best
+
+    def _bound(self, shift: Tables) -> None:
+        """Bring the rows of ``shift`` within ``epsilon``, in place: they are Adam's own."""
+        if self.epsilon is None:
+            return
+        with torch.no_grad():
+            for name, table in project(shift, self.epsilon, "row_l2").items():
+                shift[name].copy_(table)
+
+    def _margins(self, fitted: Fitted, shift: Tables, wish: Wish) -> Tensor:
+        """``(n,)`` how much each wish lacks; below 0 the list is as wished."""
+        params = EmbeddingShift(shift).apply(fitted.params)
+        scores = fitted.model.scores(params, fitted.data, wish.users).masked_fill(wish.seen, -torch.inf)
+        own = scores.gather(1, wish.items.unsqueeze(1)).squeeze(1)
+        best = scores.topk(self.cutoff + 1, dim=1).values
+        bar = torch.where(own >= best[:, -2], best[:, -1], best[:, -2])  # of the others: the item itself is taken out
+        return bar - own if self.goal == "targeted" else own - bar

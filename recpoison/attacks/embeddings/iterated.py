@@ -1,0 +1,71 @@
+"""What attacks in several steps share."""
+
+from __future__ import annotations
+
+from abc import ABC
+from dataclasses import dataclass
+
+import numpy as np
+
+from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, Tables, project
+from recpoison.attacks.embeddings.base import GradientAttack, check_choice, check_number
+from recpoison.changes import EmbeddingShift
+from recpoison.errors import ConfigError
+from recpoison.models.base import Fitted
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+NEGATIVES = ("fixed", "fresh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class IteratedAttack(GradientAttack, ABC):
+    """Takes steps up the gradient from a start, and keeps within a bound after each (MSAP, equations 5 to 7).
+
+    The step is ``step_size`` times the row-normalised gradient. The published bound is ``box``: a row may then be as
+    long as the steps together, far beyond FGSM's ``epsilon``. The default here is the bound that FGSM has too.
+
+    Args:
+        steps: Steps.
+        step_size: L2 length of each row's step; None is a quarter of ``epsilon``, as in MSAP.
+        projection: ``row_l2`` (rows within ``epsilon``), ``box`` (numbers within ``epsilon``, as in the authors' code)
+            or ``none``.
+        direction: What a step of size 1 is: ``row_l2`` (the authors), ``matrix_l2`` (as the equations are written),
+            ``sign`` or ``value``.
+        negatives: ``fixed`` (one draw for all steps, as the authors) or ``fresh`` at each step.
+    """
+
+    steps: int = 25
+    step_size: float | None = None
+    projection: str = "row_l2"
+    direction: str = "row_l2"
+    negatives: str = "fixed"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1:
+            raise ConfigError(f"attack.steps is {self.steps}: give 1 or more")
+        if self.step_size is not None:
+            check_number("step_size", self.step_size, above=True)
+        check_choice("projection", self.projection, PROJECTIONS)
+        check_choice("direction", self.direction, DIRECTIONS)
+        check_choice("negatives", self.negatives, NEGATIVES)
+
+    @property
+    def limit(self) -> tuple[str, float] | None:
+        """``epsilon`` in the norm of the projection."""
+        return {"box": ("linf", self.epsilon), "row_l2": ("row_l2", self.epsilon)}.get(self.projection)
+
+    def _climb(
+        self, start: Tables, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
+    ) -> EmbeddingShift:
+        loss = self._loss(fitted, targets, seeds)
+        size = self.epsilon / 4 if self.step_size is None else self.step_size
+        shift = start
+        for number in range(self.steps):
+            draw = number if self.negatives == "fresh" else 0
+            value, steps = self._uphill(loss, fitted, shift, self.direction, draw)
+            longer = {name: table + size * steps[name] for name, table in shift.items()}
+            shift = project(longer, self.epsilon, self.projection)
+            progress.step(number + 1, self.steps, loss=value)
+        return EmbeddingShift(shift)

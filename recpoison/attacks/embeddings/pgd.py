@@ -1,0 +1,46 @@
+"""PGD on embeddings (Madry et al. 2018; Anelli et al., "Multi-Step Adversarial Perturbations", 2020)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from recpoison.algebra.perturbation import Tables
+from recpoison.attacks.embeddings.base import check_choice, check_number, still
+from recpoison.attacks.embeddings.iterated import IteratedAttack
+from recpoison.changes import EmbeddingShift
+from recpoison.models.base import Fitted
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+STARTS = ("uniform", "zero")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PGD(IteratedAttack):
+    """BIM from a random start. Rows without a gradient keep their start.
+
+    Args:
+        start: ``uniform`` or ``zero``, which is BIM.
+        start_width: Every number of a uniform start lies within plus or minus this; 0.05 in the authors' code whatever
+            ``epsilon`` is. It is brought within the bound after the first step.
+    """
+
+    start: str = "uniform"
+    start_width: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("start", self.start, STARTS)
+        check_number("start_width", self.start_width, above=False)
+
+    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
+        start = still(fitted) if self.start == "zero" else self._random(fitted, seeds)
+        return self._climb(start, fitted, targets, seeds, progress)
+
+    def _random(self, fitted: Fitted, seeds: Seeds) -> Tables:
+        tables = {}
+        for name, table in still(fitted).items():
+            numbers = seeds.numpy("start", name).uniform(-self.start_width, self.start_width, table.shape)
+            tables[name] = torch.from_numpy(numbers).to(table)
+        return tables

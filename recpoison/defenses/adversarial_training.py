@@ -1,0 +1,117 @@
+"""What adversarial training has in common, whatever shifts the embeddings."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+
+from recpoison.data.interactions import Interactions
+from recpoison.defenses.base import Defense
+from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.models.base import Fitted, Model, Monitor
+from recpoison.models.bprmf import BPRMF
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.training.adversarial import adversarial
+from recpoison.training.inner_attack import InnerAttack
+from recpoison.training.optimizers import State, slots
+from recpoison.training.trainer import Trainable, Trainer, result
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdversarialTraining(Defense):
+    """Plain training, then training on the loss plus ``weight`` times the loss at shifted embeddings.
+
+    The model's own trainer, batches and random streams are used, so that every epoch sees the pairs it would see
+    without the defense. With weight 0 there is no defense: the model's own fit, without a restart. Where an epoch is
+    selected, only those with the adversary are looked at, as in the authors' code.
+
+    Args:
+        weight: Of the second loss; 1 in the paper.
+        from_epoch: Epochs of plain training before the adversary comes in; None: half of the model's, as the authors
+            did (1,000 of 2,000). A perturbation means little while embeddings are near 0.
+        restart_optimizer: Whether the optimiser forgets its sums then: the authors built a new graph that read
+            embeddings only, so Adagrad's sums restart and the first steps are large again.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    weight: float = 1.0
+    from_epoch: int | None = None
+    restart_optimizer: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight < math.inf:
+            raise ConfigError(f"defense.weight is {self.weight:g}: give a finite number, 0 (plain training) or more")
+        if self.from_epoch is not None and self.from_epoch < 0:
+            raise ConfigError(f"defense.from_epoch is {self.from_epoch}: give 0 or more, or null for half")
+        self.inner_attack()
+
+    @abstractmethod
+    def inner_attack(self) -> InnerAttack:
+        """How embeddings are shifted."""
+
+    @final
+    def check_model(self, model: Model) -> None:
+        """See whether ``model`` can be trained so.
+
+        Raises:
+            IncompatibleParts: If it has no gradient, or is not trained on what the settings need.
+            ConfigError: If its trainer's settings leave no room for the adversary.
+        """
+        if not isinstance(model, Trainable) or not model.tables:
+            raise IncompatibleParts(
+                f"adversarial training needs a model with embeddings and a gradient, and {type(model).__name__} has "
+                "none: choose model=bprmf, or another defense"
+            )
+        trainer, begin = model.trainer, self.from_epoch or 0
+        if begin and begin >= trainer.epochs:
+            raise ConfigError(
+                f"defense.from_epoch is {begin}, but model.trainer.epochs is {trainer.epochs}, so the adversary would "
+                "never come in: lower the one or raise the other"
+            )
+        if self.inner_attack().unit == "instance" and not isinstance(model, BPRMF):
+            raise IncompatibleParts(
+                f"defense.unit=instance needs a model trained on triples, and {type(model).__name__} is not: "
+                "choose model=bprmf or defense.unit=row_batch"
+            )
+        if self.inner_attack().unit == "instance" and trainer.backend == "numba":
+            raise ConfigError("defense.unit=instance has no numba kernel: set model.trainer.backend=auto")
+
+    @final
+    def fit(
+        self,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """Fit ``model`` on ``data``, with the adversary from ``from_epoch`` on.
+
+        Raises:
+            IncompatibleParts: If the model cannot be trained so.
+            Diverged: If a loss is no longer finite.
+        """
+        self.check_model(model)
+        if self.weight == 0 or not isinstance(model, Trainable):
+            return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)
+        trainer, plain = model.trainer, model.objective(data, seeds, device)
+        params = {name: tensor.to(device) for name, tensor in model.init(data, seeds).items()}
+        begin = trainer.epochs // 2 if self.from_epoch is None else self.from_epoch
+        state = replace(trainer, epochs=begin).run(plain, trainer.start(params), progress)
+        if self.restart_optimizer:
+            state = _restarted(trainer, state)
+        attacked = adversarial(plain, model, self.inner_attack(), self.weight)
+        return Fitted(model, result(trainer.run(attacked, state, progress, monitor)), data)
+
+
+def _restarted(trainer: Trainer, state: State) -> State:
+    """The same epoch and parameters, and nothing else remembered."""
+    return trainer.start(slots(state, "param")) | {"epoch": state["epoch"]}

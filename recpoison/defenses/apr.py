@@ -1,0 +1,44 @@
+"""Adversarial personalised ranking (He, He, Du and Chua, SIGIR 2018), for any model with embeddings and a gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from recpoison.defenses.adversarial_training import AdversarialTraining
+from recpoison.training.inner_attack import InnerAttack
+
+
+@dataclass(frozen=True, kw_only=True)
+class APR(AdversarialTraining):
+    """Minimises L(θ) + weight · L(θ + Δ), where Δ raises the loss of the batch most (equations 7 to 9).
+
+    Each row of the embeddings that a batch looks at is shifted by ``epsilon`` along its own gradient of the batch's
+    loss, summed over the row's occurrences; other rows are not. Δ is a constant of the second loss. So does the
+    authors' code, and this too by default; the paper writes one vector for each instance and normalises it whole.
+
+    FGSM is one step. BIM is ``steps=2`` and more, PGD the same with ``start=0.05`` (MSAP, whose code trains with two
+    steps and projects on the ``box``, which lets a row be epsilon times the root of the embedding size long).
+
+    Args:
+        epsilon: L2 norm of a row's shift; half width of the ``box``. Embeddings have a norm of 0.07 before training.
+        steps: Steps of the inner attack.
+        step_size: Length of a step; None: epsilon for one step, else epsilon / 4 (MSAP).
+        projection: ``row_l2``, ``box`` or ``none``, after each step.
+        start: Half width of the uniform start of each number of a shift.
+        unit: ``row_batch``, or ``instance``: each occurrence of a row has a shift of its own (VAT and GPA); bprmf
+            only, by torch.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    epsilon: float = 0.5
+    steps: int = 1
+    step_size: float | None = None
+    projection: str = "row_l2"
+    start: float = 0.0
+    unit: str = "row_batch"
+
+    def inner_attack(self) -> InnerAttack:
+        """Steps up the gradient."""
+        return InnerAttack(self.epsilon, self.steps, self.step_size, self.projection, self.start, unit=self.unit)

@@ -1,0 +1,181 @@
+"""Adversarial training (He et al. 2018): the loss of each batch, and ``weight`` times its loss at shifted embeddings.
+
+The shift is a constant of the second loss: no gradient flows through it. It lives for one batch and is part of no
+state, so that looking at a model never changes how it is trained.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recpoison.models.base import Params
+from recpoison.seeds import Seeds
+from recpoison.training.apr_kernel import apr_batches
+from recpoison.training.inner_attack import Generator, InnerAttack
+from recpoison.training.objectives import BPRObjective, JointTables, runs_on_numba
+from recpoison.training.optimizers import State, slots, step
+from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
+
+CHUNK = 1 << 13  # pairs, in whole batches, whose starts are drawn before the kernel runs
+Batch = tuple[Tensor, ...]
+
+
+def adversarial(plain: BatchObjective, model: Trainable, attack: InnerAttack, weight: float) -> Objective:
+    """What adversarial training of ``model`` minimises where its own fit minimises ``plain``."""
+    if isinstance(plain, BPRObjective):
+        return AdversarialBPR(plain, attack, weight)
+    return AdversarialLoss(plain, model, attack, weight)
+
+
+class AdversarialBPR(Objective):
+    """BPR of two tables, with gradients by hand; one numba kernel on a CPU, static shapes elsewhere.
+
+    The loss is ``BPRObjective``'s with its regulariser, at the tables and at the shifted tables. Departure: the authors
+    leave theirs out of the gradient that makes the shift; it is 0 by default in their code and here.
+
+    Args:
+        plain: What is minimised without the adversary.
+        attack: How rows are shifted.
+        weight: Of the second loss.
+    """
+
+    def __init__(self, plain: BPRObjective, attack: InnerAttack, weight: float) -> None:
+        self.plain, self.attack, self.weight = plain, attack, weight
+
+    def inputs(self) -> object:
+        """Those of the plain objective, and how it is attacked."""
+        inputs = self.plain.inputs()
+        return None if inputs is None else (inputs, self.attack, self.weight)
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One epoch; returns the mean loss of a pair without the shift."""
+        if runs_on_numba(trainer, state) and self.attack.unit == "row_batch":
+            return self._numba_epoch(trainer, state, epoch)
+        return self._torch_epoch(trainer, state, epoch)
+
+    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        arrays, figures = self.plain.kernel_inputs(trainer, state, epoch)
+        attack, n_rows = self.attack, self.plain.n_rows(trainer)
+        size = min(trainer.batch_size, n_rows)
+        generator = _generator(self.plain.seeds, epoch, torch.device("cpu"))
+        weight, epsilon, length = (np.float32(x) for x in (self.weight, attack.epsilon, attack.length))
+        bounds = attack.projection == "box", attack.projection == "row_l2"
+        total, at_once = 0.0, n_rows if attack.starts_at_zero else max(1, CHUNK // size) * size
+        for first in range(0, n_rows, at_once):
+            last = min(first + at_once, n_rows)
+            shapes = [(3 * min(size, last - start), arrays[0].shape[1]) for start in range(first, last, size)]
+            starts = np.zeros((0, 1), dtype=np.float32)
+            if not attack.starts_at_zero:
+                starts = torch.cat([attack.starts(shape, generator) for shape in shapes]).numpy()
+            inner = (weight, epsilon, starts, attack.steps, length, *bounds)
+            arguments = (*arrays, first, last, size, *figures, *inner)
+            total += apr_batches(*arguments)
+        return total / n_rows
+
+    def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """The host never waits inside an epoch, as in ``BPRObjective``."""
+        joint = JointTables(trainer, state)
+        sums = torch.zeros_like(joint.gradient)
+        total = torch.zeros((), device=joint.device)
+        generator = _generator(self.plain.seeds, epoch, joint.device)
+        for batch in self.plain.batches(trainer, epoch, joint.device):
+            rows = joint.rows(batch)
+            values = joint.values(rows)
+            loss, slopes = self.plain.slopes(values)
+            total += loss
+            adverse = self.plain.slopes(values + self._shift(rows, values, slopes, sums, generator))[1]
+            joint.step(rows, slopes.add_(adverse, alpha=self.weight))
+        joint.write_back()
+        return float(total) / self.plain.n_rows(trainer)
+
+    def _shift(self, rows: Tensor, values: Tensor, slopes: Tensor, sums: Tensor, generator: Generator) -> Tensor:
+        """Shift of each occurrence of a row, as ``values``; ``sums``, a table of zeros, is lent."""
+
+        def gradient(shift: Params | None) -> Params:
+            at = slopes if shift is None else self.plain.slopes(values + shift["rows"].view_as(values))[1]
+            if self.attack.unit == "instance":
+                return {"rows": at}
+            summed = sums.index_add_(0, rows, at).index_select(0, rows)
+            sums.index_fill_(0, rows, 0.0)
+            return {"rows": summed}
+
+        start = None if self.attack.starts_at_zero else {"rows": self._starts(rows, values, len(sums), generator)}
+        return self.attack.climb(start, gradient)["rows"].view_as(values)
+
+    def _starts(self, rows: Tensor, values: Tensor, n_rows: int, generator: Generator) -> Tensor:
+        """Where each occurrence of a row starts; drawn as for the kernel, users and then the items of each pair."""
+        n = values.shape[1]
+        starts = self.attack.starts((3 * n, values.shape[2]), generator)
+        pairs = torch.arange(n, device=rows.device)
+        place = torch.cat([pairs, n + 2 * pairs, n + 2 * pairs + 1])
+        if self.attack.unit == "row_batch":  # every occurrence takes the first one's
+            first = torch.full((n_rows,), 3 * n, device=rows.device)
+            place = first.scatter_reduce_(0, rows, place, "amin").index_select(0, rows)
+        return starts.index_select(0, place)
+
+
+class AdversarialLoss(Objective):
+    """Any model's loss by autograd, on whole tables.
+
+    Rows that have no part in the loss of a batch have no gradient, so they are not shifted.
+
+    Args:
+        plain: Whose batches are walked.
+        model: Whose loss it is, and which tables are shifted.
+        attack: How, by ``row_batch``.
+        weight: Of the second loss.
+    """
+
+    def __init__(self, plain: BatchObjective, model: Trainable, attack: InnerAttack, weight: float) -> None:
+        self.plain, self.model, self.attack, self.weight = plain, model, attack, weight
+
+    def inputs(self) -> object:
+        """Those of the plain objective, the model, and how it is attacked."""
+        inputs = self.plain.inputs()
+        return None if inputs is None else (inputs, self.model, self.attack, self.weight)
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One epoch; returns the mean of the batches' losses without the shift."""
+        device = state[f"param.{self.model.tables[0]}"].device
+        generator = _generator(self.plain.seeds, epoch, device)
+        total, n_batches = torch.zeros((), device=device), 0
+        for batch in self.plain.batches(trainer, epoch, device):
+            params = slots(state, "param")
+            loss, clean = self._gradient(params, batch)
+            adverse = self._gradient(self._shifted(params, clean, batch, generator), batch)[1]
+            gradients = {
+                name: clean[name] + self.weight * adverse[name] + self.plain.weight_decay * tensor
+                for name, tensor in params.items()
+            }
+            step(trainer.optimizer, state, gradients, trainer.learning_rate, trainer.eps)
+            total, n_batches = total + loss, n_batches + 1
+        return float(total) / n_batches
+
+    def _gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
+        leaves = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
+        loss = self.model.loss(leaves, batch)
+        return loss.detach(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+
+    def _shifted(self, params: Params, clean: Params, batch: Batch, generator: Generator) -> Params:
+        names = self.model.tables
+
+        def at(shift: Params) -> Params:
+            return params | {name: params[name] + shift[name] for name in names}
+
+        def gradient(shift: Params | None) -> Params:
+            slopes = clean if shift is None else self._gradient(at(shift), batch)[1]
+            return {name: slopes[name] for name in names}
+
+        shapes = {name: (params[name].shape[0], params[name].shape[1]) for name in names}
+        start = None
+        if not self.attack.starts_at_zero:
+            start = {name: self.attack.starts(shape, generator) for name, shape in shapes.items()}
+        return at(self.attack.climb(start, gradient))
+
+
+def _generator(seeds: Seeds, epoch: int, device: torch.device) -> Generator:
+    """The stream of an epoch's starts: numpy's on a CPU, else the device's own."""
+    streams = seeds.child("perturbation")
+    return streams.numpy("epoch", epoch) if device.type == "cpu" else streams.torch("epoch", epoch, device=device)

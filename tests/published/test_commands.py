@@ -1,0 +1,44 @@
+"""The commands that a report offers."""
+
+from dataclasses import replace
+
+from recpoison.published.commands import commands
+from recpoison.published.tables import load
+
+
+def test_all_cells_of_a_preset_are_the_preset():
+    table = load("apt_table_2")
+    assert commands(table, [cell for cell in table.cells if not cell.needs]) == ["recpoison experiment=apt_table_2"]
+
+
+def test_fewer_cells_narrow_its_grid():
+    table = load("apt_table_2")
+    wanted = [cell for cell in table.cells if cell.names[:3] == ("ml-100k", "random", "Average") and not cell.needs]
+    assert [cell.names[3] for cell in wanted] == ["origin", "Attack"]
+    typed = "recpoison experiment=apt_table_2 setting=apt_ml_100k_random attack=average"
+    assert commands(table, wanted) == [typed]
+
+
+def test_clean_cells_alone_leave_the_attacks_as_they_are():
+    table = load("apt_table_2_drawn")
+    wanted = [c for c in table.cells if c.names[0] == "filmtrust" and c.names[1] == "random" and c.names[3] == "origin"]
+    typed = "recpoison experiment=apt_table_2_drawn setting=apt_filmtrust attack.targets.rule=random"
+    assert commands(table, wanted) == [typed]
+
+
+def test_what_the_preset_does_not_choose_is_added():
+    table = load("apt_table_2")
+    wanted = [replace(c, options=c.options | {"defense": "at"}) for c in table.cells if not c.needs]
+    assert commands(table, wanted) == ["recpoison experiment=apt_table_2 defense=at"]
+
+
+def test_without_a_preset_options_and_settings_are_typed():
+    """Two models share a setting that the third does not have, so there are two commands."""
+    table = load("injection_table_1")
+    wanted = [cell for cell in table.cells if cell.options["model"] in ("wrmf", "wrmf_als", "item_knn")]
+    fixed = "evaluation=full_ranking dataset.filters.k_core=15 dataset.split.method=ratio"
+    measured = "'evaluation.metrics=[Recall]' 'evaluation.cutoffs=[50]'"
+    assert commands(table, wanted) == [
+        f"recpoison -m dataset=gowalla model=wrmf,wrmf_als {fixed} model.embedding_size=128 {measured}",
+        f"recpoison dataset=gowalla model=item_knn {fixed} {measured}",
+    ]

@@ -1,0 +1,124 @@
+"""Every printed number has a place, and a cell means what its description says."""
+
+import csv
+from collections import Counter
+
+import pytest
+import yaml
+
+from recpoison.errors import ConfigError
+from recpoison.nearest import nearest
+from recpoison.paths import CONF_DIR
+from recpoison.published.tables import FOLDER, load, names
+
+DESIGN = {  # option names that users will type, also of parts that are still to come
+    "model": "bprmf mf wrmf wrmf_als item_ae gmf cf neumf mult_vae cml item_knn pcmf popularity random gcn",
+    "attack": "none random average bandwagon segment rand_filter aush pga tna bilevel_wrmf bilevel_item_ae "
+    "wrmf_als_gradient noise fgsm bim pgd cw random_edges meta_attack metattack",
+    "defense": "none apr amf_random at apt apt_rand distillation filter",
+    "evaluation": "full_ranking sampled link_prediction node_accuracy",
+}
+AGAIN = {"apt_table_2_drawn"}  # another reading of a table that is there already
+
+
+def rows_of(file) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def test_every_row_of_every_csv_belongs_to_one_table():
+    counted = Counter()
+    for name in set(names()) - AGAIN:
+        about = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
+        while "csv" not in about:
+            about = yaml.safe_load((FOLDER / f"{about['like']}.yaml").read_text())
+        counted[about["csv"]] += len(load(name).cells)
+    assert counted == {file.name: len(rows_of(file)) for file in FOLDER.glob("*.csv")}
+    assert counted.total() == 1583
+
+
+@pytest.mark.parametrize("name", names())
+def test_cells_are_whole(name):
+    table = load(name)
+    assert table.cells
+    assert table.title
+    assert table.paper
+    assert table.tolerance or table.relative
+    assert table.repeats >= 1
+    for cell in table.cells:
+        assert len(cell.names) == len(table.keys)
+        assert {"dataset", "model", "attack", "defense"} <= cell.options.keys()
+        assert cell.subject in ("test", "target", "link", "node")
+        for group, allowed in DESIGN.items():
+            assert cell.options.get(group, "none") in ("none", *allowed.split())
+        assert (CONF_DIR / "dataset" / f"{cell.options['dataset']}.yaml").is_file()
+
+
+@pytest.mark.parametrize("name", sorted(set(names()) - {"metagradient_table_4_13", "metagradient_table_4_14"}))
+def test_no_two_cells_of_a_table_have_one_name(name):
+    cells = [(cell.names, cell.label) for cell in load(name).cells]
+    assert len(set(cells)) == len(cells)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if load(name).preset])
+def test_presets_exist(name):
+    assert (CONF_DIR / "experiment" / f"{load(name).preset}.yaml").is_file()
+
+
+def test_a_cell_of_apt_table_2():
+    cell = next(c for c in load("apt_table_2").cells if c.names == ("ml-100k", "unpopular", "Average", "Attack"))
+    assert cell.value == 0.9292
+    assert cell.options == {
+        "dataset": "ml_100k",
+        "model": "mf",
+        "attack": "average",
+        "defense": "none",
+        "evaluation": "full_ranking",
+        "setting": "apt_ml_100k_unpopular",
+    }
+    assert (cell.subject, cell.metric, cell.k, cell.label) == ("target", "HR", 50, "target HR@50")
+    wanted = {
+        "attack.budget": 0.03,
+        "attack.targets.items": '["1486", "1321", "822", "1563", "1532"]',
+        "dataset.split.method": "leave_one_out_random",
+        "model.initial": "xavier_own",
+    }
+    assert wanted.items() <= cell.settings.items()
+    assert cell.needs == ()
+
+
+def test_another_model_drops_the_settings_of_the_first():
+    cell = next(c for c in load("apt_table_2").cells if c.names == ("ml-100k", "random", "Random", "PCMF"))
+    assert cell.options["model"] == "pcmf"
+    assert not [key for key in cell.settings if key.startswith("model.")]
+    assert "attack.budget" in cell.settings
+
+
+def test_what_does_not_exist_is_needed(tmp_path, monkeypatch):
+    """Found by looking into conf/: an empty one lacks everything."""
+    cell = load("apt_table_3").cells[0]
+    monkeypatch.setattr("recpoison.published.tables.CONF_DIR", tmp_path)
+    assert "model=mf" in cell.needs
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "mf.yaml").touch()
+    assert "model=mf" not in cell.needs
+
+
+def test_misprints_carry_their_note():
+    noted = {(cell.names, cell.value): cell.note for cell in load("apt_table_3").cells if cell.note}
+    assert len(noted) == 3
+    assert noted[("ml-100k", "random", "Average", "Attack"), 0.5080].startswith("printed 0.5080")
+
+
+def test_words_of_a_row_fill_in_settings():
+    cell = next(c for c in load("metagradient_table_4_2").cells if c.names[1:] == ("2000", "baseline", "loss"))
+    assert cell.settings == {"attack.n_flips": 2000}
+    assert cell.options["attack"] == "random_edges"
+    clean = next(c for c in load("metagradient_table_4_2").cells if c.names[1:] == ("0", "baseline", "loss"))
+    assert (clean.options["attack"], clean.settings) == ("none", {})
+
+
+def test_an_unknown_table_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="apt_table_2"):
+        load("apt_tabel_2")
+    assert nearest("apt_tabel_2", names())

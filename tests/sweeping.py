@@ -1,0 +1,19 @@
+"""What tests of the command and of sweeps share: a run that takes a tenth of a second, and looking at what it left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+SMALL = ["dataset=planted", "model=popularity", "attack=bandwagon", "attack.budget=0.1", "evaluation.cutoffs=[5]"]
+
+
+def statuses(folder: Path | str) -> dict[str, dict]:
+    """What each cell of a sweep says of itself, by what was typed last for it."""
+    found = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*/status.json"))]
+    return {status["overrides"][-1]: status for status in found}
+
+
+def results(folder: Path | str) -> dict[str, bytes]:
+    """``metrics.csv`` of each cell of a sweep."""
+    return {path.parent.name: path.read_bytes() for path in Path(folder).glob("*/metrics.csv")}

@@ -1,0 +1,89 @@
+"""What identifies a cell, and its status on disk."""
+
+from __future__ import annotations
+
+import pytest
+from omegaconf import OmegaConf
+
+from recpoison.cells import Status, claim, identify, read_status, version_of, write_status
+from recpoison.overrides import compose_root
+
+CHOICES = {"dataset": "planted", "hydra/launcher": "basic"}
+
+
+@pytest.fixture(scope="module")
+def cfg():
+    return compose_root(["dataset=planted", "model=popularity"])
+
+
+def changed(cfg, **settings):
+    return OmegaConf.merge(cfg, OmegaConf.create(settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"data_dir": "elsewhere"},
+        {"store_dir": None},
+        {"checkpoint_seconds": 1.0},
+        {"threads": 3},
+        {"jobs_per_gpu": 2},
+        {"sweep": {"plan": True, "retry_failed": True}},
+    ],
+)
+def test_settings_without_effect_on_numbers_do_not_count(cfg, settings):
+    assert identify(changed(cfg, **settings), CHOICES) == identify(cfg, CHOICES)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"seed": 1},
+        {"repeats": 2},
+        {"deterministic": True},
+        {"device": "cpu"},
+        {"attack": {"budget": 0.5}},
+        {"evaluation": {"cutoffs": [3]}},
+    ],
+)
+def test_every_other_setting_counts(cfg, settings):
+    assert identify(changed(cfg, **settings), CHOICES) != identify(cfg, CHOICES)
+
+
+def test_the_number_of_a_gpu_does_not_count_and_names_in_tables_do(cfg):
+    first, second = (identify(changed(cfg, device=name), CHOICES) for name in ("cuda:0", "cuda:1"))
+    assert first == second
+    assert identify(cfg, CHOICES | {"dataset": "other"}) != identify(cfg, CHOICES)
+    assert identify(cfg, CHOICES | {"hydra/launcher": "joblib"}) == identify(cfg, CHOICES)
+
+
+def test_the_version_follows_the_parts_code(cfg, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    versions = []
+    for number, text in enumerate(("rate = 1\n", "rate = 2\n", "rate = 2  # a comment\n")):
+        (tmp_path / f"own_{number}.py").write_text(text)
+        own = changed(cfg, attack={"_target_": f"own_{number}.Own"})
+        versions.append((version_of(own), version_of(own)))
+    assert all(first == second for first, second in versions)
+    assert version_of(cfg) == version_of(changed(cfg, attack={"budget": 0.7}))
+    assert versions[0][0] != versions[1][0]
+
+
+def test_a_status_is_read_back_and_a_running_one_needs_a_living_process(tmp_path):
+    write_status(tmp_path / "cell", Status("running", "abc", overrides=["seed=1"]))
+    with claim(tmp_path / "cell", "a test"):
+        assert read_status(tmp_path / "cell").status == "running"
+    assert read_status(tmp_path / "cell") == Status("stopped", "abc", overrides=["seed=1"])
+    assert [path.name for path in (tmp_path / "cell").iterdir()] == ["status.json"]
+
+
+def test_pending_does_not_replace_what_another_process_wrote(tmp_path):
+    write_status(tmp_path, Status("done", "abc"))
+    write_status(tmp_path, Status("pending", "abc"), only_first=True)
+    assert read_status(tmp_path).status == "done"
+
+
+def test_what_cannot_be_read_counts_as_no_status(tmp_path):
+    (tmp_path / "status.json").write_text("{")
+    assert read_status(tmp_path) is None
+    assert read_status(tmp_path / "nowhere") is None

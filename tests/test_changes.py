@@ -1,0 +1,32 @@
+"""What a shift of embeddings says about its size."""
+
+import numpy as np
+import pytest
+import torch
+
+from recpoison.changes import EmbeddingShift
+
+SHIFT = EmbeddingShift(
+    {"user": torch.tensor([[3.0, -4.0], [0.0, 0.0]]), "item": torch.tensor([[0.0, 12.0], [1.0, 0.0]])}
+)
+
+
+def test_norms_by_hand():
+    assert SHIFT.norms() == {
+        "user": {"row_l2": 5.0, "mean_row_l2": 5.0, "linf": 4.0, "rows": 1.0},
+        "item": {"row_l2": 12.0, "mean_row_l2": 6.5, "linf": 12.0, "rows": 2.0},
+    }
+    assert SHIFT.used("row_l2") == 12
+    assert SHIFT.used("linf") == 12
+    assert SHIFT.used("matrix_l2") == pytest.approx(170**0.5)  # 25 + 144 + 1
+
+
+def test_arrays_hold_the_shift_and_the_norms():
+    arrays = SHIFT.arrays()
+    assert arrays["user"].tolist() == [[3, -4], [0, 0]]
+    assert arrays["item/mean_row_l2"] == np.array(6.5)
+
+
+def test_an_unknown_table_is_refused():
+    with pytest.raises(ValueError, match="no table item among user"):
+        SHIFT.apply({"user": torch.zeros(2, 2)})

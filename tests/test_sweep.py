@@ -1,0 +1,165 @@
+"""Sweeps in one process: what is skipped, what is done again, and what the end says."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from sweeping import SMALL, results, statuses
+
+import recpoison.cells
+import recpoison.experiment
+from recpoison.errors import DataError
+from recpoison.train_attack_eval import main
+
+SWEEP = ["-m", *SMALL, "seed=0,1,2"]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture
+def seeds_run(monkeypatch) -> list[int]:
+    """The seeds that are run, in order; ``broken`` in the list makes seed 1 fail."""
+    real, seen = recpoison.experiment.run, []
+
+    def noted(parts, seeds, **settings):
+        seen.append(seeds[0])
+        if seeds[0] == 1 and Path("broken").exists():
+            raise DataError("row 3 is broken")
+        return real(parts, seeds, **settings)
+
+    monkeypatch.setattr(recpoison.experiment, "run", noted)
+    return seen
+
+
+def test_the_same_command_does_only_what_is_missing(capsys, seeds_run):
+    assert main(SWEEP) == 0
+    (folder,) = Path("outputs/multirun").iterdir()
+    first = results(folder)
+    assert len(first) == 3
+    assert {status["status"] for status in statuses(folder).values()} == {"done"}
+    assert Path("outputs/latest").resolve() == folder.resolve()
+    assert "3 of 3 cells done: recpoison-report outputs/multirun/sweep-" in capsys.readouterr().out
+
+    lost = statuses(folder)["seed=1"]["cell"]
+    shutil.rmtree(folder / lost)
+    assert main([*SWEEP, "threads=1", "checkpoint_seconds=60"]) == 0  # settings without effect on numbers
+    assert seeds_run == [0, 1, 2, 1]
+    assert results(folder) == first
+    assert "2 of 3 cells already done" in capsys.readouterr().out
+
+    assert main(SWEEP) == 0
+    assert seeds_run == [0, 1, 2, 1]
+    assert "3 of 3 cells already done" in capsys.readouterr().out
+
+
+def test_other_settings_find_another_folder_and_share_cells_in_a_given_one(capsys, seeds_run):
+    given = [*SWEEP[:-1], "hydra.sweep.dir=outputs/s"]
+    assert main([*given, "seed=0,1"]) == 0
+    assert main([*given, "seed=1,2"]) == 0
+    assert seeds_run == [0, 1, 2]
+    out = capsys.readouterr().out
+    assert "1 of 2 cells already done" in out
+    assert "outputs/s also holds 1 cells that this command does not name" in out
+    assert len(results("outputs/s")) == 3
+
+
+def test_a_failure_stops_nobody_and_is_tried_again_when_asked(capsys, seeds_run):
+    Path("broken").touch()
+    command = [*SWEEP, "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 2
+    said = statuses("outputs/s")
+    assert [said[f"seed={seed}"]["status"] for seed in range(3)] == ["done", "failed", "done"]
+    assert (said["seed=1"]["reason"], said["seed=1"]["code"]) == ("row 3 is broken", 2)
+    assert not Path("outputs/s", said["seed=1"]["cell"], "metrics.csv").exists()
+    out, err = capsys.readouterr()
+    assert "2 of 3 cells done: recpoison-report outputs/s" in out
+    assert f"cell {said['seed=1']['cell']} (" in err
+    assert "seed=1) is missing: row 3 is broken\n" in err
+
+    Path("broken").unlink()
+    assert main(command) == 2
+    assert seeds_run == [0, 1, 2]
+    assert "sweep.retry_failed=true tries failed cells again" in capsys.readouterr().err
+    assert main([*command, "sweep.retry_failed=true"]) == 0
+    assert seeds_run == [0, 1, 2, 1]
+    assert statuses("outputs/s")["sweep.retry_failed=True"]["reason"] == ""
+
+
+def test_other_code_computes_again_and_keeps_the_earlier_results(capsys, monkeypatch, seeds_run):
+    command = ["-m", *SMALL, "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    (cell,) = results("outputs/s")
+    before = results("outputs/s")[cell]
+    monkeypatch.setattr(recpoison.cells, "version_of", lambda cfg: "edited")
+    assert main(command) == 0
+    assert seeds_run == [0, 0]
+    assert "the code has changed since; its earlier results are in outputs/s" in capsys.readouterr().out
+    (aside,) = Path("outputs/s", cell).glob(".earlier-*/metrics.csv")
+    assert aside.read_bytes() == before
+
+
+def test_a_stopped_sweep_says_so_and_goes_on(capsys, monkeypatch):
+    real = recpoison.experiment.run
+    monkeypatch.setattr(recpoison.experiment, "run", lambda *a, **k: os.kill(os.getpid(), signal.SIGINT))
+    command = [*SWEEP[:-1], "seed=0,1", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 130
+    said = statuses("outputs/s")
+    assert [said[f"seed={seed}"]["status"] for seed in range(2)] == ["stopped", "pending"]
+    assert "0 of 2 cells are done; the same command does the rest" in capsys.readouterr().err
+    monkeypatch.setattr(recpoison.experiment, "run", real)
+    assert main(command) == 0
+    assert len(results("outputs/s")) == 2
+
+
+def test_a_dead_cells_status_is_not_believed(seeds_run):
+    command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    (cell,) = results("outputs/s")
+    folder = Path("outputs/s", cell)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "metrics.csv").unlink()
+    (folder / "status.json").write_text(json.dumps(status | {"status": "running"}))
+    (folder / ".lock").write_text("process 1 on elsewhere")
+    (folder / ".draft-dead").mkdir()
+    assert main(command) == 0
+    assert seeds_run == [0, 0]
+    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
+
+
+def test_a_folder_of_other_runs_is_refused_and_left_alone(capsys):
+    folder = Path("outputs/s/0")
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text("mine")
+    assert main([*SWEEP, "hydra.sweep.dir=outputs/s"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("holds results of another run (metrics.csv): choose another hydra.sweep.dir, or remove it")
+    assert [path.name for path in Path("outputs").rglob("*") if path.is_file()] == ["metrics.csv"]
+
+
+def test_the_plan_names_what_is_done_stored_and_left_and_writes_nothing(capsys, seeds_run):
+    assert main([*SWEEP[:-1], "seed=range(0,1)"]) == 0
+    assert main([*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/other"]) == 0
+    before = sorted(Path("outputs").rglob("*"))
+    capsys.readouterr()
+    command = [*SWEEP[:-1], "attack.budget=0.1,0.2", "attack.fillers=5,1000", "hydra.sweep.dir=outputs/s"]
+    command.remove("attack.budget=0.1")
+    assert main([*command, "sweep.plan=true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert sorted(Path("outputs").rglob("*")) == before
+    assert seeds_run == [0, 0]
+    assert "4 cells in outputs/s; left to do, shared stages once: 4 change, 4 fit, 4 ranks: about" in out
+    assert "4 of unknown cost" in out
+
+    assert main([*SWEEP, "sweep.plan=true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "pending 6 of 6 reading what is stored" in out
+    assert "left to do, shared stages once: 2 split, 2 change, 4 fit, 4 ranks: about" in out
