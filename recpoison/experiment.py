@@ -55,7 +55,6 @@ def run(
         progress: Hears about stages.
         checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
     """
-    parts.defense.check_model(parts.model)
     progress = progress or Progress()
     stages = Stages(store, progress, torch.device(device), checkpoint_seconds)
     results, facts = [], {}
@@ -81,15 +80,21 @@ def _facts(split: Split) -> dict[str, object]:
 
 
 def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[CellResult]:
-    """The squares of the two-by-two for one seed."""
+    """The squares of the two-by-two for one seed.
+
+    Fake users are crafted before anything is fitted, so that a setting they cannot be made with costs no fit.
+    """
     parts.evaluation.check_split(split)
     targets = parts.attack.choose_targets(split.train, seeds)
+    stages.cell = f"{parts.label('attack')}/none"
+    crafted = obtain_change(parts, parts.attack, split.train, targets, seeds, stages)
     results = []
     clean = None
     for attack_label, attack, defense_label, defense in grid(parts):
         stages.cell = f"{attack_label}/{defense_label}"
         is_clean = isinstance(attack, NoAttack)
-        seen, change = obtain_cell(parts, attack, defense, split, targets, seeds, stages)
+        fakes = FakeProfiles.none(targets) if is_clean else crafted
+        seen, change = obtain_cell(parts, attack, defense, fakes, split, targets, seeds, stages)
         cell = Cell(parts.label("dataset"), parts.label("model"), attack_label, defense_label, seeds.seed)
         measures = parts.evaluation.measures(seen, None if is_clean else clean)
         clean = seen if is_clean else clean
@@ -98,13 +103,19 @@ def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[Cel
 
 
 def obtain_cell(
-    parts: Parts, attack: Attack, defense: Defense, split: Split, targets: np.ndarray, seeds: Seeds, stages: Stages
+    parts: Parts,
+    attack: Attack,
+    defense: Defense,
+    change: FakeProfiles,
+    split: Split,
+    targets: np.ndarray,
+    seeds: Seeds,
+    stages: Stages,
 ) -> tuple[Record, Change]:
-    """All stages of one square: what the evaluation saw, and what the attack changed.
+    """The stages of one square after the fake users: what the evaluation saw, and what the attack changed.
 
     An attack on a fitted model is crafted for the very numbers it shifts, so for each defense anew.
     """
-    change = obtain_change(parts, attack, split.train, targets, seeds, stages)
     fitted, inputs = obtain_fit(parts, defense, change.apply(split.train), split, seeds, stages)
     if not attack.perturbs:
         return obtain_ranks(parts, fitted, inputs, split, targets, seeds, stages), change

@@ -36,6 +36,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.attack.check_model(self.model)
+        self.defense.check_model(self.model)
 
     def label(self, part: str) -> str:
         """What tables call ``part``."""

@@ -19,7 +19,7 @@ from recpoison.config import BASES, build, check
 from recpoison.defenses.base import Defense
 from recpoison.descriptions import digest, identity
 from recpoison.errors import ConfigError, UserError
-from recpoison.experiment import obtain_cell, obtain_split, title
+from recpoison.experiment import obtain_cell, obtain_change, obtain_split, title
 from recpoison.machine import choose_device
 from recpoison.overrides import Job, Sweep
 from recpoison.parts import Parts, grid
@@ -138,7 +138,8 @@ class Inventory(Stages):
             with suppress(_Absent):
                 if split is not None:
                     targets = parts.attack.choose_targets(split.train, seeds)
-                    obtain_cell(parts, attack, defense, split, targets, seeds, self)
+                    change = obtain_change(parts, attack, split.train, targets, seeds, self)
+                    obtain_cell(parts, attack, defense, change, split, targets, seeds, self)
             seen = {need.stage for need in self.needs[before:]}
             self.needs += [need for need in self._guesses(parts, attack, defense) if need.stage not in seen]
 

@@ -44,8 +44,8 @@ class Counts(NamedTuple):
     @staticmethod
     def empty(n_queries: int, n_users: int, k: int) -> Counts:
         """Room for so many."""
-        numbers = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
-        return Counts(*numbers, np.full((n_users, k), -1, dtype=np.int32))
+        above, ties, candidates = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
+        return Counts(above, ties, candidates, np.full((n_users, k), -1, dtype=np.int32))
 
     def part(self, queries: slice, users: slice) -> Counts:
         """A view of some queries and users."""
