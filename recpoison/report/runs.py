@@ -109,6 +109,8 @@ def _jobs_below(folder: Path) -> Iterator[Path]:
     if (folder / "metrics.csv").is_file():
         yield folder
         return
+    if (folder / ".locks").is_dir():  # a store of stages: thousands of folders, and no run
+        return
     children = sorted((child for child in folder.iterdir() if child.is_dir() and not child.is_symlink()), key=_natural)
     found = [job for child in children if not child.name.startswith(".") for job in _jobs_below(child)]
     if not found and any((folder / mark).is_file() for mark in _MARKS):

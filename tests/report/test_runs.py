@@ -80,3 +80,9 @@ def test_paths_without_runs_are_refused(tmp_path: Path) -> None:
     (tmp_path / "status.json").write_text('{"status": "failed", "reason": "boom"}')
     with pytest.raises(ConfigError, match=r"no job has results.*boom"):
         read_runs([tmp_path])
+
+
+def test_a_store_of_stages_is_not_searched(sweep: Path, make_run, make_values) -> None:
+    make_run(sweep / "store" / "fit" / "abc", "filmtrust", {("none", "none"): {0: make_values(0.1, 0.2)}})
+    (sweep / "store" / ".locks").mkdir()
+    assert all("store" not in run.folder.parts for run in read_runs([sweep]).runs)
