@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import socket
+import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -20,15 +21,19 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recpoison import locks
-from recpoison.config import targets
+from recpoison.config import build, targets
 from recpoison.descriptions import code_of, digest
 from recpoison.errors import OutputError
 
 STATUS = "status.json"
 # Settings that say where and how fast, never what.
-NO_EFFECT = ("data_dir", "store_dir", "checkpoint_seconds", "threads", "jobs_per_gpu", "sweep", "hydra")
+NO_EFFECT = ("data_dir", "store_dir", "checkpoint_seconds", "threads", "jobs_per_gpu", "trackers", "sweep", "hydra")
 _LETTERS = 12
 _PIPELINE = "recpoison.experiment"
+# The digest of files is believed for this many times as long as it took to read them, so that many cells do not each
+# read them and a change is still seen.
+_BELIEVED = 10
+_read_before: dict[str, tuple[str, float]] = {}
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Status:
         reason: Why it failed.
         seconds: Wall time.
         process: Who runs it, or ran it last.
+        data: Digest of the raw files it reads; empty where nobody could read them.
     """
 
     status: str
@@ -54,6 +60,7 @@ class Status:
     reason: str = ""
     seconds: float = 0.0
     process: str = ""
+    data: str = ""
 
 
 def identify(cfg: DictConfig, choices: Mapping[str, Any]) -> str:
@@ -80,6 +87,26 @@ def version_of(cfg: DictConfig) -> str:
     """Hash of the code that a cell runs: its parts, and what makes and writes a run. Nothing is imported for it."""
     named = [str(target) for target in targets(plain_settings(cfg))]
     return code_of([_PIPELINE, *(target.rpartition(".")[0] for target in named)])[:_LETTERS]
+
+
+def data_of(cfg: DictConfig, trusted: Sequence[str] = ()) -> str | None:
+    """Digest of the raw files that a cell reads; None where they cannot be read: the job then says what is wrong.
+
+    Args:
+        cfg: Its configuration.
+        trusted: Packages besides ``recpoison`` that may be imported.
+    """
+    try:
+        key = digest([OmegaConf.to_container(cfg.dataset, resolve=True), cfg.data_dir, list(trusted)])
+        found, until = _read_before.get(key, ("", 0.0))
+        if not found or time.monotonic() > until:
+            dataset = build(cfg.dataset, trusted)
+            start = time.monotonic()
+            found = dataset.fingerprint(Path(cfg.data_dir) if cfg.data_dir else None)[:_LETTERS]
+            _read_before[key] = found, time.monotonic() + _BELIEVED * (time.monotonic() - start)
+    except Exception:  # a user's dataset may raise what it likes
+        return None
+    return found
 
 
 def plain_settings(cfg: DictConfig) -> dict[str, Any]:
@@ -154,15 +181,19 @@ def this_process() -> str:
 def set_results_aside(folder: Path) -> Path | None:
     """Move the results in ``folder`` into a hidden folder inside it, so that reports do not see them.
 
+    ``metrics.csv``, which marks results as complete, goes first and the status stays: a kill in between leaves no
+    results that nobody answers for.
+
     Returns:
         Where they are now, or None where there were none.
     """
-    found = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "." and path.name != "run.log"]
+    stay = ("run.log", STATUS)
+    found = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "." and path.name not in stay]
     if not (folder / "metrics.csv").exists():
         return None
     aside = folder / f".earlier-{uuid.uuid4().hex[:8]}"
     aside.mkdir()
-    for path in found:
+    for path in sorted(found, key=lambda path: path.name != "metrics.csv"):
         os.replace(path, aside / path.name)
     return aside
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +26,12 @@ class Change(Protocol):
 
     def save(self, path: Path) -> None:
         """Write as npz."""
+
+
+def least_share(n_users: int) -> float:
+    """The smallest share with two digits that is one user or more of ``n_users``; 0.0012 of 900."""
+    digits = 1 - math.floor(math.log10(1 / n_users))
+    return math.ceil(10**digits / n_users) / 10**digits
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Budget:
         if count < 1:
             raise ConfigError(
                 f"attack.budget={self.share:g} of {n_users} users is less than one fake user: "
-                f"raise it to {1 / n_users:.2g}"
+                f"raise it to {least_share(n_users):g}"
             )
         return count
 

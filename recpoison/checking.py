@@ -165,6 +165,8 @@ def describe(hint: Any, plural: bool = False) -> str:
     origin, inner = get_origin(hint), get_args(hint)
     if hint in _WORDS:
         return _WORDS[hint][plural]
+    if hint is Any:
+        return "values" if plural else "a value"
     if origin is Literal:
         return "one of " + ", ".join(map(str, inner))
     if origin in (Union, types.UnionType):

@@ -16,7 +16,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recpoison.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.errors import ConfigError, UserError
+from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
+from recpoison.trackers.base import TRACKERS, Tracker, is_installed
 
 BASES = {
     "dataset": ("recpoison.data.dataset.Dataset", "recpoison.data.dataset.GraphDataset"),
@@ -54,6 +56,7 @@ class Root:
     deterministic: bool = False
     threads: int | None = None
     jobs_per_gpu: int = 1
+    trackers: list[Any] = field(default_factory=list)
     sweep: Sweep = field(default_factory=Sweep)
 
 
@@ -81,6 +84,7 @@ def check(cfg: DictConfig, trusted: Sequence[str] = (), labels: Mapping[str, str
         if not found and not OmegaConf.is_missing(cfg, group):
             sound.append(group)
     problems += _agreement_problems(cfg, sound, labels, trusted)
+    problems += _tracker_problems(cfg, checker)
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
 
@@ -106,6 +110,11 @@ def build(node: DictConfig, trusted: Sequence[str] = ()) -> Any:
             raise error.__cause__ from None
         path = node._get_full_key(None) or str(node[TARGET])
         raise ConfigError(f"{path}: {error.__cause__ or error}") from error
+
+
+def tracker_node(entry: Any) -> DictConfig:
+    """What describes a tracker: an entry of ``trackers`` itself, or, for a word of ``TRACKERS``, a mapping."""
+    return OmegaConf.create({TARGET: TRACKERS[entry]} if isinstance(entry, str) else entry)
 
 
 def settings(cfg: DictConfig) -> dict[str, Any]:
@@ -155,6 +164,29 @@ def _group_problems(cfg: DictConfig, group: str, bases: tuple[type, ...], checke
     return checker.part(plain, group, bases) or (
         [] if MISSING in settings(node).values() else _range_problems(node, checker)
     )
+
+
+def _tracker_problems(cfg: DictConfig, checker: Checker) -> list[str]:
+    try:
+        plain = OmegaConf.to_container(cfg.trackers, resolve=True)
+    except OmegaConfBaseException as error:
+        return [f"trackers: {str(error).splitlines()[0]}"]
+    entries = enumerate(plain if isinstance(plain, list) else [])
+    return [text for i, entry in entries for text in _entry_problems(entry, f"trackers[{i}]", checker)]
+
+
+def _entry_problems(entry: Any, path: str, checker: Checker) -> list[str]:
+    if not isinstance(entry, dict) and str(entry) not in TRACKERS:
+        near = did_you_mean(nearest(str(entry), TRACKERS))
+        return [f"trackers has {entry}: there is no such tracker{near} (trackers offers {', '.join(TRACKERS)})"]
+    node = tracker_node(entry)
+    problems = checker.part(OmegaConf.to_container(node), path, (Tracker,)) or _range_problems(node, checker)
+    if problems:
+        return problems
+    package = locate(node[TARGET], checker.trusted).package  # type: ignore[attr-defined]
+    if is_installed(package):
+        return []
+    return [f"trackers has {package}, but the package {package} is not installed: pip install 'recpoison[{package}]'"]
 
 
 def _range_problems(node: DictConfig, checker: Checker) -> list[str]:

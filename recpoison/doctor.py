@@ -39,6 +39,8 @@ EXTRAS = {
     "joblib": (("hydra-joblib-launcher",), "sweeps in several processes: hydra/launcher=joblib"),
     "slurm": (("hydra-submitit-launcher",), "sweeps on a cluster: hydra/launcher=submitit_slurm"),
     "ray": (("hydra-ray-launcher",), "sweeps on a Ray cluster: hydra/launcher=ray"),
+    "tensorboard": (("tensorboard",), "runs in TensorBoard: trackers=[tensorboard]"),
+    "mlflow": (("mlflow-skinny",), "runs in MLflow: trackers=[mlflow]"),
 }
 
 

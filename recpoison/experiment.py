@@ -86,6 +86,7 @@ def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[Cel
     """
     parts.evaluation.check_split(split)
     targets = parts.attack.choose_targets(split.train, seeds)
+    parts.evaluation.check_targets(len(targets))
     stages.cell = f"{parts.label('attack')}/none"
     crafted = obtain_change(parts, parts.attack, split.train, targets, seeds, stages)
     results = []
@@ -252,7 +253,12 @@ def _monitor(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tu
         raise IncompatibleParts(
             "evaluation.select_on=valid needs a validation share: set dataset.split.validation, such as 0.1"
         )
-    view = Split(split.train, held_out, negatives=split.negatives if evaluation.select_on == "test" else None)
+    if not len(held_out):
+        raise IncompatibleParts(
+            f"evaluation.select_on={evaluation.select_on}, but there are no such rows: raise dataset.split.validation, "
+            "or set it to 1 for one row of each user"
+        )
+    view = split if evaluation.select_on == "test" else Split(split.train, held_out)
 
     def score(epoch: int, params: dict[str, torch.Tensor]) -> float:
         return evaluation.score(Fitted(parts.model, params, data), view, seeds)

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from recpoison import cells
-from recpoison.config import BASES, build, check
+from recpoison.checking import TARGET
+from recpoison.config import BASES, build, check, tracker_node
 from recpoison.errors import OutputError, UserError
 from recpoison.machine import choose_device, device_of_one, set_up
 
@@ -91,6 +92,8 @@ def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
     if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
         where = error.filename or folder or "the output folder"
         return 2, f"{where} cannot be written ({error.strerror}): free space there or choose another hydra.run.dir"
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return 2, "memory ran out: choose a smaller model, filter the data (dataset.filters), or use a larger machine"
     if type(error).__name__ == "OutOfMemoryError":
         return 2, f"the device ran out of memory ({str(error).splitlines()[0]}): choose a smaller model or device=cpu"
     if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
@@ -137,7 +140,22 @@ def _compute(cfg: DictConfig, task: Task) -> RunRecord:
     from recpoison.records import write
 
     write(record, task.folder, OmegaConf.to_yaml(cfg, resolve=True), task.overrides, task.command)
+    _track(cfg, record, task)
     return record
+
+
+def _track(cfg: DictConfig, record: RunRecord, task: Task) -> None:
+    """Tell the trackers of a run. Its files are written: a tracker that fails costs a warning."""
+    for entry in cfg.trackers:
+        node = tracker_node(entry)
+        try:
+            build(node, task.trusted).log(record, task.folder, task.overrides)
+        except Exception as error:
+            name = node[TARGET].rpartition(".")[2]
+            said = (str(error).splitlines() or [""])[0]
+            logging.getLogger("recpoison").warning(
+                f"{name} failed ({type(error).__name__}: {said}): the run is not in it, but whole in {task.folder}"
+            )
 
 
 def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:

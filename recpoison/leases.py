@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import itertools
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -51,7 +52,7 @@ def leased(
 
 def default_folder() -> Path:
     """Where the leases of this user's jobs on this machine are."""
-    return Path(tempfile.gettempdir(), f"recpoison-{getpass.getuser()}", "gpus")
+    return Path(tempfile.gettempdir(), f"recpoison-{_user()}", "gpus")
 
 
 def cuda_names() -> list[str]:
@@ -59,3 +60,11 @@ def cuda_names() -> list[str]:
     import torch
 
     return [str(torch.cuda.get_device_properties(index).uuid) for index in range(torch.cuda.device_count())]
+
+
+def _user() -> str:
+    """The user's name, or number where a container has no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())

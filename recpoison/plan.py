@@ -20,7 +20,7 @@ from recpoison.defenses.base import Defense
 from recpoison.descriptions import digest, identity
 from recpoison.errors import ConfigError, UserError
 from recpoison.experiment import obtain_cell, obtain_change, obtain_split, title
-from recpoison.machine import choose_device
+from recpoison.machine import choose_device, set_up
 from recpoison.overrides import Job, Sweep
 from recpoison.parts import Parts, grid
 from recpoison.progress import Progress
@@ -83,7 +83,7 @@ def show_plan(sweep: Sweep, trusted: list[str]) -> int:
         status = cells.read_status(folder)
         word = status.status if status else "pending"
         typed = " ".join(text for text in job.overrides if text not in shared)
-        if settled(folder, status, cells.version_of(job.cfg), sweep.cfg.sweep.retry_failed):
+        if settled(folder, status, job.cfg, trusted, sweep.cfg.sweep.retry_failed):
             table.add_row(cell, typed, word, "", "nothing")
             continue
         try:
@@ -112,7 +112,9 @@ def _needs_of(job: Job, trusted: list[str]) -> tuple[list[Need], Store | None]:
     built: dict[str, Any] = {group: build(cfg[group], trusted) for group in BASES}
     parts = Parts(**built, labels=labels)
     store = Store(Path(cfg.store_dir)) if cfg.store_dir else None
-    inventory = Inventory(store, choose_device(cfg.device))
+    device = choose_device(cfg.device)
+    set_up(cfg.deterministic, None)  # keys of stages tell whether CUDA was deterministic
+    inventory = Inventory(store, device)
     for seed in range(cfg.seed, cfg.seed + cfg.repeats):
         inventory.take(parts, Seeds(seed), Path(cfg.data_dir) if cfg.data_dir else None)
     return list({need.key: need for need in inventory.needs}.values()), store
@@ -166,11 +168,24 @@ class Inventory(Stages):
         on = data | {"attack": identity(attack)}
         fit = (on if attack.poisons else data) | {"model": identity(parts.model), "defense": identity(defense)}
         shift = fit | on
-        ranks = shift | {"evaluation": parts.evaluation.look_inputs}
+        ranks = shift | {"evaluation": parts.evaluation.look_inputs, "targets": _aim(parts.attack)}
         skipped = {"change": not attack.poisons, "shift": not attack.perturbs}
         for stage, inputs in {"change": on, "fit": fit, "shift": shift, "ranks": ranks}.items():
             if not skipped.get(stage):
                 yield Need(stage, digest([stage, inputs]), title(stage, parts, self.cell), inputs)
+
+
+def _aim(attack: Attack) -> Any:
+    """What decides the targets, which the clean cells are ranked for too.
+
+    It may tell apart what the store will not: two rules that choose the same items or go unused, and any two settings of
+    an attack that chooses its targets without a field ``targets``.
+    """
+    if type(attack).choose_targets is Attack.choose_targets:
+        return None
+    if not hasattr(attack, "targets"):
+        return identity(attack)
+    return [identity(attack.targets), getattr(attack, "goal", None)]  # some attacks aim at items for one goal only
 
 
 def _costs(needs: list[Need], entries: list[Entry]) -> list[tuple[Need, float | None]]:

@@ -21,7 +21,7 @@ import pandas as pd
 from recpoison.changes import Change
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
-from recpoison.evaluation.significance import paired_t_test
+from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
 _PACKAGES = ("recpoison", "torch", "numpy", "scipy", "pandas", "numba", "hydra-core", "omegaconf")
@@ -110,7 +110,9 @@ class RunRecord:
     def summary(self) -> pd.DataFrame:
         """Mean, spread, and the paired difference to the same cell without an attack.
 
-        Differences are paired over seeds; with a single seed, over users. ``p`` is the paired t-test's, uncorrected.
+        Differences are paired over seeds; with a single seed, over users, which tells whether the two fits differ and
+        not whether the attack made them so. ``p`` is the paired t-test's and ``p_wilcoxon`` the signed-rank test's,
+        both uncorrected; ``low`` and ``high`` bound the mean difference (95% bootstrap).
         """
         groups = _grouped(self.results, lambda result: (result.cell.attack, result.cell.defense))
         rows = []
@@ -216,12 +218,15 @@ def _summary_row(cell: Cell, measures: Sequence[Measure], clean: Sequence[Measur
     row = {name: getattr(cell, name) for name in ("dataset", "model", "attack", "defense")}
     row |= {"subject": measures[0].subject, "metric": measures[0].metric, "k": measures[0].k}
     row |= {"mean": values.mean(), "sd": values.std(ddof=1) if len(values) > 1 else np.nan, "n": len(values)}
-    difference, p, over = np.nan, np.nan, ""
+    difference, p, p_wilcoxon, low, high, over = np.nan, np.nan, np.nan, np.nan, np.nan, ""
     if clean:
         before, after, over = _pairs(clean, measures)
         difference = float(values.mean() - np.mean([measure.value for measure in clean]))
-        p = paired_t_test(before, after) if len(before) > 1 else np.nan
-    return row | {"difference": difference, "p": p, "paired_over": over}
+        if len(before) > 1:
+            p, p_wilcoxon = paired_t_test(before, after), wilcoxon_test(before, after)
+            low, high = bootstrap_interval(after - before, np.random.default_rng(0), resamples=1000)
+    compared = {"difference": difference, "p": p, "paired_over": over}
+    return row | compared | {"p_wilcoxon": p_wilcoxon, "low": low, "high": high}
 
 
 def _pairs(clean: Sequence[Measure], attacked: Sequence[Measure]) -> tuple[np.ndarray, np.ndarray, str]:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -50,12 +50,13 @@ class Board:
         return len(finished - set(self.cells)) if self.cells is not None else 0
 
 
-def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None]) -> int:
+def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequence[str] = ()) -> int:
     """Run what is missing of a sweep.
 
     Args:
         sweep: What to run.
         launch: Has Hydra run all jobs, with these overrides in addition.
+        trusted: Packages besides ``recpoison`` that may be imported; cells on data of others are left to their jobs.
 
     Returns:
         The exit code: 0 if all cells are done, else the gravest among them.
@@ -65,11 +66,11 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None]) -> int:
     """
     _refuse_others(sweep.folder)
     board = Board(sweep.folder, named_cells(sweep))
-    before = board.statuses() if board.cells else {}
-    finished = _settled_cells(sweep, before)
+    found = board.statuses()
+    before = found if board.cells else {}
+    finished = _settled_cells(sweep, before, trusted)
     if finished:
-        done = sum(before[cell].status == "done" for cell in finished)
-        print(f"{done} of {len(before)} cells already done in {shown(board.folder)}", flush=True)
+        _say_skipped(board, [before[cell] for cell in finished])
     if not before or len(finished) < len(before):
         _announce(board, before)
         chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
@@ -79,7 +80,16 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None]) -> int:
             done = sum(status.status == "done" for status in board.statuses().values())
             print(f"recpoison: {done} of {len(before)} cells are done; the same command does the rest", file=sys.stderr)
             raise
-    return _tell(board)
+    return _tell(board, found)
+
+
+def _say_skipped(board: Board, skipped: list[Status]) -> None:
+    """Say which cells are not run, and why."""
+    done = sum(status.status == "done" for status in skipped)
+    print(f"{done} of {len(board.cells or ())} cells already done in {shown(board.folder)}", flush=True)
+    if failed := len(skipped) - done:
+        are = "is" if failed == 1 else "are"
+        print(f"{failed} failed earlier and {are} not tried again: add sweep.retry_failed=true", flush=True)
 
 
 def named_cells(sweep: Sweep) -> dict[str, list[str]] | None:
@@ -89,15 +99,17 @@ def named_cells(sweep: Sweep) -> dict[str, list[str]] | None:
     return {cells.identify_job(job.cfg): job.overrides for job in sweep.jobs}
 
 
-def _settled_cells(sweep: Sweep, statuses: dict[str, Status]) -> set[str]:
+def _settled_cells(sweep: Sweep, statuses: dict[str, Status], trusted: Sequence[str]) -> set[str]:
     retry = bool(sweep.cfg.sweep.retry_failed)
-    versions = {cells.identify_job(job.cfg): cells.version_of(job.cfg) for job in sweep.jobs or ()}
-    return {cell for cell, status in statuses.items() if settled(sweep.folder / cell, status, versions[cell], retry)}
+    cfgs = {cells.identify_job(job.cfg): job.cfg for job in sweep.jobs or ()}
+    return {cell for cell, cfg in cfgs.items() if settled(sweep.folder / cell, statuses[cell], cfg, trusted, retry)}
 
 
-def settled(folder: Path, status: Status | None, version: str, retry_failed: bool) -> bool:
-    """Whether a cell needs no more work: done, or failed for good, by the code as it is now."""
-    if status is None or status.version != version:
+def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Sequence[str], retry_failed: bool) -> bool:
+    """Whether a cell needs no more work: done, or failed for good, by the code and on the data as they are now."""
+    if status is None or status.status not in ("done", "failed") or status.version != cells.version_of(cfg):
+        return False
+    if status.data != cells.data_of(cfg, trusted):
         return False
     return (status.status == "done" and (folder / "metrics.csv").is_file()) or (
         status.status == "failed" and not retry_failed
@@ -108,18 +120,34 @@ def run_cell(cfg: DictConfig, task: Task) -> None:
     """Do one cell of a sweep in whatever process it is given, unless it is settled. Its status tells how it ended."""
     _ignore_wake_up()
     name = f"cell {task.cell} ({' '.join(task.overrides)})"
-    version = cells.version_of(cfg)
     with cells.claim(task.folder, name):
-        status = cells.read_status(task.folder)
-        if settled(task.folder, status, version, cfg.sweep.retry_failed):
+        before = cells.read_status(task.folder)
+        if settled(task.folder, before, cfg, task.trusted, cfg.sweep.retry_failed):
+            return
+        data = cells.data_of(cfg, task.trusted)
+        now = Status("running", task.cell, cells.version_of(cfg), task.overrides, data=data or "")
+        if before and data is not None and _was_done(task.folder, before, now):
+            _write(task.folder, replace(before, status="done"))
             return
         with suppress(OSError):
             aside = cells.set_results_aside(task.folder)
             if aside:
-                print(f"{name}: the code has changed since; its earlier results are in {shown(aside)}", flush=True)
-        outcome = _watched(cfg, task, Status("running", task.cell, version, task.overrides))
+                print(f"{name}: {_what_changed(before, now)}; its earlier results are in {shown(aside)}", flush=True)
+        outcome = _watched(cfg, task, now)
     said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
     print(f"{name}: {said}", flush=True)
+
+
+def _was_done(folder: Path, before: Status, now: Status) -> bool:
+    """Whether a cell was killed between its last file and its status."""
+    same = (before.version, before.data) == (now.version, now.data)
+    return same and before.status in ("running", "stopped") and (folder / "metrics.csv").is_file()
+
+
+def _what_changed(before: Status | None, now: Status) -> str:
+    if before is None or before.version != now.version:
+        return "the code has changed since"
+    return "the data have changed since" if now.data else "its data cannot be read now"
 
 
 def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
@@ -160,8 +188,13 @@ def _refuse_others(folder: Path) -> None:
             )
 
 
-def _tell(board: Board) -> int:
-    """Name the cells that are missing from the tables, and give the exit code."""
+def _tell(board: Board, before: dict[str, Status]) -> int:
+    """Name the cells that are missing from the tables, and give the exit code.
+
+    Args:
+        board: The sweep's.
+        before: The statuses before this command did anything: a failed cell that still has its own was not tried.
+    """
     statuses = board.statuses()
     missing = {cell: status for cell, status in statuses.items() if status.status != "done"}
     point_latest(board.folder)
@@ -170,6 +203,8 @@ def _tell(board: Board) -> int:
         print(f"{shown(board.folder)} also holds {strangers} cells that this command does not name; reports show them")
     for cell, status in missing.items():
         reason = status.reason or (_NO_WORD if status.status == "stopped" else f"it is {status.status}")
+        if status.status == "failed" and status == before.get(cell):
+            reason = f"failed earlier: {reason}"
         print(f"recpoison: cell {cell} ({' '.join(status.overrides)}) is missing: {reason}", file=sys.stderr)
     failed = [status for status in missing.values() if status.status == "failed"]
     if failed:

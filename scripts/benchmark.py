@@ -95,10 +95,7 @@ def evaluation(arguments: argparse.Namespace) -> list[Row]:
     """(b) Full ranking of all users."""
     from benchmark_evaluation import evaluation_benchmark
 
-    return [
-        {**row, "benchmark": row["task"], "contender": row["implementation"]}
-        for row in evaluation_benchmark(arguments.rounds)
-    ]
+    return evaluation_benchmark(arguments.users, arguments.items, arguments.rounds)
 
 
 BENCHMARKS = {"bpr": bpr, "fgsm": fgsm, "apr": apr, "als": als, "evaluation": evaluation}

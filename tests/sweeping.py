@@ -17,3 +17,9 @@ def statuses(folder: Path | str) -> dict[str, dict]:
 def results(folder: Path | str) -> dict[str, bytes]:
     """``metrics.csv`` of each cell of a sweep."""
     return {path.parent.name: path.read_bytes() for path in Path(folder).glob("*/metrics.csv")}
+
+
+def write_table(path: Path | str, step: int = 3) -> None:
+    """A csv file of 30 users with 6 of 20 items each; another ``step`` gives other rows."""
+    rows = [f"{user},{(user * step + number * number) % 20}" for user in range(30) for number in range(6)]
+    Path(path).write_text("\n".join(["user,item", *rows]) + "\n")

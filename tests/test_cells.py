@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from omegaconf import OmegaConf
 
-from recpoison.cells import Status, claim, identify, read_status, version_of, write_status
+from recpoison.cells import (
+    Status,
+    claim,
+    data_of,
+    identify,
+    read_status,
+    set_results_aside,
+    version_of,
+    write_status,
+)
+from recpoison.data.table import OwnTable
 from recpoison.overrides import compose_root
 
 CHOICES = {"dataset": "planted", "hydra/launcher": "basic"}
@@ -28,6 +40,7 @@ def changed(cfg, **settings):
         {"checkpoint_seconds": 1.0},
         {"threads": 3},
         {"jobs_per_gpu": 2},
+        {"trackers": ["tensorboard"]},
         {"sweep": {"plan": True, "retry_failed": True}},
     ],
 )
@@ -87,3 +100,52 @@ def test_what_cannot_be_read_counts_as_no_status(tmp_path):
     (tmp_path / "status.json").write_text("{")
     assert read_status(tmp_path) is None
     assert read_status(tmp_path / "nowhere") is None
+
+
+def test_the_data_are_those_of_the_files_and_none_where_nothing_can_be_read(tmp_path, cfg):
+    own = compose_root(["dataset=csv", "dataset.path=mine.csv", f"data_dir={tmp_path}"])
+    assert data_of(own) is None
+    (tmp_path / "mine.csv").write_text("user,item\n1,1\n")
+    (tmp_path / "other.csv").write_text("user,item\n2,1\n")
+    other = changed(own, dataset={"path": "other.csv"})
+    assert len({data_of(own), data_of(other), data_of(cfg), None}) == 4
+    assert data_of(changed(own, dataset={"_target_": "elsewhere.Table"})) is None
+
+
+def test_files_that_take_long_are_not_read_for_each_cell(tmp_path, monkeypatch):
+    clock, read = [1000.0], []
+
+    def slow(self, data_dir):
+        clock[0] += 2
+        read.append(data_dir)
+        return f"digest {len(read)}"
+
+    monkeypatch.setattr("recpoison.cells.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(OwnTable, "fingerprint", slow)
+    own = compose_root(["dataset=csv", "dataset.path=mine.csv", f"data_dir={tmp_path}"])
+    assert data_of(own) == data_of(own) == "digest 1"
+    clock[0] += 21
+    assert data_of(own) == "digest 2"
+
+
+def test_a_kill_while_results_are_set_aside_leaves_none_without_a_status(tmp_path, monkeypatch):
+    for name in ("config.yaml", "metrics.csv", "run.json"):
+        (tmp_path / name).write_text(name)
+    write_status(tmp_path, Status("done", "abc"))
+    real, moved = os.replace, []
+
+    def stopped(source, target):
+        if moved:
+            raise KeyboardInterrupt
+        moved.append(source.name)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        set_results_aside(tmp_path)
+    monkeypatch.undo()
+    assert moved == ["metrics.csv"]
+    assert read_status(tmp_path) == Status("done", "abc")
+    (tmp_path / "metrics.csv").write_text("again")
+    assert {path.name for path in set_results_aside(tmp_path).iterdir()} == {"metrics.csv", "config.yaml", "run.json"}
+    assert read_status(tmp_path) == Status("done", "abc")

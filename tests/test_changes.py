@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recpoison.changes import EmbeddingShift
+from recpoison.changes import Budget, EmbeddingShift, least_share
 
 SHIFT = EmbeddingShift(
     {"user": torch.tensor([[3.0, -4.0], [0.0, 0.0]]), "item": torch.tensor([[0.0, 12.0], [1.0, 0.0]])}
@@ -30,3 +30,10 @@ def test_arrays_hold_the_shift_and_the_norms():
 def test_an_unknown_table_is_refused():
     with pytest.raises(ValueError, match="no table item among user"):
         SHIFT.apply({"user": torch.zeros(2, 2)})
+
+
+@pytest.mark.parametrize("n_users", [1, 7, 60, 796, 900, 943, 6040, 13149])
+def test_the_smallest_share_is_enough(n_users):
+    share = least_share(n_users)
+    assert Budget(share).fake_users(n_users) >= 1
+    assert share <= max(1.1 / n_users, 1e-9) or n_users == 1

@@ -13,7 +13,7 @@ PACKAGE = ROOT / "recpoison"
 TESTS = ROOT / "tests"
 # A module may import from lines above its own and from its own line, but not in a circle (see below).
 LAYERS = [
-    {"errors", "seeds", "progress", "nearest"},
+    {"errors", "seeds", "progress", "nearest", "compiled"},
     {"paths", "locks", "leases", "descriptions"},
     {"data"},
     {"changes"},
@@ -26,6 +26,7 @@ LAYERS = [
     {"evaluation"},
     {"store", "store_upkeep"},
     {"records"},
+    {"trackers"},
     {"stages", "parts"},
     {"experiment"},
     {"published"},

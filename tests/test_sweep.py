@@ -9,14 +9,17 @@ import signal
 from pathlib import Path
 
 import pytest
-from sweeping import SMALL, results, statuses
+import torch
+from sweeping import SMALL, results, statuses, write_table
 
 import recpoison.cells
 import recpoison.experiment
+import recpoison.plan
 from recpoison.errors import DataError
 from recpoison.train_attack_eval import main
 
 SWEEP = ["-m", *SMALL, "seed=0,1,2"]
+TABLE = ["-m", "dataset=csv", "dataset.path=mine.csv", *SMALL[1:], "hydra.sweep.dir=outputs/s"]
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +91,9 @@ def test_a_failure_stops_nobody_and_is_tried_again_when_asked(capsys, seeds_run)
     Path("broken").unlink()
     assert main(command) == 2
     assert seeds_run == [0, 1, 2]
-    assert "sweep.retry_failed=true tries failed cells again" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "2 of 3 cells already done in outputs/s\n1 failed earlier and is not tried again: add sweep.retry_f" in out
+    assert "seed=1) is missing: failed earlier: row 3 is broken\n" in err
     assert main([*command, "sweep.retry_failed=true"]) == 0
     assert seeds_run == [0, 1, 2, 1]
     assert statuses("outputs/s")["sweep.retry_failed=True"]["reason"] == ""
@@ -105,6 +110,62 @@ def test_other_code_computes_again_and_keeps_the_earlier_results(capsys, monkeyp
     assert "the code has changed since; its earlier results are in outputs/s" in capsys.readouterr().out
     (aside,) = Path("outputs/s", cell).glob(".earlier-*/metrics.csv")
     assert aside.read_bytes() == before
+
+
+def test_other_data_compute_again_and_the_same_do_not(capsys, seeds_run):
+    write_table("mine.csv")
+    command = [*TABLE, "seed=0,2"]
+    assert main(command) == 0
+    before = results("outputs/s")
+    assert main(command) == 0
+    assert seeds_run == [0, 2]
+    assert "2 of 2 cells already done" in capsys.readouterr().out
+
+    write_table("mine.csv", step=7)
+    assert main([*command, "sweep.plan=true"]) == 0
+    assert " nothing " not in " ".join(capsys.readouterr().out.split())
+    assert main(command) == 0
+    assert seeds_run == [0, 2, 0, 2]
+    out = capsys.readouterr().out
+    assert "already done" not in out
+    assert out.count("the data have changed since; its earlier results are in outputs/s") == 2
+    assert {cell: results("outputs/s")[cell] != text for cell, text in before.items()} == dict.fromkeys(before, True)
+
+
+def test_a_cell_whose_data_have_appeared_is_tried_again(capsys, seeds_run):
+    command = [*TABLE, "seed=0,2"]
+    assert main(command) == 2
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert "mine.csv" in err
+    assert "failed earlier" not in out + err  # the data may have come since, so both are tried each time
+    write_table("mine.csv")
+    assert main(command) == 0
+    assert "2 of 2 cells done" in capsys.readouterr().out
+
+
+def test_results_on_data_that_are_gone_are_set_aside(capsys):
+    write_table("mine.csv")
+    command = [*TABLE, "seed=range(0,1)"]
+    assert main(command) == 0
+    Path("mine.csv").unlink()
+    assert main(command) == 2
+    assert "its data cannot be read now; its earlier results are in" in capsys.readouterr().out
+    assert results("outputs/s") == {}
+
+
+def test_a_cell_killed_before_it_could_say_done_is_believed(capsys, seeds_run):
+    command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    before = results("outputs/s")
+    (file,) = Path("outputs/s").glob("*/status.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "running"}))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert seeds_run == [0]
+    assert results("outputs/s") == before
+    assert json.loads(file.read_text())["status"] == "done"
+    assert "changed" not in capsys.readouterr().out
 
 
 def test_a_stopped_sweep_says_so_and_goes_on(capsys, monkeypatch):
@@ -163,3 +224,25 @@ def test_the_plan_names_what_is_done_stored_and_left_and_writes_nothing(capsys, 
     out = " ".join(capsys.readouterr().out.split())
     assert "pending 6 of 6 reading what is stored" in out
     assert "left to do, shared stages once: 2 split, 2 change, 4 fit, 4 ranks: about" in out
+
+
+def test_the_plan_counts_a_rank_for_each_choice_of_targets(capsys):
+    assert main([*SWEEP[:-1], "seed=range(0,1)", "attack.targets.count=1,2", "sweep.plan=true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "shared stages once: 1 split, 2 change, 3 fit, 4 ranks" in out
+    assert main([*SWEEP[:-1], "seed=range(0,1)", "attack.fillers=5,6", "sweep.plan=true"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "shared stages once: 1 split, 2 change, 3 fit, 3 ranks" in out
+
+
+def test_the_plan_looks_for_stages_as_deterministic_as_the_run_will_be(monkeypatch):
+    seen = []
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
+    monkeypatch.setattr(
+        recpoison.plan.Inventory, "take", lambda *a: seen.append(torch.are_deterministic_algorithms_enabled())
+    )
+    try:
+        assert main([*SWEEP[:-1], "seed=range(0,1)", "deterministic=true,false", "sweep.plan=true"]) == 0
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert seen == [True, False]

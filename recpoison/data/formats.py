@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import zlib
@@ -67,8 +68,8 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
     Raises:
         DataError: If the file is broken, a column is missing, or a line holds no number where one belongs.
     """
-    content = read_bytes(path)
-    first = content.lstrip(b"\xef\xbb\xbf\r\n").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    content = _without_blank_start(read_bytes(path))
+    first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     separator = layout.separator or _guess_separator(first)
     positions = _positions(path, first, separator, layout)
     step = len(separator) if separator != r"\s+" else 1
@@ -84,6 +85,7 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
             na_values=[""],
             encoding="utf-8-sig",
             low_memory=False,
+            quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
         )
         columns = {role: frame[position * step] for role, position in positions.items()}
         rows = Rows(
@@ -98,6 +100,14 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
     except ValueError as error:
         raise bad_line(path, content, separator, positions, layout, str(error)) from None
     return rows
+
+
+def _without_blank_start(content: bytes) -> bytes:
+    """The file from its first line that is not blank."""
+    start = 0
+    while (end := content.find(b"\n", start)) >= 0 and not content[start:end].removeprefix(b"\xef\xbb\xbf").strip():
+        start = end + 1
+    return content[start:]
 
 
 def _guess_separator(line: str) -> str:
@@ -144,6 +154,8 @@ def _labels(column: pd.Series) -> np.ndarray:
 def seconds(column: pd.Series) -> np.ndarray:
     """Timestamps as seconds since 1970, from numbers or ISO dates."""
     if not pd.api.types.is_numeric_dtype(column):
+        if column.isna().any():
+            raise ValueError("a time is missing")
         codes, dates = pd.factorize(column)
         if not all(str(date)[:4].isdigit() for date in dates):  # pandas takes "today" for a date
             raise ValueError("a time is no date")
@@ -256,7 +268,8 @@ def stack(parts: Sequence[Rows]) -> Rows:
         arrays = [getattr(part, name) for part in parts]
         if any(array is None for array in arrays):
             return None
-        text = any(array.dtype.kind == "U" for array in arrays)
+        # ids of both signs and 64 bits have no common whole number type, and as floats neighbours would merge
+        text = name in ("users", "items") and np.result_type(*arrays).kind in "Uf"
         return np.concatenate([array.astype(np.str_) if text else array for array in arrays])
 
     users, items = join("users"), join("items")

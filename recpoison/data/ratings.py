@@ -189,10 +189,17 @@ def _follow(test: Interactions, pairs: np.ndarray, negatives: np.ndarray, progre
 
 
 def digest(paths: Sequence[Path]) -> str:
-    """sha256 over the names and bytes of ``paths``."""
+    """sha256 over the names and bytes of ``paths``.
+
+    Raises:
+        DataError: If one cannot be read.
+    """
     whole = hashlib.sha256()
     for path in paths:
         whole.update(path.name.encode())
-        with path.open("rb") as file:
-            whole.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with path.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
     return whole.hexdigest()

@@ -174,7 +174,7 @@ class Splitter:
             return
         raise DataError(
             f"dataset.split.method={self.method} leaves {which} without training rows: "
-            f"set dataset.filters.min_user=2 or more"
+            "set dataset.filters.k_core=2, or dataset.filters.min_user=2 where other filters take no rows"
         )
 
     def _validation(

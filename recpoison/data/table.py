@@ -16,7 +16,7 @@ from recpoison.data.provenance import data_folder
 from recpoison.data.ratings import Raw, digest, prepare
 from recpoison.data.splitting import Split, Splitter
 from recpoison.descriptions import NO_EFFECT
-from recpoison.errors import ConfigError
+from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -89,7 +89,11 @@ class OwnTable(Dataset):
 
     def _paths(self, data_dir: Path | None) -> list[Path]:
         names = [Path(name).expanduser() for name in (self.path, self.test_path) if name is not None]
-        return [path if path.exists() else data_folder(data_dir) / path for path in names]
+        paths = [path if path.exists() else data_folder(data_dir) / path for path in names]
+        for name, path in zip(names, paths, strict=True):
+            if not path.is_file():
+                raise DataError(f"there is no file {name}, here or in {data_folder(data_dir)}: check dataset.path")
+        return paths
 
     def _raw(self, data_dir: Path | None) -> Raw:
         scale = None if self.low is None or self.high is None else (self.low, self.high, self.step)

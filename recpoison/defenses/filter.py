@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from recpoison.changes import least_share
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.defenses.detectors.base import Detector
@@ -53,7 +54,7 @@ class FilterThenFit(Defense):
         if count < 1:
             raise ConfigError(
                 f"defense.suspected={self.suspected:g} of {data.n_users} users is less than one user: "
-                f"raise it to {1 / data.n_users:.2g}"
+                f"raise it to {least_share(data.n_users):g}"
             )
         return np.argsort(-self.detector.scores(data), kind="stable")[:count]
 

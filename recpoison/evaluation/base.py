@@ -67,6 +67,13 @@ class Evaluation(ABC, Generic[Seen]):
     select_on: str = field(default="last", kw_only=True)
     select_every: int = field(default=10, kw_only=True)
 
+    def check_targets(self, n_targets: int) -> None:
+        """Refuse to run where nothing would be measured.
+
+        Raises:
+            ConfigError: If all metrics are about targets and there are none.
+        """
+
     def check_split(self, split: Split) -> None:
         """Refuse data that cannot be measured so, before anything is fitted.
 

@@ -86,6 +86,18 @@ class RankingEvaluation(Evaluation[Ranks]):
             raise ConfigError(f"evaluation.metrics is {list(self.metrics)}: give at least one metric, each once")
         self._selection()
 
+    def check_targets(self, n_targets: int) -> None:
+        """Refuse metrics of targets alone where there are none.
+
+        Raises:
+            ConfigError: If no number would be left.
+        """
+        if not n_targets and not set(self.metrics) & {*ON_HELD_OUT, *ON_LISTS}:
+            raise ConfigError(
+                f"evaluation.metrics is {list(self.metrics)}, all about targets, but the attack has none: "
+                "add HR or NDCG, or take an attack with targets"
+            )
+
     def check_split(self, split: Split) -> None:
         """Refuse cutoffs beyond the catalogue.
 

@@ -1,8 +1,8 @@
 """How visible promoted items are: pure functions of their places, one number a user.
 
-Each target is placed on its own among the candidates, other targets included. A user who already has a target in
-training is its owner; public code treats owners in three ways and this alone moves numbers several-fold, so that it
-is a setting:
+Each target is placed on its own among the candidates (where all items are candidates, other targets are too). A user
+who already has a target in training is its owner; public code treats owners in three ways and this alone moves numbers
+several-fold, so that it is a setting:
 
 - ``missing``: the owner's list cannot hold the target, so the pair is a miss (APT, TrialAttack, ``revisit_adv_rec``).
   It has no rank, so MeanRank and RankShift leave it out;

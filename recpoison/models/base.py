@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -117,8 +119,15 @@ class Fitted:
 
 
 def save_params(params: Params, path: Path) -> None:
-    """Write parameters as safetensors."""
-    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}, str(path))
+    """Write parameters as safetensors.
+
+    Raises:
+        OSError: If they cannot be written, such as on a full disk.
+    """
+    try:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in params.items()}, str(path))
+    except SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def load_params(path: Path, device: torch.device) -> Params:

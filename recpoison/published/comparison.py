@@ -14,7 +14,7 @@ from scipy import stats
 from recpoison.published.tables import LABELS, PublishedCell, PublishedTable
 
 LEVEL = 0.95
-AGREES, DIFFERS, NOT_RUN = "agrees", "differs", "not run"
+AGREES, DIFFERS, UNCLEAR, NOT_RUN = "agrees", "differs", "within chance", "not run"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Compared:
 
     Args:
         cell: What was printed.
-        verdict: ``agrees``, ``differs``, ``not run``, or ``not run: needs attack=pga`` and the like.
+        verdict: ``agrees``, ``within chance``, ``differs``, ``not run``, or ``not run: needs attack=pga`` and the like.
         mean: Over our seeds; nan where nothing was measured.
         sd: Over our seeds, n - 1 in its denominator; nan with a single seed.
         n: Number of our seeds.
@@ -70,17 +70,21 @@ def holds_cells(table: PublishedTable, labels: Iterable[Mapping[str, Any]], conf
 
 
 def agreement(paper: float, values: np.ndarray, repeats: int, tolerance: float) -> str:
-    """``agrees`` where the means differ by no more than chance or ``tolerance`` allow, else ``differs``.
+    """``agrees`` within ``tolerance``, ``within chance`` where chance explains more than that, else ``differs``.
 
-    Chance is Student's interval for the difference of two means, one over our ``n`` values and one over the paper's
-    ``repeats``, which are taken to spread as ours do: t(0.975, n - 1) sd sqrt(1/n + 1/repeats). With a single value of
-    ours there is no spread, and ``tolerance`` alone decides.
+    A wide spread is no agreement, so the two are kept apart. Chance is Student's interval for the difference of two
+    means, one over our ``n`` values and one over the paper's ``repeats``, which are taken to spread as ours do:
+    t(0.975, n - 1) sd sqrt(1/n + 1/repeats). With fewer than three values the interval says nothing, and ``tolerance``
+    alone decides.
     """
-    n, allowed = len(values), tolerance
-    if n > 1:
+    n, distance = len(values), abs(values.mean() - paper)
+    if distance <= tolerance * (1 + 1e-12):
+        return AGREES
+    chance = 0.0
+    if n > 2:
         spread = values.std(ddof=1) * np.sqrt(1 / n + 1 / repeats)
-        allowed = max(tolerance, float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * spread))
-    return AGREES if abs(values.mean() - paper) <= allowed * (1 + 1e-12) else DIFFERS
+        chance = float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * spread)
+    return UNCLEAR if distance <= chance * (1 + 1e-12) else DIFFERS
 
 
 def rank_agreement(compared: Sequence[Compared]) -> tuple[float, int]:

@@ -37,7 +37,8 @@ _HEADINGS = {
 def show(record: RunRecord, folder: Path, console: Console) -> None:
     """Print the two-by-two of a run: clean, attacked and difference, once without and once with the defense if one ran.
 
-    Stars are the paired t-test's (over seeds, or over users with one seed), Holm-corrected over all that is printed.
+    Stars are the paired t-test's over seeds, Holm-corrected over all that is printed. One seed gets none: over users
+    the test would ask whether two fits differ, and two fits always do.
 
     Args:
         record: What the run found.
@@ -82,7 +83,7 @@ def _headlines(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _corrected(summary: pd.DataFrame) -> pd.DataFrame:
-    p = summary.p.to_numpy(float, copy=True)
+    p = np.where(summary.paired_over == "users", np.nan, summary.p.to_numpy(float))
     tested = np.isfinite(p)
     p[tested] = holm(p[tested]) if tested.any() else p[tested]
     return summary.assign(p=p)
@@ -134,7 +135,7 @@ def _told(part: pd.DataFrame, after: pd.Series) -> str:
     whose = {"target": "the targets' ", "test": "held-out "}.get(after.subject, f"{after.subject} ")
     verb = "rose" if after.difference > 0 else "fell" if after.difference < 0 else "stayed"
     change = f"from {_number(before['mean'])} to {_number(after['mean'])}"
-    tested = f" ({_p(after.p)} over {after.paired_over})" if np.isfinite(after.p) else ""
+    tested = f" ({_p(after.p)} over {after.n} seeds)" if np.isfinite(after.p) else ""
     chance = ", which chance can explain" if np.isfinite(after.p) and after.p >= 0.05 and verb != "stayed" else ""
     change = f"at {_number(after['mean'])}" if verb == "stayed" else change
     return f"{whose}{_label(after.metric, after.k)} {verb} {change}{chance}{tested}"

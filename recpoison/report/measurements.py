@@ -14,8 +14,17 @@ from recpoison.evaluation.significance import paired_t_test
 from recpoison.report.runs import LABELS, Run, Runs, shown_path
 
 MEASURE = ("subject", "metric", "k")
-_NOT_PART_OF_A_CELL = ("seed", "repeats", "device", "threads", "data_dir", "store_dir", "deterministic", "sweep")
-_SUMMARY_KINDS = {"run": "int64", "k": "Int64", "p": "float64"}
+_NOT_PART_OF_A_CELL = (
+    "seed",
+    "repeats",
+    "device",
+    "threads",
+    "data_dir",
+    "store_dir",
+    "deterministic",
+    "trackers",
+    "sweep",
+)
 _CHANGES_NO_NUMBER = ("evaluation.metrics", "evaluation.cutoffs", "evaluation.memory_mb")
 
 
@@ -100,7 +109,7 @@ class Measurements:
         """Over the seeds of each cell: ``mean sd n``, ``clean_mean clean_sd clean_n``, ``difference`` and its ``p``.
 
         ``n`` counts seeds. ``sd`` has n - 1 in its denominator. ``difference`` and ``p`` (paired t-test, uncorrected)
-        are taken over the seeds that have both cells; with a single seed, ``p`` is the run's own over users.
+        are taken over the seeds that have both cells; with a single seed there is no ``p``.
         """
         frame = self.frame
         if metrics is not None:
@@ -139,23 +148,13 @@ def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
 
 
 def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
-    """The runs' numbers under each other, with ``run``, ``clean`` and ``p_users``."""
+    """The runs' numbers under each other, with ``run`` and ``clean``."""
     frame = pd.concat([run.metrics.assign(run=number) for number, run in enumerate(runs)], ignore_index=True)
     pairing = ["run", "dataset", "model", "defense", "seed", *MEASURE]
     clean = frame[frame.attack == "none"].drop_duplicates(pairing).rename(columns={"value": "clean"})
     frame = frame.merge(clean[[*pairing, "clean"]], on=pairing, how="left")
     frame.loc[frame.attack == "none", "clean"] = np.nan
-    return frame.merge(_p_over_users(runs), on=["run", *LABELS, *MEASURE], how="left")
-
-
-def _p_over_users(runs: Sequence[Run]) -> pd.DataFrame:
-    """The runs' own p-values ``p_users``, where a run has one seed and so compared users."""
-    columns = ["run", *LABELS, *MEASURE, "p"]
-    tables = [run.summary.assign(run=number) for number, run in enumerate(runs) if "paired_over" in run.summary]
-    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*columns, "paired_over"])
-    table = table[(table.paired_over == "users") & (table.p != "")][columns]
-    numbers = {name: pd.to_numeric(table[name], errors="coerce").astype(kind) for name, kind in _SUMMARY_KINDS.items()}
-    return table.assign(**numbers).drop_duplicates(columns[:-1]).rename(columns={"p": "p_users"})
+    return frame
 
 
 def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -204,8 +203,7 @@ def _over_seeds(group: pd.DataFrame) -> dict[str, Any]:
     values = measured.value.to_numpy(float)
     both = measured[measured.clean.notna()]
     before, after = both.clean.to_numpy(float), both.value.to_numpy(float)
-    own = measured.p_users.to_numpy(float)
-    p = paired_t_test(before, after) if len(both) > 1 else float(own[0]) if len(own) == 1 else np.nan
+    p = paired_t_test(before, after) if len(both) > 1 else np.nan
     return {
         "mean": values.mean() if len(values) else np.nan,
         "sd": values.std(ddof=1) if len(values) > 1 else np.nan,

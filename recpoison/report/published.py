@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from recpoison.published.commands import commands
-from recpoison.published.comparison import AGREES, Compared, claims, compare, holds_cells, rank_agreement
+from recpoison.published.comparison import AGREES, UNCLEAR, Compared, claims, compare, holds_cells, rank_agreement
 from recpoison.published.tables import PublishedTable, load, names
 from recpoison.report.measurements import measure
 from recpoison.report.runs import LABELS, METRICS, Run, Runs, read_runs
@@ -100,13 +100,16 @@ def _notes(table: PublishedTable, compared: Sequence[Compared], measured: Sequen
     bounds = [f"{table.tolerance:g}" if table.tolerance else "", f"{table.relative:.0%}" if table.relative else ""]
     stated = " or ".join(bound for bound in bounds if bound)
     yield (
-        f"agrees: within {stated or '0'} of the paper, or within what chance explains (95% t-interval for two means of "
-        f"{table.repeats} and n repeats that spread alike)"
+        f"agrees: within {stated or '0'} of the paper; within chance: further, but inside the 95% t-interval for two "
+        f"means of {table.repeats} and n repeats that spread alike"
     )
     distinct = list({one.cell.identity: one for one in measured}.values())
-    agreeing = sum(one.verdict == AGREES for one in distinct)
+    agreeing, unclear = (sum(one.verdict == verdict for one in distinct) for verdict in (AGREES, UNCLEAR))
     lacking = [one for one in compared if not one.n]
-    yield f"{agreeing} of {len(distinct)} distinct cells agree; {len(lacking)} of {len(compared)} lack a run"
+    yield (
+        f"of {len(distinct)} distinct cells {agreeing} agree and {unclear} are within chance; "
+        f"{len(lacking)} of {len(compared)} lack a run"
+    )
     for one in measured:
         if one.cell.note:
             yield f"note on {' '.join(one.cell.names)}: {one.cell.note}"

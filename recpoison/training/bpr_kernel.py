@@ -114,7 +114,10 @@ def bpr_epoch(
                 margin += p[k] * (q[k] - r[k])
             odds = math.exp(np.float64(margin))
             pull = np.float32(1 / (1 + odds))
-            likelihood *= odds / (1 + odds)
+            if abs(margin) < 200:
+                likelihood *= odds / (1 + odds)
+            elif margin < 0:  # the factor is exp(margin), or 1
+                log_likelihood += float(margin)
             if likelihood < 1e-200:  # one logarithm for hundreds of pairs
                 log_likelihood += math.log(likelihood)
                 likelihood = 1.0

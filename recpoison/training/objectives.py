@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
 from recpoison.models.base import Params
 from recpoison.seeds import Seeds
 from recpoison.training.bpr_kernel import bpr_epoch
@@ -156,6 +157,8 @@ class BPRObjective(BatchObjective):
 def runs_on_numba(trainer: Trainer, state: State) -> bool:
     """Whether a trainer runs this fit on its numba kernel."""
     on_cpu = state["param.user"].device.type == "cpu"
+    if trainer.backend == "numba" and not on_cpu:
+        raise ConfigError("model.trainer.backend=numba runs on a CPU only: set device=cpu, or backend=auto")
     return trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam")
 
 

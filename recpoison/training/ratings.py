@@ -10,6 +10,7 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.seeds import Seeds
+from recpoison.training.objectives import runs_on_numba
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.rating_kernel import rating_epoch
 from recpoison.training.trainer import BatchObjective, Trainer
@@ -53,8 +54,7 @@ class RatingObjective(BatchObjective):
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""
-        on_cpu = state["param.user"].device.type == "cpu"
-        numba = trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam")
+        numba = runs_on_numba(trainer, state)
         total = self._numba_epoch(trainer, state, epoch) if numba else self._torch_epoch(trainer, state, epoch)
         return total / max(1, self.n_rows(trainer))
 

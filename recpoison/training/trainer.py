@@ -185,7 +185,7 @@ def _keep_best(state: State, monitor: Monitor, epoch: int) -> None:
     """Copy the parameters if ``monitor`` scores them above all before; the first of equals stays."""
     params = slots(state, "param")
     score = monitor.score(epoch, params)
-    if "best_score" in state and score <= float(state["best_score"]):
+    if "best_score" in state and not score > float(state["best_score"]):
         return
     state["best_score"] = torch.tensor(score, dtype=torch.float64)
     for name, tensor in params.items():

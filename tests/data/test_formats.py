@@ -154,3 +154,29 @@ def test_a_million_ratings_are_read_in_under_two_seconds(data_dir: Path):
     rows = read_delimited(data_dir / "ml-1m" / "ratings.dat.gz", Layout("::", scale=STARS))
     assert len(rows) == 1_000_209
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("start", ["\n", "  \n\n", "\r\n"])
+def test_blank_lines_before_the_header_are_passed_over(tmp_path: Path, start: str):
+    rows = read_delimited(
+        write(tmp_path / "a.csv", start + "user,item\n1,2\n3,4\n"), Layout(",", True, "user", "item", None)
+    )
+    assert rows.users.tolist() == [1, 3]
+
+
+def test_a_quote_in_a_tab_table_is_a_letter(tmp_path: Path):
+    rows = read_delimited(write(tmp_path / "a.tsv", '1\t"Heroes\n2\tb\n3\tc"\n'), Layout("\t", False, 0, 1, None))
+    assert rows.items.tolist() == ['"Heroes', "b", 'c"']
+
+
+def test_a_missing_date_is_not_another_rows_date(tmp_path: Path):
+    path = write(tmp_path / "a.csv", "user,item,when\n1,2,2020-01-01\n1,3,\n2,2,2021-01-01\n")
+    with pytest.raises(DataError, match="line 3"):
+        read_delimited(path, Layout(",", True, "user", "item", None, "when"))
+
+
+def test_ids_of_two_files_stay_apart_beyond_64_bits():
+    big = np.array([2**63 + 1, 2**63 + 3], dtype=np.uint64)
+    small = np.array([1], dtype=np.int64)
+    users = stack([Rows(big, big, None, None), Rows(small, small, None, None)]).users
+    assert len(np.unique(users)) == 3

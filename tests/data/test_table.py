@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from recpoison.data.named import build_dataset
+from recpoison.data.table import OwnTable
 from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -57,3 +58,9 @@ def test_errors(tmp_path: Path):
         load(tmp_path, "rating=stars", "low=1", "high=4")
     with pytest.raises(DataError, match=r"there is no file .*gone.csv"):
         build_dataset("csv", ("path=gone.csv",)).load(tmp_path, Seeds(0), Progress())
+
+
+def test_a_missing_file_is_one_sentence(tmp_path: Path):
+    dataset = OwnTable("csv", str(tmp_path / "nofile.csv"))
+    with pytest.raises(DataError, match=r"there is no file .*nofile\.csv.*: check dataset\.path"):
+        dataset.fingerprint(None)

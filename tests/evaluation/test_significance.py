@@ -44,8 +44,10 @@ def test_limits(test):
 
 
 def test_t_without_spread():
-    assert paired_t_test(np.zeros(4), np.full(4, 0.5)) == 0
+    assert paired_t_test(np.zeros(4), np.full(4, 0.5)) == 0.125
     assert paired_t_test(np.zeros(1), np.ones(1)) == 1
+    on_a_grid = np.array([5, 7]) / 943, np.array([6, 8]) / 943
+    assert paired_t_test(*on_a_grid) == 0.5, "rounding must not make certainty of one hit in each of two seeds"
 
 
 def all_signs(differences: np.ndarray) -> float:

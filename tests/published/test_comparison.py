@@ -9,6 +9,7 @@ import pytest
 from recpoison.published.comparison import (
     AGREES,
     DIFFERS,
+    UNCLEAR,
     Compared,
     agreement,
     claims,
@@ -52,7 +53,8 @@ def test_a_single_value_has_the_tolerance_alone(ours, verdict):
 def test_chance_by_hand():
     """Mean 0.3; sd = sqrt(4 x 0.01 / 3) = 0.11547; t(0.975, 3) = 3.18245; times sqrt(1/4 + 1/12) = 0.57735: 0.21216."""
     values = np.array([0.2, 0.4, 0.4, 0.2])
-    assert agreement(0.3 + 0.2121, values, 12, 0.0) == AGREES
+    assert agreement(0.3 + 0.2121, values, 12, 0.0) == UNCLEAR
+    assert agreement(0.3 + 0.2121, values[:2], 12, 0.0) == DIFFERS, "two values have no interval worth the name"
     assert agreement(0.3 + 0.2122, values, 12, 0.0) == DIFFERS
     assert agreement(0.3 - 0.2122, values, 12, 0.0) == DIFFERS
     assert agreement(0.3 + 0.25, values, 12, 0.25) == AGREES

@@ -65,7 +65,7 @@ def test_figures_over_the_table(outputs, capsys):
     """Two distinct cells are measured, and both the paper and ours put the attacked above the clean one."""
     assert main(["apt_table_2", str(outputs / "a")]) == 0
     out = capsys.readouterr().out
-    assert "2 of 2 distinct cells agree" in out
+    assert "of 2 distinct cells 2 agree" in out
     figures = [line.split() for line in out.splitlines() if line.startswith(("rank agreement", "claims"))]
     assert [words[-2:] for words in figures] == [["1.0000", "2"], ["1.0000", "1"]]
 

@@ -105,7 +105,7 @@ def test_one_adagrad_step_by_hand(backend):
 
 
 @pytest.mark.parametrize("backend", ["numba", "torch"])
-@pytest.mark.parametrize("margin", [0.0, 3.0, -3.0, -60.0, 40.0])
+@pytest.mark.parametrize("margin", [0.0, 3.0, -3.0, -60.0, 40.0, -400.0, 800.0])
 def test_loss_shown_is_softplus_of_the_margin(backend, margin):
     data = Interactions(np.array([0]), np.array([0]), np.ones(1), 1, 2)
     params = {"user": torch.tensor([[1.0]]), "item": torch.tensor([[margin], [0.0]])}

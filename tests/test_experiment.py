@@ -1,0 +1,134 @@
+"""The whole story on planted data, where the answers are known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recpoison.attacks.profiles.bandwagon import BandwagonAttack
+from recpoison.attacks.profiles.random import RandomAttack
+from recpoison.attacks.targets import Targets
+from recpoison.data.splitting import Splitter
+from recpoison.data.synthetic import Planted, Synthetic
+from recpoison.defenses.detectors.pca_select_users import PCASelectUsers
+from recpoison.defenses.filter import FilterThenFit
+from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.evaluation.full_ranking import FullRanking
+from recpoison.experiment import Parts, run
+from recpoison.models.bprmf import BPRMF
+from recpoison.models.item_knn import ItemKNN
+from recpoison.progress import Progress
+from recpoison.records import RunRecord
+from recpoison.training.trainer import Trainer
+
+LAST = Targets(rule="list", items=(40,))
+FEW = FullRanking(cutoffs=(1, 5))
+LAST_OF_SMALL = Targets(rule="list", items=(39,))
+SMALL = Synthetic("small", 60, 40, 8, 3.0, Splitter("leave_one_out_random", validation=1))
+
+
+class Stages(Progress):
+    """Notes which stages were begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    def stage(self, name: str):
+        self.begun.append(name)
+        return super().stage(name)
+
+
+def value(record: RunRecord, attack: str, defense: str, subject: str, metric: str, k: int | None) -> float:
+    table = record.metrics()
+    rows = table[(table.attack == attack) & (table.defense == defense) & (table.subject == subject)]
+    rows = rows[(rows.metric == metric) & (rows.k.isna() if k is None else rows.k == k)]
+    assert len(rows) == 1
+    return float(rows.value.iloc[0])
+
+
+def test_the_two_by_two_of_planted_blocks() -> None:
+    """A neighbour model finds the held-out item first; fake users lift the unseen target; cells share their seed."""
+    attack = BandwagonAttack(targets=LAST, n_fake_users=8, fillers=4, n_selected=4)
+    defense = FilterThenFit(PCASelectUsers(components=2), 0.1)
+    parts = Parts(Planted("planted"), ItemKNN(40), attack, defense, evaluation=FEW, labels={"attack": "bandwagon"})
+    record = run(parts, [3])
+    cells = [(result.cell.attack, result.cell.defense) for result in record.results]
+    assert cells == [
+        ("none", "none"),
+        ("bandwagon", "none"),
+        ("none", "FilterThenFit"),
+        ("bandwagon", "FilterThenFit"),
+    ]
+    assert value(record, "none", "none", "test", "HR", 1) == 1
+    assert value(record, "none", "none", "target", "HR", 5) == 0
+    assert value(record, "bandwagon", "none", "target", "HR", 5) == 1
+    shift = value(record, "bandwagon", "none", "target", "RankShift", None)
+    before, after = (value(record, a, "none", "target", "MeanRank", None) for a in ("none", "bandwagon"))
+    assert shift == pytest.approx(before - after)
+    users = {len(result.seen.list_users) for result in record.results}
+    assert users == {40}, "fake users are never counted"
+
+
+def test_same_seed_same_numbers_and_another_seed_others() -> None:
+    parts = Parts(
+        SMALL, BPRMF(8, trainer=Trainer(3)), RandomAttack(targets=LAST_OF_SMALL, n_fake_users=2), evaluation=FEW
+    )
+    once, twice = run(parts, [0]).metrics(), run(parts, [0, 1]).metrics()
+    first = twice[twice.seed == 0].reset_index(drop=True)
+    assert once.equals(first)
+    assert not np.allclose(first.value, twice[twice.seed == 1].value)
+
+
+def test_clean_cells_do_not_depend_on_the_attack() -> None:
+    model = BPRMF(8, trainer=Trainer(3))
+    tables = []
+    for n_fakes in (1, 20):
+        attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=n_fakes)
+        table = run(Parts(SMALL, model, attack, evaluation=FEW)).metrics()
+        tables.append(table[table.attack == "none"])
+    assert tables[0].equals(tables[1])
+
+
+def test_a_setting_the_fake_users_cannot_have_costs_no_fit() -> None:
+    attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=1, fillers=500)
+    stages = Stages()
+    with pytest.raises(ConfigError, match=r"attack\.fillers is 500"):
+        run(Parts(SMALL, BPRMF(8), attack, evaluation=FEW), progress=stages)
+    assert not [name for name in stages.begun if name.startswith("fit")]
+
+
+def test_the_kept_epoch_is_the_best_on_the_rows_asked_for() -> None:
+    """A learning rate that spoils the model late: the best epoch on the test rows is at least as good as the last."""
+    model = BPRMF(8, trainer=Trainer(40, 16, learning_rate=1.0))
+    by = {on: replace(FEW, select_on=on, select_every=1, select_metric="HR@5") for on in ("last", "valid", "test")}
+    records = {on: run(Parts(SMALL, model, evaluation=evaluation)) for on, evaluation in by.items()}
+    scores = {on: value(record, "none", "none", "test", "HR", 5) for on, record in records.items()}
+    assert scores["test"] >= max(scores["last"], scores["valid"])
+    assert scores["test"] > scores["last"]
+
+
+def test_choosing_on_validation_rows_needs_some() -> None:
+    no_rows = replace(SMALL, split=Splitter("leave_one_out_random"))
+    parts = Parts(no_rows, BPRMF(8), evaluation=replace(FEW, select_on="valid"))
+    with pytest.raises(IncompatibleParts, match=r"set dataset\.split\.validation"):
+        run(parts)
+
+
+def test_a_cutoff_beyond_the_catalogue_costs_no_fit() -> None:
+    stages = Stages()
+    with pytest.raises(ConfigError, match=r"evaluation\.cutoffs has 41"):
+        run(Parts(SMALL, BPRMF(8), evaluation=FullRanking(cutoffs=(41,))), progress=stages)
+    assert stages.begun == ["split small"]
+
+
+def test_metrics_of_targets_need_targets() -> None:
+    parts = Parts(SMALL, BPRMF(8), evaluation=FullRanking(cutoffs=(5,), metrics=("MeanRank",)))
+    with pytest.raises(ConfigError, match="all about targets, but the attack has none"):
+        run(parts)
+
+
+def test_an_empty_validation_share_is_refused() -> None:
+    few = Synthetic("few", 30, 12, 8, 3.5, Splitter("leave_one_out_random", validation=0.01))
+    parts = Parts(few, BPRMF(8), evaluation=FullRanking(cutoffs=(1,), select_on="valid"))
+    with pytest.raises(IncompatibleParts, match=r"raise dataset\.split\.validation"):
+        run(parts)

@@ -1,0 +1,112 @@
+"""What a run leaves behind: numbers by hand, and files that are all there or not at all."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from recpoison import records
+from recpoison.changes import FakeProfiles
+from recpoison.errors import OutputError
+from recpoison.evaluation.base import Measure
+from recpoison.records import Cell, CellResult, Cost, RunRecord, write
+
+
+class Seen:
+    """What an evaluation looked at, with one array."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"lists": np.array([[3, 1]])}
+
+    def save(self, path: Path) -> None:
+        raise AssertionError("records write the arrays themselves")
+
+
+def result(attack: str, seed: int, per_user: list[float]) -> CellResult:
+    values = np.array(per_user)
+    hits = Measure("target", "HR", 10, values.mean(), len(values), np.arange(len(values)), values)
+    auc = Measure("test", "AUC", None, 0.5 + seed, 4)
+    change = FakeProfiles.none(np.array([7])) if attack != "none" else None
+    return CellResult(Cell("toy", "m", attack, "none", seed), [hits, auc], Seen(), change)
+
+
+def record(*results: CellResult) -> RunRecord:
+    return RunRecord(
+        list(results), [Cost("fit", "none/none", 0, 1.5, 100.0, False)], {"ties": "against"}, {"device": "cpu"}
+    )
+
+
+@pytest.fixture
+def two_seeds() -> RunRecord:
+    return record(
+        result("none", 0, [0, 0, 0, 1]),
+        result("bad", 0, [1, 0, 0, 1]),
+        result("none", 1, [0, 1, 0, 1]),
+        result("bad", 1, [1, 1, 1, 1]),
+    )
+
+
+def row_of(table: pd.DataFrame, attack: str, metric: str) -> pd.Series:
+    return table[(table.attack == attack) & (table.metric == metric)].iloc[0]
+
+
+def test_summary_pairs_over_seeds(two_seeds: RunRecord) -> None:
+    """Clean 0.25 and 0.5, attacked 0.5 and 1: differences 0.25 and 0.5, t = 3 with one degree of freedom."""
+    row = row_of(two_seeds.summary(), "bad", "HR")
+    assert (row["mean"], row.n, row.paired_over) == (0.75, 2, "seeds")
+    assert row.sd == pytest.approx(0.5 / np.sqrt(2))
+    assert row.difference == pytest.approx(0.375)
+    assert row.p == pytest.approx(1 - 2 / np.pi * np.arctan(3))
+    clean = row_of(two_seeds.summary(), "none", "HR")
+    assert np.isnan([clean.difference, clean.p]).all()
+
+
+def test_summary_of_one_seed_pairs_over_users() -> None:
+    """Differences 1, 0, 0, 0: mean 1/4, sd 1/2, t = 1 with three degrees of freedom."""
+    row = row_of(record(result("none", 0, [0, 0, 0, 1]), result("bad", 0, [1, 0, 0, 1])).summary(), "bad", "HR")
+    assert (row.difference, row.paired_over) == (0.25, "users")
+    assert row.p == pytest.approx(0.391002, abs=1e-6)
+    assert np.isnan(row.sd)
+
+
+def test_a_number_that_is_no_mean_over_users_has_no_p_with_one_seed() -> None:
+    row = row_of(record(result("none", 0, [0, 1]), result("bad", 0, [1, 1])).summary(), "bad", "AUC")
+    assert np.isnan(row.p)
+
+
+def test_files_of_a_run(two_seeds: RunRecord, tmp_path: Path) -> None:
+    write(two_seeds, tmp_path / "run", "seed: 0\n", ["seed=0"], "recpoison seed=0")
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    tables = {"metrics.csv", "summary.csv", "costs.csv", "table.md"}
+    assert names == tables | {"ranks.npz", "change.npz", "run.json", "config.yaml", "overrides.yaml"}
+    lines = (tmp_path / "run" / "metrics.csv").read_text().splitlines()
+    assert lines[:3] == [
+        "dataset,model,attack,defense,seed,subject,metric,k,value,n",
+        "toy,m,none,none,0,target,HR,10,0.25,4",
+        "toy,m,none,none,0,test,AUC,,0.5,4",
+    ]
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["command"] == "recpoison seed=0"
+    with np.load(tmp_path / "run" / "ranks.npz", allow_pickle=False) as ranks:
+        assert ranks["seed=1/attack=bad/defense=none/lists"].tolist() == [[3, 1]]
+    with np.load(tmp_path / "run" / "change.npz", allow_pickle=False) as change:
+        assert change["seed=0/attack=bad/defense=none/targets"].tolist() == [7]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])
+@pytest.mark.parametrize("survivors", [0, 3])
+def test_a_write_that_is_stopped_leaves_nothing(two_seeds, tmp_path, monkeypatch, error, survivors) -> None:
+    folder, moved, replace = tmp_path / "run", [], records.os.replace
+
+    def stop(source, target):
+        if len(moved) == survivors:
+            raise error
+        moved.append(target)
+        replace(source, target)
+
+    monkeypatch.setattr(records.os, "replace", stop)
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else OutputError):
+        write(two_seeds, folder, "", [])
+    assert len(moved) == survivors
+    assert list(folder.iterdir()) == []
