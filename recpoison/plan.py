@@ -178,8 +178,8 @@ class Inventory(Stages):
 def _aim(attack: Attack) -> Any:
     """What decides the targets, which the clean cells are ranked for too.
 
-    It may tell apart what the store will not: two rules that choose the same items or go unused, and any two settings of
-    an attack that chooses its targets without a field ``targets``.
+    It may tell apart what the store will not: two rules that choose the same items or go unused, and any two settings
+    of an attack that chooses its targets without a field ``targets``.
     """
     if type(attack).choose_targets is Attack.choose_targets:
         return None

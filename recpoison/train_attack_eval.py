@@ -106,7 +106,7 @@ def _run_sweep(sweep: Sweep, trusted: list[str], launch: Callable[[list[str]], N
         return show_plan(sweep, trusted)
     from recpoison.sweep import run_sweep
 
-    return run_sweep(sweep, launch)
+    return run_sweep(sweep, launch, trusted)
 
 
 def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
