@@ -197,8 +197,14 @@ def _range_problems(node: DictConfig, checker: Checker) -> list[str]:
     try:
         build(node, checker.trusted)
     except UserError as error:
-        return [str(error)]
+        return [_in_place(str(error), str(node._get_full_key(None)))]
     return []
+
+
+def _in_place(message: str, path: str) -> str:
+    """A model calls its settings ``model.*``; inside an attack they stand under ``attack.surrogate``."""
+    outer, inside, _ = path.partition(".surrogate")
+    return f"{outer}.surrogate{message.removeprefix('model')}" if inside and message.startswith("model.") else message
 
 
 def _inner(node: DictConfig) -> Iterator[DictConfig]:

@@ -191,6 +191,13 @@ def test_range_errors_of_two_parts_come_together():
     assert "evaluation.cutoffs" in found[1]
 
 
+@pytest.mark.parametrize("setting", ["weight=0.5", "trainer.epochs=-1"])
+def test_a_surrogates_settings_are_named_where_they_stand(setting):
+    name, _, value = setting.partition("=")
+    (said,) = complaints(run_config("attack=bilevel_wrmf", f"attack.surrogate.{setting}"))
+    assert said.startswith(f"attack.surrogate.{name} is {value}")
+
+
 def test_missing_values_and_parts_are_named():
     assert complaints(run_config("attack=average", "attack.budget=???", "~model")) == [
         "model has no value: give it as model=VALUE",
