@@ -87,14 +87,7 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
             low_memory=False,
             quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
         )
-        columns = {role: frame[position * step] for role, position in positions.items()}
-        rows = Rows(
-            _labels(columns["user"]),
-            _labels(columns["item"]),
-            columns["rating"].to_numpy(np.float64) if "rating" in columns else None,
-            seconds(columns["time"]) if "time" in columns else None,
-        )
-        _check_values(rows, layout)
+        rows = _rows_of({role: frame[position * step] for role, position in positions.items()}, layout)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): convert it with iconv") from None
     except ValueError as error:
@@ -141,6 +134,22 @@ def _positions(path: Path, first: str, separator: str, layout: Layout) -> dict[s
                 f"but the {role} is wanted from column {column} (from 0): check dataset.separator and dataset.{role}"
             )
     return positions
+
+
+def _rows_of(columns: dict[str, pd.Series], layout: Layout) -> Rows:
+    """The columns of each role as arrays.
+
+    Raises:
+        ValueError: If a value is missing, no number or off the scale.
+    """
+    rows = Rows(
+        _labels(columns["user"]),
+        _labels(columns["item"]),
+        columns["rating"].to_numpy(np.float64) if "rating" in columns else None,
+        seconds(columns["time"]) if "time" in columns else None,
+    )
+    _check_values(rows, layout)
+    return rows
 
 
 def _labels(column: pd.Series) -> np.ndarray:
@@ -247,13 +256,7 @@ def read_parquet(path: Path, layout: Layout) -> Rows:
 
 def _parquet_rows(path: Path, columns: dict[str, pd.Series], layout: Layout) -> Rows:
     try:
-        rows = Rows(
-            _labels(columns["user"]),
-            _labels(columns["item"]),
-            columns["rating"].to_numpy(np.float64) if "rating" in columns else None,
-            seconds(columns["time"]) if "time" in columns else None,
-        )
-        _check_values(rows, layout)
+        rows = _rows_of(columns, layout)
     except ValueError as error:
         raise DataError(f"{path} cannot be used ({error}): mend the column") from None
     if not len(rows):

@@ -9,11 +9,10 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import truncated_normal, xavier
+from recpoison.training.initial_values import check_factors, truncated_normal, xavier
 from recpoison.training.objectives import BPRObjective, bpr_loss
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
@@ -48,14 +47,7 @@ class BPRMF(GradientModel):
     trainer: Trainer = field(default_factory=Trainer)
 
     def __post_init__(self) -> None:
-        if self.embedding_size < 1:
-            raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
-        if not self.regularization >= 0:
-            raise ConfigError(f"model.regularization is {self.regularization:g}: give 0 or more")
-        if self.initial not in INITIALS:
-            raise ConfigError(f"model.initial is {self.initial!r}: choose one of {', '.join(INITIALS)}")
-        if not self.initial_std > 0:
-            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a number above 0")
+        check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""

@@ -53,8 +53,7 @@ class Measurements:
 
     Args:
         frame: One row a number: the columns of ``metrics.csv``, a column for each of ``keys``, ``clean`` (the same
-            number without the attack, from the same run), ``p_users`` (the run's own p-value, where it is paired over
-            users) and ``run`` (its place in ``configs``).
+            number without the attack, from the same run) and ``run`` (its place in ``configs``).
         keys: Settings that tell cells of equal names apart, such as ``attack.budget``.
         configs: All settings of each run by dotted key.
     """

@@ -27,7 +27,6 @@ class Run:
     Args:
         folder: Where it is.
         metrics: Its ``metrics.csv``; ``k`` is missing for metrics without a cutoff.
-        summary: Its ``summary.csv`` as text, empty where the folder has none.
         costs: Its ``costs.csv``, empty where the folder has none.
         config: Its resolved configuration by dotted key, such as ``attack.budget``.
         overrides: What the user typed.
@@ -36,7 +35,6 @@ class Run:
 
     folder: Path
     metrics: pd.DataFrame
-    summary: pd.DataFrame
     costs: pd.DataFrame
     config: dict[str, Any]
     overrides: tuple[str, ...]
@@ -136,7 +134,6 @@ def _read_run(folder: Path) -> Run:
     return Run(
         folder,
         _read_csv(folder / "metrics.csv", METRICS, integers=("seed", "n"), numbers=("value",), cutoff="k"),
-        _read_text_csv(folder / "summary.csv"),
         _read_csv(folder / "costs.csv", COSTS, integers=("seed",), numbers=("seconds", "peak_mb")),
         dict(_dotted(_read_yaml(folder / "config.yaml"))),
         read_overrides(folder),

@@ -87,8 +87,7 @@ class BPRObjective(BatchObjective):
 
     def n_rows(self, trainer: Trainer) -> int:
         """Pairs of an epoch: all, or the whole batches of them."""
-        n = len(self.pairs)
-        return n - n % trainer.batch_size if trainer.drop_last and n >= trainer.batch_size else n
+        return trainer.n_rows(len(self.pairs))
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""

@@ -49,8 +49,7 @@ class RatingObjective(BatchObjective):
 
     def n_rows(self, trainer: Trainer) -> int:
         """Rows of an epoch: all, or the whole batches of them."""
-        n = len(self.ratings)
-        return n - n % trainer.batch_size if trainer.drop_last and n >= trainer.batch_size else n
+        return trainer.n_rows(len(self.ratings))
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""

@@ -72,6 +72,10 @@ class Trainer:
         if self.backend == "numba" and self.optimizer == "adam":
             raise ConfigError("model.trainer.backend=numba has no Adam: set backend=auto or torch")
 
+    def n_rows(self, n: int) -> int:
+        """Of ``n`` rows those that an epoch uses: all, or the whole batches of them."""
+        return n - n % self.batch_size if self.drop_last and n >= self.batch_size else n
+
     def start(self, params: Params) -> State:
         """A fresh state at epoch 0 with copies of ``params``."""
         return initial_state(self.optimizer, self.initial_accumulator, params)
