@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numba import njit
 
-from recpoison.training.bpr_kernel import AHEAD, FAST, prefetch, slot_of, update_rows
+from recpoison.training.bpr_kernel import AHEAD, FAST, fold_likelihood, prefetch, slot_of, update_rows
 
 TINY = np.float32(1e-20)  # squares below it lose digits in float32
 
@@ -54,13 +54,7 @@ def _add_gradients(users, items, user_gradient, item_gradient, places, n_pairs, 
             margin += p[k] * (q[k] - r[k])
         odds = math.exp(np.float64(margin))
         pull = np.float32(1 / (1 + odds))
-        if abs(margin) < 200:
-            likelihood *= odds / (1 + odds)
-        elif margin < 0:  # the factor is exp(margin), or 1
-            log_likelihood += float(margin)
-        if likelihood < 1e-200:  # one logarithm for hundreds of pairs
-            log_likelihood += math.log(likelihood)
-            likelihood = 1.0
+        log_likelihood, likelihood = fold_likelihood(margin, odds, log_likelihood, likelihood)
         g = user_gradient[user]
         for k in range(size):
             g[k] += regularization * p[k] - pull * (q[k] - r[k])

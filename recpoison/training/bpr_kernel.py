@@ -56,6 +56,19 @@ def slot_of(row, slots, touched, n_touched):
     return slot, n_touched
 
 
+@njit(cache=True, nogil=True, inline="always")
+def fold_likelihood(margin, odds, log_likelihood, likelihood):
+    """Take in ln sigmoid(margin): as a factor of ``likelihood``, with one logarithm for hundreds of pairs."""
+    if abs(margin) < 200:
+        likelihood *= odds / (1 + odds)
+    elif margin < 0:  # the factor is exp(margin), or 1
+        log_likelihood += float(margin)
+    if likelihood < 1e-200:
+        log_likelihood += math.log(likelihood)
+        likelihood = 1.0
+    return log_likelihood, likelihood
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def update_rows(table, sums, gradient, touched, n_touched, slots, learning_rate, eps, adagrad):
     """Step the touched rows, then forget them and clear their gradient."""
@@ -114,13 +127,7 @@ def bpr_epoch(
                 margin += p[k] * (q[k] - r[k])
             odds = math.exp(np.float64(margin))
             pull = np.float32(1 / (1 + odds))
-            if abs(margin) < 200:
-                likelihood *= odds / (1 + odds)
-            elif margin < 0:  # the factor is exp(margin), or 1
-                log_likelihood += float(margin)
-            if likelihood < 1e-200:  # one logarithm for hundreds of pairs
-                log_likelihood += math.log(likelihood)
-                likelihood = 1.0
+            log_likelihood, likelihood = fold_likelihood(margin, odds, log_likelihood, likelihood)
             slot, n_users = slot_of(user, user_slots, user_touched, n_users)
             g = user_gradient[slot]
             for k in range(size):
