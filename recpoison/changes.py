@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -84,6 +84,9 @@ class FakeProfiles:
         values: ``(n,)`` ratings, ones on implicit data.
         n_fakes: Number of fake users.
         targets: Items the attack is about.
+        trace: What a learned attack saw on its way, one entry an iteration from 0: ``HR`` (of the targets, on its
+            surrogate) and ``Objective``. Empty for other attacks.
+        cutoff: Length of the lists in the trace's ``HR``.
     """
 
     profile: np.ndarray
@@ -91,6 +94,8 @@ class FakeProfiles:
     values: np.ndarray
     n_fakes: int
     targets: np.ndarray
+    trace: dict[str, np.ndarray] = field(default_factory=dict)
+    cutoff: int | None = None
 
     def apply(self, data: Interactions) -> Interactions:
         """``data`` with the fake users after the real ones."""
@@ -126,7 +131,10 @@ class FakeProfiles:
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything about the change, by name."""
         names = ("profile", "items", "values", "targets")
-        return {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
+        rows = {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
+        if self.cutoff is not None:
+            rows["cutoff"] = np.array(self.cutoff)
+        return rows | {f"trace/{name}": figures for name, figures in self.trace.items()}
 
     def facts(self) -> dict[str, Any]:
         """How large it is: fake users and their rows."""
@@ -141,7 +149,9 @@ class FakeProfiles:
     def load(path: Path) -> FakeProfiles:
         """Read what ``save`` wrote."""
         with np.load(path, allow_pickle=False) as file:
-            return FakeProfiles(file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
+            rows = (file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
+            trace = {name.removeprefix("trace/"): file[name] for name in file.files if name.startswith("trace/")}
+            return FakeProfiles(*rows, trace, int(file["cutoff"]) if "cutoff" in file else None)
 
     @staticmethod
     def none(targets: np.ndarray) -> FakeProfiles:

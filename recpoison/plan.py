@@ -19,8 +19,8 @@ from recpoison.config import BASES, build, check
 from recpoison.defenses.base import Defense
 from recpoison.descriptions import digest, identity
 from recpoison.errors import ConfigError, UserError
-from recpoison.experiment import obtain_cell, obtain_change, obtain_split, title
 from recpoison.machine import choose_device, set_up
+from recpoison.obtaining import obtain_cell, obtain_change, obtain_split, title
 from recpoison.overrides import Job, Sweep
 from recpoison.parts import Parts, grid
 from recpoison.progress import Progress
@@ -28,8 +28,9 @@ from recpoison.seeds import Seeds
 from recpoison.stages import Stages
 from recpoison.store import Entry, Store
 from recpoison.sweep import named_cells, settled, shown
+from recpoison.watching import has_curve
 
-_STAGES = ("split", "change", "fit", "shift", "ranks")
+_STAGES = ("split", "change", "fit", "curve", "shift", "ranks")
 
 
 @dataclass(frozen=True)
@@ -169,8 +170,9 @@ class Inventory(Stages):
         fit = (on if attack.poisons else data) | {"model": identity(parts.model), "defense": identity(defense)}
         shift = fit | on
         ranks = shift | {"evaluation": parts.evaluation.look_inputs, "targets": _aim(parts.attack)}
-        skipped = {"change": not attack.poisons, "shift": not attack.perturbs}
-        for stage, inputs in {"change": on, "fit": fit, "shift": shift, "ranks": ranks}.items():
+        skipped = {"change": not attack.poisons, "shift": not attack.perturbs, "curve": not has_curve(parts, attack)}
+        curve = shift | {"curve": identity(parts.evaluation)}
+        for stage, inputs in {"change": on, "fit": fit, "curve": curve, "shift": shift, "ranks": ranks}.items():
             if not skipped.get(stage):
                 yield Need(stage, digest([stage, inputs]), title(stage, parts, self.cell), inputs)
 
@@ -201,7 +203,9 @@ def _costs(needs: list[Need], entries: list[Entry]) -> list[tuple[Need, float | 
 def _alike(need: Need, entry: Entry) -> bool:
     """The same kind of stage, on data of the same name, by the same attack, model and defense."""
     same = [(need.stage, entry.stage), (need.title.partition(" (")[0], entry.title.partition(" (")[0])]
-    decides = {"change": ["attack"], "fit": ["model", "defense"], "shift": ["attack"]}.get(need.stage, [])
+    decides = {"change": ["attack"], "fit": ["model", "defense"], "shift": ["attack"], "curve": ["attack"]}.get(
+        need.stage, []
+    )
     same += [(digest(need.inputs.get(name)), digest(entry.inputs.get(name))) for name in decides]
     return all(one == other for one, other in same)
 

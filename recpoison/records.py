@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.changes import Change
+from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
@@ -53,12 +54,14 @@ class CellResult:
         measures: Its numbers.
         seen: What the evaluation looked at (ranks), from which the numbers follow.
         change: The crafted change, None in a clean cell.
+        curve: Numbers over epochs, steps, epsilons or iterations, where asked for.
     """
 
     cell: Cell
     measures: list[Measure]
     seen: Record
     change: Change | None
+    curve: Curve = field(default_factory=Curve)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,11 @@ class RunRecord:
             for m in result.measures
         ]
         return pd.DataFrame(rows, columns=METRIC_COLUMNS).astype({"k": "Int64"})
+
+    def curves(self) -> pd.DataFrame:
+        """One row a number along something, columns as in ``curve.csv``."""
+        rows = [(*_cell_columns(result.cell), *row) for result in self.results for row in result.curve.rows]
+        return pd.DataFrame(rows, columns=[*METRIC_COLUMNS[:5], *CURVE_COLUMNS]).astype({"k": "Int64"})
 
     def summary(self) -> pd.DataFrame:
         """Mean, spread, and the paired difference to the same cell without an attack.
@@ -165,6 +173,9 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
         "table.md": markdown(record),
         "metrics.csv": record.metrics().to_csv(index=False),
     }
+    curves = record.curves()
+    if len(curves):
+        texts["curve.csv"] = curves.to_csv(index=False)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     np.savez_compressed(folder / "ranks.npz", **arrays)  # type: ignore[arg-type]  # the stub takes keywords for its flag

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, final
 
@@ -144,16 +145,43 @@ class EmbeddingAttack(Attack, ABC):
         """
         self.check_model(fitted.model)
         shift = self._craft(fitted, targets, seeds.child("attack"), progress)
+        self._check(shift)
+        return shift
+
+    @final
+    def path(
+        self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
+    ) -> Iterator[tuple[int, EmbeddingShift]]:
+        """The shift after each step, counted from 1; nothing from an attack that takes no steps.
+
+        The last is what ``perturb`` returns. Each is within the budget, as there.
+        """
+        self.check_model(fitted.model)
+        for number, shift in self._walk(fitted, targets, seeds.child("attack"), progress):
+            self._check(shift)
+            yield number, shift
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether ``path`` gives anything."""
+        return type(self)._walk is not EmbeddingAttack._walk
+
+    def _walk(
+        self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
+    ) -> Iterator[tuple[int, EmbeddingShift]]:
+        yield from ()
+
+    def _check(self, shift: EmbeddingShift) -> None:
         if not all(bool(table.isfinite().all()) for table in shift.tables.values()):
             raise BudgetExceeded(f"the shift of {type(self).__name__} is not finite: the model's numbers are too large")
-        if self.limit is not None:
-            norm, bound = self.limit
-            used = shift.used(norm)
-            if used > bound * (1 + 1e-5):
-                raise BudgetExceeded(
-                    f"the attack's shift has {norm} {used:g}, but its budget allows {bound:g}: raise attack.epsilon"
-                )
-        return shift
+        if self.limit is None:
+            return
+        norm, bound = self.limit
+        used = shift.used(norm)
+        if used > bound * (1 + 1e-5):
+            raise BudgetExceeded(
+                f"the attack's shift has {norm} {used:g}, but its budget allows {bound:g}: raise attack.epsilon"
+            )
 
     @abstractmethod
     def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:

@@ -28,7 +28,7 @@ class AdversarialTraining(Defense):
 
     The model's own trainer, batches and random streams are used, so that every epoch sees the pairs it would see
     without the defense. With weight 0 there is no defense: the model's own fit, without a restart. Where an epoch is
-    selected, only those with the adversary are looked at, as in the authors' code.
+    selected, it is one of those with the adversary, as in the authors' code; a curve shows them all.
 
     Args:
         weight: Of the second loss; 1 in the paper.
@@ -105,7 +105,8 @@ class AdversarialTraining(Defense):
         trainer, plain = model.trainer, model.objective(data, seeds, device)
         params = {name: tensor.to(device) for name, tensor in model.init(data, seeds).items()}
         begin = trainer.epochs // 2 if self.from_epoch is None else self.from_epoch
-        state = replace(trainer, epochs=begin).run(plain, trainer.start(params), progress)
+        watched = None if monitor is None else replace(monitor, score=None)
+        state = replace(trainer, epochs=begin).run(plain, trainer.start(params), progress, watched)
         if self.restart_optimizer:
             state = _restarted(trainer, state)
         attacked = adversarial(plain, model, self.inner_attack(), self.weight)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -11,10 +13,13 @@ import numpy as np
 import torch
 
 from recpoison.data.splitting import Split
-from recpoison.descriptions import identity
+from recpoison.descriptions import NO_EFFECT, identity
+from recpoison.errors import ConfigError
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+
+SELECTIONS = ("last", "valid", "test")
 
 
 class Record(Protocol):
@@ -35,7 +40,8 @@ class Measure:
     """One number of a table, and what it is the mean of.
 
     Args:
-        subject: ``test``, ``target``, ``link`` or ``node``.
+        subject: ``test``, ``target``, ``path`` (held-out items, the mean over an attack's steps), ``fake`` (fake users),
+            ``link`` or ``node``.
         metric: Label as papers print it, such as ``HR``.
         k: Cutoff, or None for metrics without one.
         value: The number.
@@ -60,12 +66,32 @@ class Evaluation(ABC, Generic[Seen]):
     Args:
         select_on: Which epoch of a fit is kept: the ``last``, or the best on the ``valid`` or the ``test`` rows.
         select_every: Epochs between two looks where an epoch is chosen.
+        curve_epochs: Epochs between two points of the curve of a fit; None draws none.
+        curve_steps: Steps between two points of the curve of an attack that takes steps on embeddings; None draws none.
+            The metrics' means over these points then stand in the tables too, under the subject ``path``.
+        curve_epsilons: Values of an embedding attack's ``epsilon`` for a curve, each an attack of its own.
+
+    Raises:
+        ConfigError: If a value is out of range.
     """
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind
 
     select_on: str = field(default="last", kw_only=True)
     select_every: int = field(default=10, kw_only=True)
+    curve_epochs: int | None = field(default=None, kw_only=True, metadata=NO_EFFECT)
+    curve_steps: int | None = field(default=None, kw_only=True, metadata=NO_EFFECT)
+    curve_epsilons: Sequence[float] = field(default=(), kw_only=True, metadata=NO_EFFECT)
+
+    def __post_init__(self) -> None:
+        if self.select_on not in SELECTIONS:
+            raise ConfigError(f"evaluation.select_on is {self.select_on!r}: choose one of {', '.join(SELECTIONS)}")
+        for name in ("select_every", "curve_epochs", "curve_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"evaluation.{name} is {value}: give 1 or more")
+        if not all(0 <= epsilon < math.inf for epsilon in self.curve_epsilons):
+            raise ConfigError(f"evaluation.curve_epsilons is {list(self.curve_epsilons)}: give finite numbers from 0")
 
     def check_targets(self, n_targets: int) -> None:
         """Refuse to run where nothing would be measured.

@@ -64,18 +64,17 @@ class RankingEvaluation(Evaluation[Ranks]):
     memory_mb: int = field(default=16, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choices = {
             "ties": ("against", "for"),
             "owners": tuple(_OWNERS),
             "target_hr": ("mean", "any"),
-            "select_on": ("last", "valid", "test"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        for name in ("select_every", "memory_mb"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}: give 1 or more")
+        if self.memory_mb < 1:
+            raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more")
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
         for label in self.metrics:

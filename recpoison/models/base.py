@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -22,17 +22,35 @@ from recpoison.seeds import Seeds
 Params = dict[str, Tensor]
 
 
+class Watch:
+    """The curve of a fit: figures every few epochs, from the first to the last. It decides nothing.
+
+    Args:
+        every: Epochs between two looks; the last epoch is always looked at.
+        figures: Maps parameters to numbers, as many at each look; must not change them.
+
+    Attributes:
+        seen: What was found, by epoch (1 is the end of the first), once a fit is over.
+    """
+
+    def __init__(self, every: int, figures: Callable[[int, Params], Sequence[float]]) -> None:
+        self.every, self.figures = every, figures
+        self.seen: dict[int, list[float]] = {}
+
+
 @dataclass(frozen=True)
 class Monitor:
     """Looks at a fit while it runs, and decides which epoch is kept.
 
     Args:
         every: Epochs between two looks; the last epoch is always looked at.
-        score: Maps parameters to a number, higher is better; must not change them.
+        score: Maps parameters to a number, higher is better; must not change them. None keeps the last epoch.
+        watch: Also draws the curve of the fit.
     """
 
-    every: int
-    score: Callable[[int, Params], float]
+    every: int = 1
+    score: Callable[[int, Params], float] | None = None
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from recpoison.models.base import Params
 
 State = dict[str, Tensor]
 """Everything a fit needs to go on: ``epoch``, ``param.NAME``, and per rule ``sum.NAME`` (Adagrad) or ``first.NAME``,
-``second.NAME`` and ``step`` (Adam); with a monitor also ``best.NAME`` and ``best_score``. Tensors only, so safetensors
-can hold it."""
+``second.NAME`` and ``step`` (Adam); with a monitor also ``best.NAME`` and ``best_score``, and ``seen.EPOCH``, what its
+watch saw. Tensors only, so safetensors can hold it."""
 
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 BETAS = (0.9, 0.999)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -93,8 +93,8 @@ class Trainer:
         Raises:
             Diverged: If the loss or a parameter is no longer finite.
         """
-        inputs, looked_at = objective.inputs(), None if monitor is None else monitor.every
-        work = (self, type(objective).__qualname__, inputs, state, looked_at)
+        inputs = objective.inputs()
+        work = (self, type(objective).__qualname__, inputs, state, _looks(monitor))
         loop = Loop() if inputs is None else progress.loop(work)
         state = {name: tensor.clone() for name, tensor in _resumed(loop, state).items()}
         for epoch in range(int(state["epoch"]), self.epochs):
@@ -103,9 +103,11 @@ class Trainer:
                 raise self._diverged(epoch)
             state["epoch"] += 1
             progress.step(epoch + 1, self.epochs, loss=loss)
-            if monitor is not None and ((epoch + 1) % monitor.every == 0 or epoch + 1 == self.epochs):
-                _keep_best(state, monitor, epoch + 1)
+            if monitor is not None:
+                _look(state, monitor, epoch + 1, self.epochs)
             loop.keep(lambda: state)
+        if monitor is not None and monitor.watch is not None:
+            monitor.watch.seen.update({int(epoch): row.tolist() for epoch, row in slots(state, "seen").items()})
         if not all(bool(tensor.isfinite().all()) for tensor in slots(state, "param").values()):
             raise self._diverged(self.epochs - 1)
         return state
@@ -182,13 +184,35 @@ def _resumed(loop: Loop, start: State) -> State:
         return start
     device = next((tensor.device for tensor in slots(start, "param").values()), torch.device("cpu"))
     on_host = ("epoch", "step", "best_score")
-    return {name: tensor if name in on_host else tensor.to(device) for name, tensor in loop.state.items()}
+    return {
+        name: tensor if name in on_host or name.startswith("seen.") else tensor.to(device)
+        for name, tensor in loop.state.items()
+    }
 
 
-def _keep_best(state: State, monitor: Monitor, epoch: int) -> None:
-    """Copy the parameters if ``monitor`` scores them above all before; the first of equals stays."""
+def _looks(monitor: Monitor | None) -> list[int | None]:
+    """When a fit is looked at: part of what tells its checkpoint from another's."""
+    if monitor is None:
+        return [None, None]
+    return [
+        None if monitor.score is None else monitor.every,
+        None if monitor.watch is None else monitor.watch.every,
+    ]
+
+
+def _look(state: State, monitor: Monitor, epoch: int, last: int) -> None:
+    """Choose and watch where it is time."""
+    if monitor.score is not None and (epoch % monitor.every == 0 or epoch == last):
+        _keep_best(state, monitor.score, epoch)
+    watch = monitor.watch
+    if watch is not None and (epoch % watch.every == 0 or epoch == last):
+        state[f"seen.{epoch}"] = torch.tensor(watch.figures(epoch, slots(state, "param")), dtype=torch.float64)
+
+
+def _keep_best(state: State, rate: Callable[[int, Params], float], epoch: int) -> None:
+    """Copy the parameters if ``rate`` scores them above all before; the first of equals stays."""
     params = slots(state, "param")
-    score = monitor.score(epoch, params)
+    score = rate(epoch, params)
     if "best_score" in state and not score > float(state["best_score"]):
         return
     state["best_score"] = torch.tensor(score, dtype=torch.float64)

@@ -2,13 +2,10 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
+from recpoison.algebra.perturbation import Tables
 from recpoison.attacks.embeddings.base import still
 from recpoison.attacks.embeddings.iterated import IteratedAttack
-from recpoison.changes import EmbeddingShift
 from recpoison.models.base import Fitted
-from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 
@@ -16,5 +13,5 @@ from recpoison.seeds import Seeds
 class BIM(IteratedAttack):
     """Steps up the gradient from the fitted tables."""
 
-    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
-        return self._climb(still(fitted), fitted, targets, seeds, progress)
+    def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
+        return still(fitted)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,16 +58,23 @@ class IteratedAttack(GradientAttack, ABC):
         """``epsilon`` in the norm of the projection."""
         return {"box": ("linf", self.epsilon), "row_l2": ("row_l2", self.epsilon)}.get(self.projection)
 
-    def _climb(
-        self, start: Tables, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
-    ) -> EmbeddingShift:
+    @abstractmethod
+    def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
+        """The shift before the first step."""
+
+    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
+        return deque(self._walk(fitted, targets, seeds, progress), maxlen=1)[0][1]
+
+    def _walk(
+        self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
+    ) -> Iterator[tuple[int, EmbeddingShift]]:
         loss = self._loss(fitted, targets, seeds)
         size = self.epsilon / 4 if self.step_size is None else self.step_size
-        shift = start
+        shift = self._start(fitted, seeds)
         for number in range(self.steps):
             draw = number if self.negatives == "fresh" else 0
             value, steps = self._uphill(loss, fitted, shift, self.direction, draw)
             longer = {name: table + size * steps[name] for name, table in shift.items()}
             shift = project(longer, self.epsilon, self.projection)
             progress.step(number + 1, self.steps, loss=value)
-        return EmbeddingShift(shift)
+            yield number + 1, EmbeddingShift(shift)

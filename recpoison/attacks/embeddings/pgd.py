@@ -2,15 +2,12 @@
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from recpoison.algebra.perturbation import Tables
 from recpoison.attacks.embeddings.base import check_choice, check_number, still
 from recpoison.attacks.embeddings.iterated import IteratedAttack
-from recpoison.changes import EmbeddingShift
 from recpoison.models.base import Fitted
-from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 STARTS = ("uniform", "zero")
@@ -34,11 +31,9 @@ class PGD(IteratedAttack):
         check_choice("start", self.start, STARTS)
         check_number("start_width", self.start_width, above=False)
 
-    def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
-        start = still(fitted) if self.start == "zero" else self._random(fitted, seeds)
-        return self._climb(start, fitted, targets, seeds, progress)
-
-    def _random(self, fitted: Fitted, seeds: Seeds) -> Tables:
+    def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
+        if self.start == "zero":
+            return still(fitted)
         tables = {}
         for name, table in still(fitted).items():
             numbers = seeds.numpy("start", name).uniform(-self.start_width, self.start_width, table.shape)
