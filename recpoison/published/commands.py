@@ -68,6 +68,8 @@ def _preset(name: str) -> tuple[dict[str, list[str]], dict[str, str]]:
     grid: dict[str, list[str]] = {}
     chosen: dict[str, str] = {}
     for entry in content.get("defaults", []):
+        if entry == "_self_":
+            continue
         if isinstance(entry, str):
             inherited = _preset(entry)
             grid |= inherited[0]

@@ -14,7 +14,7 @@ from scipy import stats
 from recpoison.published.tables import LABELS, PublishedCell, PublishedTable
 
 LEVEL = 0.95
-AGREES, DIFFERS, UNCLEAR, NOT_RUN = "agrees", "differs", "within chance", "not run"
+AGREES, DIFFERS, UNCLEAR, NOT_RUN, OTHER_DATA = "agrees", "differs", "within chance", "not run", "stand-in"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Compared:
 
     Args:
         cell: What was printed.
-        verdict: ``agrees``, ``within chance``, ``differs``, ``not run``, or ``not run: needs attack=pga`` and the like.
+        verdict: ``agrees``, ``within chance``, ``differs``, ``stand-in`` (other data), ``not run``, or ``not run: needs attack=pga`` and the like.
         mean: Over our seeds; nan where nothing was measured.
         sd: Over our seeds, n - 1 in its denominator; nan with a single seed.
         n: Number of our seeds.
@@ -90,10 +90,10 @@ def agreement(paper: float, values: np.ndarray, repeats: int, tolerance: float) 
 def rank_agreement(compared: Sequence[Compared]) -> tuple[float, int]:
     """Kendall's tau-b between the paper's numbers and ours, and over how many cells.
 
-    A cell that is printed several times counts once; misprints and numbers of another metric than the first do not
-    count. nan with fewer than two cells.
+    A cell that is printed several times counts once; misprints, stand-ins and numbers of another metric than the first
+    do not count. nan with fewer than two cells.
     """
-    counted = _distinct(compared)
+    counted = [one for one in _distinct(compared) if not one.cell.stand_in]
     counted = [one for one in counted if one.cell.label == counted[0].cell.label]
     if len(counted) < 2:
         return float("nan"), len(counted)
@@ -148,5 +148,5 @@ def _compared(table: PublishedTable, cell: PublishedCell, rows: pd.DataFrame) ->
     values = rows.groupby("seed").ours.first().to_numpy(float)
     sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
     tolerance = max(table.tolerance, table.relative * abs(cell.value))
-    verdict = agreement(cell.value, values, table.repeats, tolerance)
+    verdict = OTHER_DATA if cell.stand_in else agreement(cell.value, values, table.repeats, tolerance)
     return Compared(cell, verdict, float(values.mean()), sd, len(values), runs)

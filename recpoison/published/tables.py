@@ -15,8 +15,9 @@ A table is a small YAML beside its csv:
     cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
 
 A meaning is a mapping. ``dataset model attack defense evaluation setting`` are options (of conf/), ``subject metric k``
-say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell, and dotted
-keys are settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*``
+say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
+``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), and dotted keys are
+settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*``
 means every other value of its column. Later columns win; another model drops the settings of the one before. What
 conf/setting/NAME.yaml fixes belongs to the cell.
 """
@@ -65,6 +66,7 @@ class PublishedCell:
         k: Cutoff; None for metrics without one.
         scale: What the csv prints for 1.
         drop: Whether it is the clean number minus the attacked one.
+        stand_in: Which other data take the place of the paper's, and why; empty where the data are the paper's.
     """
 
     names: tuple[str, ...]
@@ -78,6 +80,7 @@ class PublishedCell:
     k: int | None
     scale: float = 1.0
     drop: bool = False
+    stand_in: str = ""
 
     @property
     def label(self) -> str:
@@ -224,7 +227,7 @@ def _cell(
     shared = [column for column in about["rows"] if column in about["within"]]
     return PublishedCell(
         tuple(row[column] for column in about["rows"]),
-        (*(row[column] for column in shared), *map(str, what)),
+        (*(row[column] for column in shared), what[0].replace("path", "test"), *map(str, what[1:])),
         float(row[about["value"]]),
         row.get("note", ""),
         {group: meaning[group] for group in GROUPS if group in meaning},
@@ -232,4 +235,5 @@ def _cell(
         *what,
         scale=float(meaning.get("scale", 1)),
         drop=bool(meaning.get("drop", False)),
+        stand_in=str(meaning.get("stand_in", "")),
     )

@@ -103,7 +103,7 @@ def _notes(table: PublishedTable, compared: Sequence[Compared], measured: Sequen
         f"agrees: within {stated or '0'} of the paper; within chance: further, but inside the 95% t-interval for two "
         f"means of {table.repeats} and n repeats that spread alike"
     )
-    distinct = list({one.cell.identity: one for one in measured}.values())
+    distinct = list({one.cell.identity: one for one in measured if not one.cell.stand_in}.values())
     agreeing, unclear = (sum(one.verdict == verdict for one in distinct) for verdict in (AGREES, UNCLEAR))
     lacking = [one for one in compared if not one.n]
     yield (
@@ -113,6 +113,8 @@ def _notes(table: PublishedTable, compared: Sequence[Compared], measured: Sequen
     for one in measured:
         if one.cell.note:
             yield f"note on {' '.join(one.cell.names)}: {one.cell.note}"
+    for stand_in in dict.fromkeys(one.cell.stand_in for one in measured if one.cell.stand_in):
+        yield f"stand-in, without a verdict: {stand_in}"
     yield from _lacking(lacking)
     runnable = [one.cell for one in lacking if not one.runs and not one.cell.needs]
     if runnable:
