@@ -11,7 +11,7 @@ from rich.table import Table
 
 from recpoison.paths import CONF_DIR
 
-GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "setting", "experiment")
+GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "victim", "setting", "experiment")
 EXAMPLES = (
     ("recpoison", "the demo: a synthetic dataset, attacked"),
     ("recpoison dataset=ml_100k attack=average attack.budget=0.03 repeats=3", "real data, three seeds, with p-values"),

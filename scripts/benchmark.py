@@ -98,7 +98,58 @@ def evaluation(arguments: argparse.Namespace) -> list[Row]:
     return evaluation_benchmark(arguments.users, arguments.items, arguments.rounds)
 
 
-BENCHMARKS = {"bpr": bpr, "fgsm": fgsm, "apr": apr, "als": als, "evaluation": evaluation}
+def injection(arguments: argparse.Namespace) -> list[Row]:
+    """Steps and iterations of the exact injection attack on Gowalla, and the same with the whole matrix at a ninth."""
+    from benchmark_injection import injection_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("injection is left out: set RECPOISON_DATA to the folder that holds gowalla")
+        return []
+    rows = injection_benchmark(1 / 3)
+    dense = next(float(row["seconds"]) for row in rows if row["task"] == "dense iteration")
+    small = next(float(row["seconds"]) for row in rows if row["task"] == "iteration" and row["share"] != 1)
+    found: list[Row] = [
+        {
+            "benchmark": "injection",
+            "contender": f"{row['task']}, {row['peak_gib']} GiB"
+            + ("" if row["share"] == 1 else ", a ninth of the cells"),
+            "value": float(row["seconds"]),
+            "unit": "s",
+        }
+        for row in rows
+    ]
+    found[-1]["ratio"] = dense / small
+    return found
+
+
+def scale(arguments: argparse.Namespace) -> list[Row]:
+    """One outer iteration of the injection attack over 10^5 to 10^7 interactions; ratio: to the smallest, a unit."""
+    from benchmark_scale import draw, scale_benchmark
+
+    rows = scale_benchmark()
+    draw(rows, arguments.out.parent / "scale.png")
+    unit = rows[0]["seconds"] / rows[0]["interactions"]
+    return [
+        {
+            "benchmark": "scale",
+            "contender": f"{row['interactions']:,} interactions, {row['peak_gib']} GiB",
+            "value": row["seconds"],
+            "unit": "s an iteration",
+            "ratio": row["seconds"] / row["interactions"] / unit,
+        }
+        for row in rows
+    ]
+
+
+BENCHMARKS = {
+    "bpr": bpr,
+    "fgsm": fgsm,
+    "apr": apr,
+    "als": als,
+    "evaluation": evaluation,
+    "injection": injection,
+    "scale": scale,
+}
 
 
 def versions() -> dict[str, str]:

@@ -29,8 +29,9 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -172,8 +173,9 @@ TASKS: dict[str, Callable[[float], float]] = {
 }
 
 
-def injection_benchmark(share: float, tasks: list[str]) -> list[dict[str, object]]:
+def injection_benchmark(share: float, tasks: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Rows ``task, share, seconds, peak_gib``, each from a process of its own."""
+    tasks = tasks or list(TASKS)
     plan = [(task, 1.0) for task in tasks if not task.startswith("dense")]
     plan += [(task, share) for task in ("iteration", "dense iteration") if task in tasks]
     rows = []

@@ -16,7 +16,7 @@ class APR(AdversarialTraining):
     loss, summed over the row's occurrences; other rows are not. Δ is a constant of the second loss. So does the
     authors' code, and this too by default; the paper writes one vector for each instance and normalises it whole.
 
-    FGSM is one step. BIM is ``steps=2`` and more, PGD the same with ``start=0.05`` (MSAP, whose code trains with two
+    FGSM is one step. BIM is ``steps=2`` and more, PGD the same with ``start=uniform`` (MSAP, whose code trains with two
     steps and projects on the ``box``, which lets a row be epsilon times the root of the embedding size long).
 
     Args:
@@ -24,7 +24,8 @@ class APR(AdversarialTraining):
         steps: Steps of the inner attack.
         step_size: Length of a step; None: epsilon for one step, else epsilon / 4 (MSAP).
         projection: ``row_l2``, ``box`` or ``none``, after each step.
-        start: Half width of the uniform start of each number of a shift.
+        start: Where a shift starts: ``zero`` or ``uniform``.
+        start_width: Every number of a uniform start lies within plus or minus this.
         unit: ``row_batch``, or ``instance``: each occurrence of a row has a shift of its own (VAT and GPA); bprmf
             only, by torch.
 
@@ -36,9 +37,18 @@ class APR(AdversarialTraining):
     steps: int = 1
     step_size: float | None = None
     projection: str = "row_l2"
-    start: float = 0.0
+    start: str = "zero"
+    start_width: float = 0.05
     unit: str = "row_batch"
 
     def inner_attack(self) -> InnerAttack:
         """Steps up the gradient."""
-        return InnerAttack(self.epsilon, self.steps, self.step_size, self.projection, self.start, unit=self.unit)
+        return InnerAttack(
+            self.epsilon,
+            self.steps,
+            self.step_size,
+            self.projection,
+            self.start,
+            self.start_width,
+            unit=self.unit,
+        )

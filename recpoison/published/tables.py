@@ -14,12 +14,12 @@ A table is a small YAML beside its csv:
     like            another table whose entries hold where this one says nothing
     cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
 
-A meaning is a mapping. ``dataset model attack defense evaluation setting`` are options (of conf/), ``subject metric k``
+A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject metric k``
 say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
 ``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), and dotted keys are
 settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*``
 means every other value of its column. Later columns win; another model drops the settings of the one before. What
-conf/setting/NAME.yaml fixes belongs to the cell.
+conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from recpoison.paths import CONF_DIR
 
 FOLDER = Path(__file__).parent
 LABELS = ("dataset", "model", "attack", "defense")
-GROUPS = (*LABELS, "evaluation", "setting")
+GROUPS = (*LABELS, "evaluation", "victim", "setting")
 _DEFAULTS = {
     "value": "value",
     "where": {},
@@ -158,7 +158,7 @@ def _described(name: str) -> dict[str, Any]:
 
 
 def _cells(about: Mapping[str, Any]) -> Iterator[PublishedCell]:
-    fixed = cache(_fixed)  # each setting is read once a table
+    fixed = cache(_fixed)  # each file is read once a table
     with (FOLDER / about["csv"]).open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             belongs = all(row[column] == str(value) for column, value in about["where"].items())
@@ -186,15 +186,15 @@ def _filled(value: Any, row: Mapping[str, str]) -> Any:
     return int(text) if text.isdecimal() else text
 
 
-def _fixed(setting: str | None) -> dict[str, Any]:
-    """Dotted keys that the file of a setting and those it builds on fix; lists as text, as runs are read."""
-    file = CONF_DIR / "setting" / f"{setting}.yaml"
-    if setting is None or not file.is_file():
+def _fixed(group: str, option: str | None) -> dict[str, Any]:
+    """Dotted keys that the file of an option and those it builds on fix; lists as text, as runs are read."""
+    file = CONF_DIR / group / f"{option}.yaml"
+    if option is None or not file.is_file():
         return {}
     content = read_plain(file)
     fixed: dict[str, Any] = {}
     for base in content.pop("defaults", []):
-        fixed |= _fixed(base) if isinstance(base, str) else {}
+        fixed |= _fixed(group, base) if isinstance(base, str) else {}
     return fixed | dict(_dotted(content))
 
 
@@ -219,7 +219,7 @@ def _with_text_keys(node: Any) -> Any:
 
 
 def _cell(
-    about: Mapping[str, Any], row: Mapping[str, str], fixed: Callable[[str | None], dict[str, Any]]
+    about: Mapping[str, Any], row: Mapping[str, str], fixed: Callable[[str, str | None], dict[str, Any]]
 ) -> PublishedCell:
     meaning = _meaning(about["cells"], row)
     k = meaning.get("k")
@@ -231,7 +231,9 @@ def _cell(
         float(row[about["value"]]),
         row.get("note", ""),
         {group: meaning[group] for group in GROUPS if group in meaning},
-        fixed(meaning.get("setting")) | {key: value for key, value in meaning.items() if "." in key},
+        fixed("victim", meaning.get("victim"))
+        | fixed("setting", meaning.get("setting"))
+        | {key: value for key, value in meaning.items() if "." in key},
         *what,
         scale=float(meaning.get("scale", 1)),
         drop=bool(meaning.get("drop", False)),

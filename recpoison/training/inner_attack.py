@@ -17,6 +17,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Params
 from recpoison.training.initial_values import CUT
 
+STARTS = ("zero", "uniform")
 UNITS = ("row_batch", "instance")
 STEPS_OF = 4  # MSAP: several steps are epsilon / 4 long
 Generator = np.random.Generator | torch.Generator
@@ -34,7 +35,8 @@ class InnerAttack:
         steps: Steps up the gradient.
         step_size: Length of a step; None: epsilon for one step, else epsilon / 4 (MSAP).
         projection: ``row_l2``, ``box`` (MSAP) or ``none``.
-        start: Half width of a uniform start of each number; 0.05 in MSAP's PGD, whatever epsilon is.
+        start: ``zero`` or ``uniform`` (PGD).
+        start_width: Every number of a uniform start lies within plus or minus this; 0.05 in MSAP, whatever epsilon is.
         noise: Start from truncated normal noise, rows of norm epsilon, instead.
         unit: ``row_batch``: a row has one shift a batch, by the sum of its gradients there (the APR authors);
             ``instance``: one for each of its occurrences (VAT and GPA).
@@ -47,19 +49,20 @@ class InnerAttack:
     steps: int = 1
     step_size: float | None = None
     projection: str = "row_l2"
-    start: float = 0.0
+    start: str = "zero"
+    start_width: float = 0.05
     noise: bool = False
     unit: str = "row_batch"
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "start"):
+        for name in ("epsilon", "start_width"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ConfigError(f"defense.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
         if self.steps < (0 if self.noise else 1):
             raise ConfigError(f"defense.steps is {self.steps}: give 1 (FGSM) or more (BIM, PGD)")
         if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise ConfigError(f"defense.step_size is {self.step_size:g}: give a finite number above 0, or null")
-        for name, choices in (("projection", PROJECTIONS), ("unit", UNITS)):
+        for name, choices in (("projection", PROJECTIONS), ("start", STARTS), ("unit", UNITS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"defense.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
 
@@ -73,14 +76,14 @@ class InnerAttack:
     @property
     def starts_at_zero(self) -> bool:
         """Whether no chance is in it."""
-        return not self.noise and self.start == 0
+        return not self.noise and self.start == "zero"
 
     def starts(self, shape: tuple[int, int], generator: Generator) -> Tensor:
         """Where the shifts of ``shape[0]`` rows start, on the generator's device."""
         if self.noise:
             noise = _truncated_normal(shape, generator)
             return noise.mul_(self.epsilon / noise.norm(dim=1, keepdim=True))
-        return self.start * (2 * _uniform(shape, generator) - 1)
+        return self.start_width * (2 * _uniform(shape, generator) - 1)
 
     def climb(self, shift: Params | None, gradient: Callable[[Params | None], Params]) -> Params:
         """The shift after all steps.

@@ -41,23 +41,27 @@ class Counts(BatchObjective):
 
     def epoch(self, trainer, state, epoch):
         for (counts,) in self.batches(trainer, epoch, torch.device("cpu")):
-            table = state["param.popularity"]
+            table = state["param.item"]
             table -= trainer.learning_rate * (table.sum(1) - counts)[:, None]
         return 0.0
 
 
 @dataclass(frozen=True)
 class NoisyCounts(GradientModel):
-    """Item popularity as the sum of two numbers, which start as noise so that drawing twice would show."""
+    """Item popularity as the product of two ones, which all users have, and two numbers.
 
-    tables: ClassVar[tuple[str, ...]] = ("popularity",)
+    The numbers start as noise, so that drawing twice would show.
+    """
+
+    tables: ClassVar[tuple[str, ...]] = ("user", "item")
     trainer: Trainer = field(default_factory=lambda: Trainer(4, 1, "sgd", 0.1))
 
     def init(self, data, seeds) -> Params:
-        return {"popularity": torch.from_numpy(seeds.numpy("init").random((data.n_items, 2), dtype=np.float32))}
+        noise = torch.from_numpy(seeds.numpy("init").random((data.n_items, 2), dtype=np.float32))
+        return {"user": torch.ones(data.n_users, 2), "item": noise}
 
     def loss(self, params, batch):
-        return (params["popularity"].sum(1) - batch[0]).square().sum() / 2
+        return (params["item"] @ params["user"].mean(0) - batch[0]).square().sum() / 2
 
     def objective(self, data, seeds, device):
         return Counts(data, seeds.child("train"))
@@ -66,7 +70,7 @@ class NoisyCounts(GradientModel):
         return self.trainer.fit(self.objective(data, seeds, device), self.init(data, seeds), progress, monitor)
 
     def scores(self, params, data, users):
-        return params["popularity"].sum(1).expand(len(users), -1)
+        return params["user"].index_select(0, users) @ params["item"].T
 
 
 @pytest.fixture
@@ -84,13 +88,13 @@ def fit(defense: Defense, data: Interactions) -> Fitted:
 
 
 def test_there_are_defenses():
-    assert {"none", "filter", "apr", "amf_random"} <= {file.stem for file in FILES}
+    assert {"none", "filter", "apr", "amf_random", "distillation"} <= {file.stem for file in FILES}
 
 
 def test_no_defense_is_the_plain_fit_bit_for_bit(poisoned):
     none = next(param.values[0] for param in DEFENSES if param.id == "none")
     plain = NoisyCounts().fit(poisoned, Seeds(3), CPU, Progress())
-    assert torch.equal(fit(none, poisoned).params["popularity"], plain["popularity"])
+    assert torch.equal(fit(none, poisoned).params["item"], plain["item"])
 
 
 @pytest.mark.parametrize("defense", DEFENSES)
@@ -105,7 +109,7 @@ def test_every_user_is_scored(defense, poisoned):
 @pytest.mark.parametrize("defense", DEFENSES)
 def test_same_seed_same_numbers_and_data_untouched(defense, poisoned):
     before = poisoned.fingerprint
-    first, second = (fit(defense, poisoned).params["popularity"] for _ in range(2))
+    first, second = (fit(defense, poisoned).params["item"] for _ in range(2))
     assert torch.equal(first, second)
     assert poisoned.fingerprint == before
 
@@ -116,5 +120,5 @@ def test_ids_and_order_of_users_tell_nothing(defense, poisoned):
     rng = np.random.default_rng(1)
     renumbered = replace(poisoned, users=rng.permutation(poisoned.n_users)[poisoned.users])
     shuffled = renumbered.take(rng.permutation(len(renumbered)))
-    expected = fit(defense, poisoned).params["popularity"]
-    assert torch.equal(fit(defense, shuffled).params["popularity"], expected)
+    expected = fit(defense, poisoned).params["item"]
+    assert torch.equal(fit(defense, shuffled).params["item"], expected)

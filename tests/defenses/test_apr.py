@@ -158,7 +158,8 @@ def test_what_a_model_does_not_allow(settings, model, words):
         ({"from_epoch": -1}, "defense.from_epoch is -1"),
         ({"steps": 0}, "defense.steps is 0"),
         ({"step_size": 0.0}, "defense.step_size is 0"),
-        ({"start": -0.05}, "defense.start is -0.05"),
+        ({"start": "normal"}, "defense.start is 'normal': choose one of zero, uniform"),
+        ({"start_width": -0.05}, "defense.start_width is -0.05"),
         ({"projection": "ball"}, "defense.projection is 'ball': choose one of box, row_l2, none"),
         ({"unit": "matrix"}, "defense.unit is 'matrix': choose one of row_batch, instance"),
     ],
@@ -166,6 +167,17 @@ def test_what_a_model_does_not_allow(settings, model, words):
 def test_settings_out_of_range(setting, words):
     with pytest.raises(ConfigError, match=words):
         APR(**setting)
+
+
+def test_a_start_of_no_width_is_bim(planted, seeds):
+    settings = {"from_epoch": 2, "steps": 2}
+    want = fit(APR(**settings), BPR, planted.train, seeds)
+    same(fit(APR(start="uniform", start_width=0.0, **settings), BPR, planted.train, seeds), want)
+    narrow, wide = (
+        fit(APR(start="uniform", start_width=width, **settings), BPR, planted.train, seeds) for width in (0.05, 0.5)
+    )
+    shifts = [(table["item"] - want["item"]).norm().item() for table in (narrow, wide)]
+    assert 0 < shifts[0] < shifts[1]
 
 
 def test_steps_are_epsilon_long_or_a_quarter():

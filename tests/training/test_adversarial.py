@@ -25,7 +25,7 @@ FGSM = InnerAttack(0.5)
 BIM = InnerAttack(0.5, steps=6)
 BOX = InnerAttack(0.2, steps=4, step_size=0.3, projection="box")
 FREE = InnerAttack(0.2, steps=2, step_size=0.3, projection="none")
-PGD = InnerAttack(0.4, steps=6, start=0.05)
+PGD = InnerAttack(0.4, steps=6, start="uniform")
 NOISE = InnerAttack(0.5, steps=0, noise=True)
 INSTANCE = InnerAttack(0.5, unit="instance")
 

@@ -20,6 +20,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.optimizers import initial_state, slots, step
 
 _BLOCK = 256  # users scored at once
 
@@ -153,11 +154,10 @@ class CW(EmbeddingAttack):
 
     def _minimise(self, fitted: Fitted, wishes: list[Wish], constant: float) -> Found:
         """The best shift on the way of Adam for one c."""
-        shift = {name: table.requires_grad_() for name, table in still(fitted).items()}
-        optimizer = torch.optim.Adam(list(shift.values()), lr=self.learning_rate)
+        state = initial_state("adam", 0.0, still(fitted))
         best = Found(-1, 0.0, {})
         for _ in range(self.steps + 1):
-            optimizer.zero_grad()
+            shift = {name: table.requires_grad_() for name, table in slots(state, "param").items()}
             granted = 0
             for wish in wishes:
                 lacks = self._margins(fitted, shift, wish) + self.confidence
@@ -167,16 +167,17 @@ class CW(EmbeddingAttack):
             now = Found(granted, size, shift)
             if now.beats(best):
                 best = now._replace(shift={name: table.detach().clone() for name, table in shift.items()})
-            torch.stack([table.square().sum() for table in shift.values()]).sum().backward()
-            optimizer.step()
-            self._bound(shift)
+            with torch.no_grad():
+                gradients = {name: 2 * table + _gradient(table) for name, table in shift.items()}
+                step("adam", state, gradients, self.learning_rate, 1e-8)
+                self._bound(shift)
+            for table in shift.values():
+                table.grad = None
         return best
 
     def _bound(self, shift: Tables) -> None:
         """Bring the rows of ``shift`` within ``epsilon``, in place: they are Adam's own."""
-        if self.epsilon is None:
-            return
-        with torch.no_grad():
+        if self.epsilon is not None:
             for name, table in project(shift, self.epsilon, "row_l2").items():
                 shift[name].copy_(table)
 
@@ -188,3 +189,8 @@ class CW(EmbeddingAttack):
         best = scores.topk(self.cutoff + 1, dim=1).values
         bar = torch.where(own >= best[:, -2], best[:, -1], best[:, -2])  # of the others: the item itself is taken out
         return bar - own if self.goal == "targeted" else own - bar
+
+
+def _gradient(table: Tensor) -> Tensor:
+    """What wishes ask of a table; nothing where none is left."""
+    return torch.zeros_like(table) if table.grad is None else table.grad
