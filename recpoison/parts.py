@@ -37,6 +37,7 @@ class Parts:
     def __post_init__(self) -> None:
         self.attack.check_model(self.model)
         self.defense.check_model(self.model)
+        self.evaluation.check_parts(self.model, self.attack)
 
     def label(self, part: str) -> str:
         """What tables call ``part``."""

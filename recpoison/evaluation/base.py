@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 
+from recpoison.attacks.base import Attack
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError
-from recpoison.models.base import Fitted
+from recpoison.models.base import Fitted, Model
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -40,8 +41,8 @@ class Measure:
     """One number of a table, and what it is the mean of.
 
     Args:
-        subject: ``test``, ``target``, ``path`` (held-out items, the mean over an attack's steps), ``fake`` (fake users),
-            ``link`` or ``node``.
+        subject: ``test``, ``target``, ``path`` (held-out items, the mean over an attack's steps), ``fake``,
+            ``surrogate`` (the targets on a learned attack's own model), ``link`` or ``node``.
         metric: Label as papers print it, such as ``HR``.
         k: Cutoff, or None for metrics without one.
         value: The number.
@@ -92,6 +93,13 @@ class Evaluation(ABC, Generic[Seen]):
                 raise ConfigError(f"evaluation.{name} is {value}: give 1 or more")
         if not all(0 <= epsilon < math.inf for epsilon in self.curve_epsilons):
             raise ConfigError(f"evaluation.curve_epsilons is {list(self.curve_epsilons)}: give finite numbers from 0")
+
+    def check_parts(self, model: Model, attack: Attack) -> None:
+        """Refuse a model or an attack that cannot be measured so, before any data are read.
+
+        Raises:
+            IncompatibleParts: Naming what is lacking.
+        """
 
     def check_targets(self, n_targets: int) -> None:
         """Refuse to run where nothing would be measured.

@@ -15,13 +15,16 @@ from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError, UserError
 from recpoison.published.tables import names
+from recpoison.report.equal_budget import BUDGETS
+from recpoison.report.fake_users import draw_fake_users
 from recpoison.report.figures import draw_all, save_all
 from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
 from recpoison.report.measurements import Measurements, Metric, measure
 from recpoison.report.page import to_html
 from recpoison.report.published import is_published, published
 from recpoison.report.runs import Runs, read_runs
-from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
+from recpoison.report.studies import curve_studies, data_study
+from recpoison.report.tables import SUBJECTS, Table, default_metrics, effect_table, pivot_table, with_notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,17 +74,47 @@ def _parser() -> argparse.ArgumentParser:
     add("--rows", metavar="KEY[,KEY]", help="down: dataset, model, attack, defense, or a key such as attack.budget")
     add("--columns", metavar="KEY", help="across: the same choice")
     add("--metric", metavar="HR@50", help="what is measured (default: HR@50 of target, HR@10 of test)")
-    add("--subject", choices=("test", "target", "link", "node"), help="whose metric (default: target if measured)")
+    add("--subject", choices=SUBJECTS, help="whose metric (default: target if measured)")
     add("--format", choices=tuple(_ENDINGS), help="default: by the ending of --output, else console")
     add("--output", metavar="FILE|DIR", type=Path, help="write there instead of printing")
     add("--figures", metavar="DIR", type=Path, help="write figures there as PNG and PDF")
-    add("--all", metavar="DIR", type=Path, help="write report.csv, .md, .tex, .html and figures there")
+    add(
+        "--all",
+        metavar="DIR",
+        type=Path,
+        help="write report.csv, .md, .tex, .html and figures there; of runs with curves also curve.csv and "
+        "equal_budget.csv, .md, .tex",
+    )
+    add(
+        "--row-l2",
+        metavar="0.5,1,2,4",
+        type=_lengths,
+        default=BUDGETS,
+        help="columns of the table at equal budget: lengths of the longest row's shift (attacks on embeddings)",
+    )
+    add(
+        "--characteristics",
+        action="store_true",
+        help="also the loss of a metric (default: NDCG@10 of test) over density, size and shape of the data, with "
+        "fitted lines, over runs on subsamples, such as dataset.filters.k_core=10,20,30; --all adds "
+        "characteristics.csv",
+    )
     add(
         "--average-repeated",
         action="store_true",
         help="take the mean where a cell was measured twice with different numbers",
     )
     return parser
+
+
+def _lengths(text: str) -> tuple[float, ...]:
+    try:
+        lengths = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or not all(0 < length < float("inf") for length in lengths):
+        raise ConfigError(f"--row-l2 is {text}: give lengths above 0 with commas between, such as 0.5,1,2,4")
+    return lengths
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -92,17 +125,30 @@ def _report(options: argparse.Namespace) -> None:
     runs = read_runs(options.paths)
     measurements = measure(runs, options.average_repeated)
     metrics = _metrics(options, measurements)
-    tables = [with_notes(table, runs) for table in _tables(options, measurements, metrics)]
-    figures = draw_all(measurements, metrics) if options.all or options.figures or form == "html" else {}
-    _show(options, form, runs, tables, figures)
+    named = metrics if options.metric or options.subject else None
+    studies = curve_studies(runs, measurements, named, options.row_l2, options.average_repeated)
+    tables = [with_notes(table, runs) for table in _tables(options, measurements, metrics)] + studies.tables
+    files, figures = dict(studies.files), {}
+    if options.all or options.figures or form == "html":
+        figures = draw_all(measurements, metrics) | draw_fake_users(runs, measurements) | studies.draw()
+    if options.characteristics:
+        slopes, points, drawn = data_study(runs, measurements, named)
+        tables.append(slopes)
+        files |= points
+        figures |= drawn
+    _show(options, form, runs, tables, figures, studies.details)
     if options.all or options.figures:
         save_all(figures, options.figures or options.all / "figures")
     if options.all:
-        print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html figures/", file=sys.stderr)
+        for name, text in files.items():
+            _write(options.all / name, text)
+        written = " ".join(["report.csv report.md report.tex report.html figures/", *files])
+        print(f"\nwritten to {options.all}: {written}", file=sys.stderr)
 
 
 def _report_published(options: argparse.Namespace, form: str) -> None:
-    refused = [f"--{name}" for name in ("rows", "columns", "metric", "subject", "figures") if getattr(options, name)]
+    own = ("rows", "columns", "metric", "subject", "figures", "characteristics")
+    refused = [f"--{name}" for name in own if getattr(options, name)]
     if refused:
         raise ConfigError(
             f"{options.paths[0]} is a published table with rows and columns of its own: leave out {', '.join(refused)}"

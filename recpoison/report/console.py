@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 _HEADLINES = {
     "target": (("HR", 50), ("HR", 10), ("NDCG", 50), ("MeanRank", None)),
     "test": (("HR", 10), ("NDCG", 10), ("AUC", None)),
+    "fake": (("OutlierAUROC", None), ("PCAClusterAUROC", None), ("PopularityKS", None)),
 }
 _HEADINGS = {
     "target": "promoted items (targets)",
     "test": "held-out items (quality)",
+    "fake": "fake users (AUROC 0.5 is chance)",
     "link": "edges",
     "node": "nodes",
 }
@@ -99,8 +101,9 @@ def _two_columns(summary: pd.DataFrame, attacks: Sequence[str]) -> Table:
     clean, attacked = summary[summary.attack == "none"], summary[summary.attack != "none"]
     for subject in summary.subject.unique():
         table.add_row(Text(_HEADINGS[subject], style="dim"))
-        for row in clean[clean.subject == subject].itertuples():
-            cells = [_spread(row.mean, row.sd)]
+        for row in summary[summary.subject == subject].drop_duplicates(["metric", "k"]).itertuples():
+            before = _same(clean, row.metric, row.k, subject)
+            cells = [Text("–") if before is None else _spread(before["mean"], before.sd)]
             after = _same(attacked, row.metric, row.k, subject)
             if after is not None:
                 cells += [_spread(after["mean"], after.sd), _difference(after.difference, after.p, row.mean)]
@@ -120,10 +123,10 @@ def _story(summary: pd.DataFrame, attacks: Sequence[str]) -> list[str]:
     for defense in summary.defense.unique() if attacks else ():
         part = summary[summary.defense == defense]
         attacked = part[part.attack != "none"].drop_duplicates("subject")
-        told = [_told(part, row) for _, row in attacked.iterrows()]
+        told = [text for _, row in attacked.iterrows() if (text := _told(part, row))]
         start = "" if defense == "none" else f"With defense {defense}: "
         if told:
-            sentence = start + "; ".join(text for text in told if text) + "."
+            sentence = start + "; ".join(told) + "."
             sentences.append(sentence[0].upper() + sentence[1:])
     return sentences
 

@@ -25,7 +25,14 @@ _NOT_PART_OF_A_CELL = (
     "trackers",
     "sweep",
 )
-_CHANGES_NO_NUMBER = ("evaluation.metrics", "evaluation.cutoffs", "evaluation.memory_mb")
+_CHANGES_NO_NUMBER = (
+    "evaluation.metrics",
+    "evaluation.cutoffs",
+    "evaluation.memory_mb",
+    "evaluation.curve_epochs",
+    "evaluation.curve_steps",
+    "evaluation.curve_epsilons",
+)
 
 
 @dataclass(frozen=True, order=True)
@@ -101,7 +108,7 @@ class Measurements:
                 else "give a column of metrics.csv or a key of config.yaml"
             )
             raise ConfigError(f"{key} is no setting of these runs: {remedy}")
-        values = _key_column(self.frame, self.configs, key)
+        values = key_column(self.frame, self.configs, key)
         return Measurements(self.frame.assign(**{key: values}), (*self.keys, key), self.configs)
 
     def summary(self, metrics: Sequence[Metric] | None = None) -> pd.DataFrame:
@@ -117,7 +124,7 @@ class Measurements:
             frame = frame[[(s, m, None if pd.isna(k) else int(k)) in wanted for s, m, k in rows]]
         by = [*LABELS, *self.keys, *MEASURE]
         groups = frame.groupby(by, sort=False, dropna=False)
-        return pd.DataFrame([dict(zip(by, names, strict=True)) | _over_seeds(group) for names, group in groups])
+        return pd.DataFrame([dict(zip(by, names, strict=True)) | over_seeds(group) for names, group in groups])
 
 
 def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
@@ -134,16 +141,30 @@ def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
     frame = _numbers(runs.runs)
     configs = tuple(run.config for run in runs.runs)
     keys = _telling_keys(frame, configs)
-    frame = frame.assign(**{key: _key_column(frame, configs, key) for key in keys})
+    frame = frame.assign(**{key: key_column(frame, configs, key) for key in keys})
     identity = [*LABELS, *keys, "seed", *MEASURE]
-    repeated = frame.groupby(identity, dropna=False, sort=False)["value"]
-    spread = (repeated.transform("max") - repeated.transform("min")).to_numpy()
+    return Measurements(each_once(frame, identity, runs, average_repeated), keys, configs)
+
+
+def each_once(
+    frame: pd.DataFrame,
+    identity: Sequence[str],
+    runs: Runs,
+    average_repeated: bool,
+    averaged: Sequence[str] = ("value", "clean"),
+) -> pd.DataFrame:
+    """One row for each distinct ``identity``; where rows of one disagree, the means of ``averaged`` if that is allowed.
+
+    Raises:
+        DataError: If a number was measured twice with different results and ``average_repeated`` is off.
+    """
+    groups = frame.groupby(list(identity), dropna=False, sort=False)
+    spread = (groups["value"].transform("max") - groups["value"].transform("min")).to_numpy()
     if (spread > 1e-9).any():
         if not average_repeated:
             raise DataError(_disagreement(frame, identity, int(spread.argmax()), runs))
-        means = frame.groupby(identity, dropna=False, sort=False)[["value", "clean"]].transform("mean")
-        frame = frame.assign(value=means["value"], clean=means["clean"])
-    return Measurements(frame.drop_duplicates(identity).reset_index(drop=True), keys, configs)
+        frame = frame.assign(**groups[list(averaged)].transform("mean"))
+    return frame.drop_duplicates(list(identity)).reset_index(drop=True)
 
 
 def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
@@ -177,7 +198,8 @@ def _affects(key: str, attack: str, defense: str) -> bool:
     return group != "defense" or defense != "none"
 
 
-def _key_column(frame: pd.DataFrame, configs: Sequence[dict[str, Any]], key: str) -> list[Any]:
+def key_column(frame: pd.DataFrame, configs: Sequence[dict[str, Any]], key: str) -> list[Any]:
+    """The setting ``key`` of each row's run; None where it cannot affect the row's cell."""
     group = key.partition(".")[0]
     free = group in _NOT_PART_OF_A_CELL
     rows: Iterable[tuple[int, str, str]] = zip(frame["run"], frame.attack, frame.defense, strict=True)
@@ -185,19 +207,21 @@ def _key_column(frame: pd.DataFrame, configs: Sequence[dict[str, Any]], key: str
 
 
 def _disagreement(frame: pd.DataFrame, identity: Sequence[str], row: int, runs: Runs) -> str:
-    cell = frame.loc[row, list(identity)]
-    same = frame[(frame[list(identity)].astype(str) == cell.astype(str)).all(axis=1)].sort_values("value")
+    cell = frame.groupby(list(identity), dropna=False).ngroup().to_numpy()
+    same = frame[cell == cell[row]].sort_values("value")
     low, high = same.iloc[0], same.iloc[-1]
     metric = Metric(low.subject, low.metric, None if pd.isna(low.k) else int(low.k)).title
+    place = f", {low['along']} {low['at']:g}" if "along" in identity else ""
     return (
         f"two runs disagree on one cell ({low.dataset}, {low.model}, attack {low.attack}, defense {low.defense}, "
-        f"seed {low.seed}): "
+        f"seed {low.seed}{place}): "
         f"{metric} is {low.value:.6g} in {shown_path(runs.runs[low.run].folder)} and {high.value:.6g} in "
         f"{shown_path(runs.runs[high.run].folder)}; report them apart, or take their mean with --average-repeated"
     )
 
 
-def _over_seeds(group: pd.DataFrame) -> dict[str, Any]:
+def over_seeds(group: pd.DataFrame) -> dict[str, Any]:
+    """What ``Measurements.summary`` says of one cell, from its rows' ``value`` and ``clean``."""
     measured = group[group.value.notna()]
     values = measured.value.to_numpy(float)
     both = measured[measured.clean.notna()]

@@ -6,7 +6,7 @@ import glob
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from recpoison.errors import ConfigError, DataError
 
 LABELS = ("dataset", "model", "attack", "defense")
 METRICS = (*LABELS, "seed", "subject", "metric", "k", "value", "n")
+CURVE = (*LABELS, "seed", "along", "at", "row_l2", "linf", "subject", "metric", "k", "value", "n")
 COSTS = ("stage", "cell", "seed", "seconds", "peak_mb", "reused")
 _MARKS = ("status.json", "config.yaml", "overrides.yaml")
 
@@ -31,6 +32,7 @@ class Run:
         config: Its resolved configuration by dotted key, such as ``attack.budget``.
         overrides: What the user typed.
         about: Its ``run.json``: versions, device, protocol, command.
+        curve: Its ``curve.csv``: metrics over epochs, steps, epsilon or iterations; empty where the folder has none.
     """
 
     folder: Path
@@ -39,6 +41,7 @@ class Run:
     config: dict[str, Any]
     overrides: tuple[str, ...]
     about: dict[str, Any]
+    curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CURVE)))
 
 
 @dataclass(frozen=True)
@@ -138,11 +141,17 @@ def _read_run(folder: Path) -> Run:
         dict(_dotted(_read_yaml(folder / "config.yaml"))),
         read_overrides(folder),
         _read_json(folder / "run.json"),
+        _read_csv(folder / "curve.csv", CURVE, ("seed", "n"), ("at", "value"), "k", optional=("row_l2", "linf")),
     )
 
 
 def _read_csv(
-    file: Path, columns: Sequence[str], integers: Sequence[str], numbers: Sequence[str], cutoff: str | None = None
+    file: Path,
+    columns: Sequence[str],
+    integers: Sequence[str],
+    numbers: Sequence[str],
+    cutoff: str | None = None,
+    optional: Sequence[str] = (),
 ) -> pd.DataFrame:
     table = _read_text_csv(file)
     if table.empty and not file.is_file():
@@ -150,9 +159,9 @@ def _read_csv(
     absent = [column for column in columns if column not in table.columns]
     if absent:
         raise DataError(f"{file} has no column {absent[0]}: its columns should be {','.join(columns)}")
-    for column in (*integers, *numbers, *([cutoff] if cutoff else [])):
+    for column in (*integers, *numbers, *optional, *([cutoff] if cutoff else [])):
         parsed = pd.to_numeric(table[column], errors="coerce")
-        allowed = table[column].isin([""] if column == cutoff else ["nan"] if column in numbers else [])
+        allowed = table[column].isin([""] if column in (cutoff, *optional) else ["nan"] if column in numbers else [])
         wrong = (parsed.isna() & ~allowed).to_numpy()
         if wrong.any():
             line = int(wrong.argmax())

@@ -14,7 +14,8 @@ from recpoison.evaluation.significance import holm
 from recpoison.report.measurements import Measurements, Metric
 from recpoison.report.runs import LABELS, Runs, shown_path
 
-_SMALLER_IS_MORE = ("MeanRank", "LogLoss")  # a promoted item climbs to a smaller rank
+SUBJECTS = ("target", "test", "path", "fake", "link", "node")
+SMALLER_IS_MORE = ("MeanRank", "LogLoss")  # a promoted item climbs to a smaller rank
 STARS = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
 
@@ -68,9 +69,9 @@ class Table:
 def default_metrics(measurements: Measurements) -> list[Metric]:
     """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject."""
     known = measurements.metrics()
-    preferred = (Metric("target", "HR", 50), Metric("test", "HR", 10))
+    preferred = (Metric("target", "HR", 50), Metric("test", "HR", 10), Metric("path", "HR", 10))
     chosen = []
-    for subject in sorted({m.subject for m in known}, key=("target", "test", "link", "node").index):
+    for subject in sorted({m.subject for m in known}, key=SUBJECTS.index):
         offered = [m for m in known if m.subject == subject]
         chosen.append(next((m for m in preferred if m in offered), offered[0]))
     return chosen
@@ -94,16 +95,16 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     candidates = (*LABELS, *measurements.keys)
     keys = [key for key in candidates if key == "attack" or attacked[key].nunique(dropna=False) > 1]
     columns = [(metric.title, name) for metric in metrics for name in ("clean", "attacked", "difference")]
-    groups = _in_order(attacked, keys)
+    groups = in_order(attacked, keys)
     entries = [[entry for metric in metrics for entry in _effect(group, metric)] for _, group in groups]
-    rows = [tuple(_shown(value) for value in names) for names, _ in groups]
+    rows = [tuple(as_text(value) for value in names) for names, _ in groups]
     rivals = [tuple(value for key, value in zip(keys, row, strict=True) if key != "attack") for row in rows]
     for number, metric in enumerate(metrics):
         if metric.subject == "target":
-            sign = -1 if metric.name in _SMALLER_IS_MORE else 1
-            _mark_best(entries, [[(r, 3 * number + 1) for r in same] for same in _alike(rivals)], sign)
+            sign = -1 if metric.name in SMALLER_IS_MORE else 1
+            mark_best(entries, [[(r, 3 * number + 1) for r in same] for same in alike(rivals)], sign)
     fixed = [f"{key} {attacked[key].iloc[0]}" for key in LABELS if key not in keys]
-    table = _finished("What each attack did" + _in_words(fixed), keys, rows, columns, entries)
+    table = finished("What each attack did" + in_words(fixed), keys, rows, columns, entries)
     bold = [metric.label for metric in metrics if metric.subject == "target"]
     if bold and any(entry and entry.best for row in table.entries for entry in row):
         table = replace(table, notes=(*table.notes, f"bold: the attack that moved the targets' {bold[0]} most"))
@@ -129,17 +130,17 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
     others = [k for k in (*LABELS, *measurements.keys) if k not in used and summary[k].nunique(dropna=False) > 1]
     keys = list(dict.fromkeys([*rows, *others]))
     values = sorted(summary[columns].unique(), key=_order)
-    groups = _in_order(summary, keys)
-    entries = [[_entry(group[group[columns].map(_shown) == _shown(value)]) for value in values] for _, group in groups]
+    groups = in_order(summary, keys)
+    heads = [(columns, as_text(value)) for value in values]
+    entries = [[_entry(group[group[columns].map(as_text) == name]) for _, name in heads] for _, group in groups]
     sign = (
-        -1 if (metric.name in _SMALLER_IS_MORE) != (columns.startswith("defense") and metric.subject == "target") else 1
+        -1 if (metric.name in SMALLER_IS_MORE) != (columns.startswith("defense") and metric.subject == "target") else 1
     )
     if columns.partition(".")[0] not in ("dataset", "evaluation"):  # no contest: they change what the number means
-        _mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
-    shown = [tuple(_shown(value) for value in names) for names, _ in groups]
-    fixed = [f"{k} {_shown(summary[k].iloc[0])}" for k in LABELS if k not in keys and k != columns]
-    heads = [(columns, _shown(value)) for value in values]
-    table = _finished(f"{metric.title}{_in_words(fixed)}", keys, shown, heads, entries)
+        mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
+    shown = [tuple(as_text(value) for value in names) for names, _ in groups]
+    fixed = [f"{k} {as_text(summary[k].iloc[0])}" for k in LABELS if k not in keys and k != columns]
+    table = finished(f"{metric.title}{in_words(fixed)}", keys, shown, heads, entries)
     if any(entry and entry.best for row in table.entries for entry in row):
         table = replace(table, notes=(*table.notes, f"bold: the {'largest' if sign > 0 else 'smallest'} of each row"))
     return table
@@ -185,7 +186,7 @@ def _entry(group: pd.DataFrame) -> Entry | None:
     return Entry(row["mean"], row.sd, int(row.n), row.p)
 
 
-def _mark_best(entries: list[list[Entry | None]], sets: Iterable[list[tuple[int, int]]], sign: int) -> None:
+def mark_best(entries: list[list[Entry | None]], sets: Iterable[list[tuple[int, int]]], sign: int) -> None:
     """Set ``best`` on the largest (smallest with ``sign`` -1) of each set of at least two entries; ties share it."""
     for places in sets:
         means = {(r, c): sign * e.mean for r, c in places if (e := entries[r][c]) is not None and np.isfinite(e.mean)}
@@ -194,7 +195,7 @@ def _mark_best(entries: list[list[Entry | None]], sets: Iterable[list[tuple[int,
                 entries[r][c] = replace(entries[r][c], best=True)  # type: ignore[type-var]  # not None: see means
 
 
-def _finished(
+def finished(
     title: str,
     keys: Sequence[str],
     rows: Sequence[tuple[str, ...]],
@@ -221,24 +222,27 @@ def _any(entries: list[list[Entry | None]], holds: Callable[[Entry], bool]) -> b
     return any(entry is not None and holds(entry) for row in entries for entry in row)
 
 
-def _alike(names: Sequence[tuple[str, ...]]) -> list[list[int]]:
+def alike(names: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """The places of equal names, a list for each distinct one."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for number, name in enumerate(names):
         groups.setdefault(name, []).append(number)
     return list(groups.values())
 
 
-def _in_words(fixed: Sequence[str]) -> str:
+def in_words(fixed: Sequence[str]) -> str:
+    """What is the same in all rows, in parentheses after a title."""
     return f" ({', '.join(fixed)})" if fixed else ""
 
 
-def _shown(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A setting's value in a table; a dash where a row has none."""
     if value is None or value != value:
         return "–"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _in_order(summary: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
+def in_order(summary: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], pd.DataFrame]]:
     """One group a row: names as they appear, ``none`` first; other settings by size."""
     appeared = {key: list(summary[key].unique()) for key in keys if key in LABELS}
 

@@ -44,6 +44,13 @@ def write_run(
     return folder
 
 
+def write_curve(folder: Path, rows: list[tuple[Any, ...]], dataset: str = "a", model: str = "bprmf") -> None:
+    """Write ``curve.csv``: a row is attack, defense, seed, along, at, row_l2, linf, subject, metric, k, value."""
+    lines = ["dataset,model,attack,defense,seed,along,at,row_l2,linf,subject,metric,k,value,n"]
+    lines += [",".join(map(str, (dataset, model, *row, 900))) for row in rows]
+    (folder / "curve.csv").write_text("\n".join(lines) + "\n")
+
+
 def values(target: float, test: float) -> dict[tuple[str, str, str], float]:
     return {("test", "HR", "10"): test, ("target", "HR", "50"): target}
 
@@ -81,3 +88,31 @@ def make_run() -> Callable[..., Path]:
 @pytest.fixture
 def make_values() -> Callable[[float, float], dict[tuple[str, str, str], float]]:
     return values
+
+
+@pytest.fixture
+def make_curve() -> Callable[..., None]:
+    return write_curve
+
+
+@pytest.fixture
+def budgets(tmp_path: Path) -> Path:
+    """Attacks on embeddings over epsilon, two seeds: 0 fgsm, 1 pgd in a box, 2 pgd within a row's length.
+
+    Clean NDCG@10 is 0.6 and 0.8. Row L2 is epsilon, in the box 8 epsilon; L-infinity is epsilon / 2. Seed 0 has fgsm
+    0.6, 0.5, 0.3, 0.2 at epsilon 0, 0.5, 1, 2, and pgd 0.6, 0.4, 0.2, 0.1; seed 1 has 0.2 more throughout.
+    """
+    heights = {"fgsm": (0.6, 0.5, 0.3, 0.2), "pgd": (0.6, 0.4, 0.2, 0.1)}
+    for job, (attack, projection) in enumerate((("fgsm", None), ("pgd", "box"), ("pgd", "row_l2"))):
+        numbers: Numbers = {("none", "none"): {}, (attack, "none"): {}}
+        rows = []
+        for seed, more in ((0, 0.0), (1, 0.2)):
+            numbers["none", "none"][seed] = {("test", "NDCG", "10"): 0.6 + more}
+            numbers[attack, "none"][seed] = {("test", "NDCG", "10"): heights[attack][1] + more}
+            for epsilon, height in zip((0.0, 0.5, 1.0, 2.0), heights[attack], strict=True):
+                length = 8 * epsilon if projection == "box" else epsilon
+                value = round(height + more, 6)
+                rows.append((attack, "none", seed, "epsilon", epsilon, length, epsilon / 2, "test", "NDCG", 10, value))
+        config = {"attack": {"projection": projection}} if projection else {"attack": {}}
+        write_curve(write_run(tmp_path / "budgets" / str(job), "a", numbers, config=config), rows)
+    return tmp_path / "budgets"

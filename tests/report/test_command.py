@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -84,3 +85,50 @@ def test_the_command_needs_no_torch_and_no_plotting_for_a_table(sweep: Path) -> 
     )
     done = subprocess.run([sys.executable, "-c", code, str(sweep)], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_runs_with_curves_add_a_table_at_equal_budget_and_files(
+    budgets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "report"
+    assert main([str(budgets), "--row-l2", "0.5,1", "--all", str(folder)]) == 0
+    printed = capsys.readouterr()
+    assert "test NDCG@10 at equal budget" in printed.out
+    assert "with the shift used" not in printed.out  # every point: for files
+    assert printed.err.endswith("figures/ curve.csv equal_budget.csv equal_budget.md equal_budget.tex\n")
+    lines = (folder / "curve.csv").read_text().splitlines()
+    assert lines[0].endswith(",subject,metric,k,value,n,attack.projection")
+    assert len(lines) == 1 + 3 * 2 * 4
+    assert "at a row L2 of,0.5" in (folder / "equal_budget.csv").read_text()
+    assert "with the shift used" in (folder / "equal_budget.tex").read_text()
+    assert (folder / "figures" / "equal_budget_test_ndcg_at_10.pdf").is_file()
+    assert "over row L2 used" in (folder / "report.html").read_text()
+
+
+def test_characteristics_need_subsamples_and_lengths_are_numbers(
+    budgets: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, message in (
+        (["--row-l2", "1,x"], "--row-l2 is 1,x: give lengths above 0"),
+        (["--row-l2", "0"], "--row-l2 is 0: give lengths above 0"),
+        (["--characteristics"], "run.json does not say users, items and train_rows"),
+    ):
+        assert main([str(budgets), *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_characteristics_leave_their_points_and_figure(tmp_path: Path, make_run) -> None:
+    for job, users in enumerate((100, 200, 300)):
+        numbers = {
+            ("none", "none"): {0: {("test", "NDCG", "10"): 0.5}},
+            ("fgsm", "none"): {0: {("test", "NDCG", "10"): 0.25}},
+        }
+        folder = make_run(tmp_path / "runs" / str(job), "a", numbers, config={"dataset": {"k_core": job}})
+        about = {"data": {"0": {"users": users, "items": 50, "train_rows": 20 * (users + job)}}}
+        (folder / "run.json").write_text(json.dumps(about))
+    assert main([str(tmp_path / "runs"), "--characteristics", "--all", str(tmp_path / "report")]) == 0
+    header, *rows = (tmp_path / "report" / "characteristics.csv").read_text().splitlines()
+    assert header.endswith("users,items,train_rows,density,size,shape,rho,sd,n,subject,metric")
+    assert [row.split(",")[-5] for row in rows] == ["50.0"] * 3
+    assert (tmp_path / "report" / "figures" / "characteristics_test_ndcg_at_10.png").is_file()
+    assert "Loss of test NDCG@10" in (tmp_path / "report" / "report.md").read_text()

@@ -89,3 +89,13 @@ def test_no_number_is_cut(three_seeds: list[CellResult], tmp_path: Path, width: 
     text = shown(three_seeds, tmp_path, width)
     assert "…" not in text
     assert "+0.4333**" in text
+
+
+def test_what_a_clean_cell_has_not_stands_alone(tmp_path: Path) -> None:
+    """Fake users are only in attacked cells: no clean number, no difference, no sentence."""
+    cells = [Cell("ml_100k", "bprmf", attack, "none", 0) for attack in ("none", "average")]
+    measures = [Measure("fake", "OutlierAUROC", None, 0.75, 9), Measure("fake", "PopularityKS", None, 0.5, 9)]
+    text = shown([CellResult(cells[0], [], None, None), CellResult(cells[1], measures, None, None)], tmp_path)
+    assert row(text, "OutlierAUROC") == ["OutlierAUROC", "–", "0.7500", "–"]
+    assert row(text, "PopularityKS") == ["PopularityKS", "–", "0.5000", "–"]
+    assert "rose" not in text

@@ -1,0 +1,148 @@
+"""What all figures share: inks and marks that differ in grey print, names of lines and axes, legends above the axes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from recpoison.report.measurements import Metric
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+FILLS = ("#f2f2f2", "#4c78a8", "#f0b46c", "#7db37d", "#9c6b9e", "#d8d8a0", "#8a8a8a", "#c7dbf0")
+INKS = ("#000000", "#2b5c94", "#c06a1a", "#3c7d3c", "#7a4280", "#8a7a10", "#777777", "#1a9aa0")
+HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo", "|||")
+MARKERS = "os^Dv<>P"
+DASHES: tuple[Any, ...] = ("-", "--", "-.", (0, (6, 1.5, 1, 1.5, 1, 1.5)))  # dotted is for clean values
+STYLE: dict[Any, Any] = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.5}
+RECORDED: dict[Any, Any] = {
+    "svg.hashsalt": "recpoison",
+    "svg.fonttype": "none",
+    "pdf.fonttype": 42,
+}  # the same bytes each time; real letters
+
+
+_UNITS = {
+    "MeanRank": "rank, 1 is the top",
+    "RankShift": "places",
+    "Coverage": "items",
+    "EFD": "bits",
+    "Entropy": "bits",
+    "LogLoss": "nats",
+    "PopularityKS": "0 equal, 1 apart",
+    **dict.fromkeys(("OutlierAUROC", "ClusterAUROC", "PCAClusterAUROC"), "0.5 is chance"),
+    "Objective": "loss, lower is stronger",
+}
+_WHOSE = {
+    "target": "of the targets",
+    "test": "of held-out items",
+    "fake": "of fake users",
+    "link": "of edges",
+    "node": "of nodes",
+    "surrogate": "on the surrogate",
+}
+
+
+def line_style(number: int) -> dict[str, Any]:
+    """Ink, dash and mark of the line ``number``, which tell it from its neighbours without colour too."""
+    return {"color": INKS[number % 8], "linestyle": DASHES[number % 4], "marker": MARKERS[number % 8]}
+
+
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes; sizes in inches."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def new_panels(
+    rows: int,
+    columns: int,
+    width: float = 3.4,
+    height: float = 2.6,
+    *,
+    same_y: bool = True,
+    same_x: bool = False,
+) -> tuple[Figure, list[list[Axes]]]:
+    """``rows`` x ``columns`` panels of that size in inches.
+
+    With ``same_y`` those of a row share a vertical scale, with ``same_x`` all share a horizontal one.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(max(4.5, 0.5 + width * columns), height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, sharey="row" if same_y else False, sharex=same_x)
+    return figure, [list(row) for row in axes]
+
+
+def titled(figure: Figure, axes: Axes, caption: str, title: str) -> None:
+    """The caption goes to the page that shows the figure; the title, which says what is held fixed, into the figure."""
+    figure.set_label(f"{caption} ({title})" if title else caption)
+    axes.set_title(title, fontsize="medium")
+
+
+def named(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.Series, pd.Series]:
+    """What each row's victim and what its attack is called: parts that never vary are left out."""
+    varying = [part for part in ("dataset", "model") if summary[part].nunique() > 1] or ["dataset", "model"]
+    victims = summary[varying].agg("\n".join, axis=1)
+    names = summary.attack.where(summary.attack != "none", "clean")
+    if summary.defense.nunique() > 1:
+        names = names + ", " + summary.defense.where(summary.defense != "none", "no defense")
+    return victims, with_settings(names, summary, keys)
+
+
+def with_settings(names: pd.Series, summary: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    """``names`` with the values of those settings among ``keys`` that vary, such as ``pgd, projection box``."""
+    for key in keys:
+        short = key.rpartition(".")[2].replace("_", " ")
+        marks = summary[key].map(
+            lambda value, short=short: f"{short} {plain(value)}" if value == value and value is not None else ""
+        )
+        if marks.nunique() > 1:
+            names = names + marks.map(lambda mark: f", {mark}" if mark else "")
+    return names
+
+
+def plain(value: Any) -> str:
+    """A setting's value as a reader would write it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def bar_lengths(sd: pd.Series) -> list[float] | None:
+    """Lengths of the error bars; none at all where no cell has two seeds."""
+    return None if sd.isna().all() else sd.fillna(0.0).to_list()
+
+
+def file_name(metric: Metric) -> str:
+    """The metric as part of a file's name, such as ``target_hr_at_50``."""
+    return f"{metric.subject}_{metric.label.replace('@', '_at_')}".lower()
+
+
+def axis_label(metric: Metric) -> str:
+    """The metric, whose it is, and its unit."""
+    unit = _UNITS.get(metric.name, "share, 0 to 1")
+    return f"{metric.label} {_WHOSE.get(metric.subject, '')} ({unit})".replace("  ", " ")
+
+
+def setting_label(key: str) -> str:
+    """A setting as the label of an axis, with its unit where it has one."""
+    units = {"attack.budget": "share of real users"}.get(key)
+    return key if units is None else f"{key} ({units})"
+
+
+def legend_above(figure: Figure, *axes: Axes) -> None:
+    """As many columns as the figure's width takes; the figure grows by what the rows need. Each label stands once."""
+    found: dict[str, Any] = {}
+    for one in axes:
+        for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    width, height = figure.get_size_inches()
+    columns = max(1, min(len(found), int(width / (0.6 + 0.07 * max(map(len, found))))))
+    figure.set_size_inches(width, height + 0.2 * math.ceil(len(found) / columns))
+    figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False)
