@@ -87,6 +87,7 @@ class FakeProfiles:
         trace: What a learned attack saw on its way, one entry an iteration from 0: ``HR`` (of the targets, on its
             surrogate) and ``Objective``. Empty for other attacks.
         cutoff: Length of the lists in the trace's ``HR``.
+        best: The iteration whose fake users these are.
     """
 
     profile: np.ndarray
@@ -96,6 +97,7 @@ class FakeProfiles:
     targets: np.ndarray
     trace: dict[str, np.ndarray] = field(default_factory=dict)
     cutoff: int | None = None
+    best: int | None = None
 
     def apply(self, data: Interactions) -> Interactions:
         """``data`` with the fake users after the real ones."""
@@ -132,8 +134,7 @@ class FakeProfiles:
         """Everything about the change, by name."""
         names = ("profile", "items", "values", "targets")
         rows = {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
-        if self.cutoff is not None:
-            rows["cutoff"] = np.array(self.cutoff)
+        rows |= {name: np.array(x) for name in ("cutoff", "best") if (x := getattr(self, name)) is not None}
         return rows | {f"trace/{name}": figures for name, figures in self.trace.items()}
 
     def facts(self) -> dict[str, Any]:
@@ -151,7 +152,9 @@ class FakeProfiles:
         with np.load(path, allow_pickle=False) as file:
             rows = (file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
             trace = {name.removeprefix("trace/"): file[name] for name in file.files if name.startswith("trace/")}
-            return FakeProfiles(*rows, trace, int(file["cutoff"]) if "cutoff" in file else None)
+            return FakeProfiles(
+                *rows, trace, *(int(file[name]) if name in file else None for name in ("cutoff", "best"))
+            )
 
     @staticmethod
     def none(targets: np.ndarray) -> FakeProfiles:

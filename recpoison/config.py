@@ -28,6 +28,8 @@ BASES = {
     "evaluation": ("recpoison.evaluation.base.Evaluation",),
 }
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
+# Where a model stands inside another part: one surrogate, or one of several by name.
+_SURROGATE = re.compile(r".*\.surrogate(s\.[^.]+)?(?=\.|$)")
 
 
 @dataclass
@@ -202,9 +204,9 @@ def _range_problems(node: DictConfig, checker: Checker) -> list[str]:
 
 
 def _in_place(message: str, path: str) -> str:
-    """A model calls its settings ``model.*``; inside an attack they stand under ``attack.surrogate``."""
-    outer, inside, _ = path.partition(".surrogate")
-    return f"{outer}.surrogate{message.removeprefix('model')}" if inside and message.startswith("model.") else message
+    """A model calls its settings ``model.*``; in an attack they stand under ``attack.surrogate`` or a name there."""
+    place = _SURROGATE.match(path)
+    return f"{place[0]}{message.removeprefix('model')}" if place and message.startswith("model.") else message
 
 
 def _inner(node: DictConfig) -> Iterator[DictConfig]:

@@ -67,6 +67,16 @@ def points(along: str, at: float, measures: Iterable[Measure], shift: EmbeddingS
     return Curve(tuple((along, float(at), row_l2, linf, m.subject, m.metric, m.k, m.value, m.n) for m in measures))
 
 
+def on_surrogate(change: FakeProfiles, n_users: int) -> list[Measure]:
+    """What a learned attack's fake users do to its own surrogate, by the iteration they are from."""
+    if change.best is None:
+        return []
+    figures = {
+        name: (change.cutoff if name == "HR" else None, column[change.best]) for name, column in change.trace.items()
+    }
+    return [Measure("surrogate", name, k, float(value), n_users) for name, (k, value) in figures.items()]
+
+
 def of_trace(change: FakeProfiles) -> Curve:
     """What a learned attack saw on its surrogate at each iteration."""
     measures: Sequence[tuple[str, int | None]] = [

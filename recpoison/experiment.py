@@ -12,7 +12,7 @@ import torch
 
 from recpoison.attacks.none import NoAttack
 from recpoison.changes import FakeProfiles
-from recpoison.curves import of_trace
+from recpoison.curves import of_trace, on_surrogate
 from recpoison.data.characteristics import characterise
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
@@ -99,5 +99,6 @@ def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[Cel
         clean = seen if is_clean else clean
         if fakes.trace and isinstance(defense, NoDefense):  # the same fake users meet every defense
             curve += of_trace(fakes)
+            measures += on_surrogate(fakes, split.train.n_users)
         results.append(CellResult(cell, measures, seen, None if is_clean else change, curve))
     return results

@@ -150,7 +150,8 @@ def _understand(overrides: list[str], sweeping: bool, trusted: list[str]) -> Swe
     from recpoison.config import check
     from recpoison.overrides import compose_root, compose_sweep, is_sweep, misread, try_each
 
-    names_preset = any(text.lstrip("+").startswith(("experiment", "setting", "victim", "hydra.mode")) for text in overrides)
+    presets = ("experiment", "setting", "victim", "hydra.mode")
+    names_preset = any(text.lstrip("+").startswith(presets) for text in overrides)
     sweeping = sweeping or (names_preset and is_sweep(overrides))
     reasons = misread(overrides, sweeping=sweeping)
     try:

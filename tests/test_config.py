@@ -196,6 +196,8 @@ def test_a_surrogates_settings_are_named_where_they_stand(setting):
     name, _, value = setting.partition("=")
     (said,) = complaints(run_config("attack=bilevel_wrmf", f"attack.surrogate.{setting}"))
     assert said.startswith(f"attack.surrogate.{name} is {value}")
+    (said,) = complaints(run_config("attack=bilevel_ensemble", f"attack.surrogates.item_ae.{setting}"))
+    assert said.startswith(f"attack.surrogates.item_ae.{name} is {value}")
 
 
 def test_missing_values_and_parts_are_named():

@@ -10,7 +10,7 @@ import torch
 from recpoison.attacks.embeddings.bim import BIM
 from recpoison.attacks.embeddings.fgsm import FGSM
 from recpoison.changes import FakeProfiles
-from recpoison.curves import Curve, of_trace
+from recpoison.curves import Curve, of_trace, on_surrogate
 from recpoison.data.splitting import Splitter
 from recpoison.data.synthetic import Synthetic
 from recpoison.defenses.apr import APR
@@ -135,7 +135,10 @@ def test_a_killed_fit_keeps_the_points_it_had(tmp_path):
 def test_a_learned_attack_shows_its_iterations():
     nothing = np.zeros(0, dtype=np.int64)
     trace = {"HR": np.array([0.1, 0.4]), "Objective": np.array([9.0, 7.0])}
-    change = FakeProfiles(nothing, nothing, np.zeros(0), 0, nothing, trace, cutoff=10)
+    change = FakeProfiles(nothing, nothing, np.zeros(0), 0, nothing, trace, cutoff=10, best=1)
+    found = [(m.subject, m.metric, m.k, m.value, m.n) for m in on_surrogate(change, 900)]
+    assert found == [("surrogate", "HR", 10, 0.4, 900), ("surrogate", "Objective", None, 7.0, 900)]
+    assert on_surrogate(FakeProfiles.none(nothing), 900) == []
     rows = of_trace(change).rows
     assert [(row[0], row[1], *row[4:8]) for row in rows] == [
         ("iterations", 0.0, "surrogate", "HR", 10, 0.1),

@@ -52,32 +52,62 @@ def group_rows(matrix: sp.csr_matrix, device: torch.device) -> list[Group]:
     return groups
 
 
-def normal_matrices(factors: Tensor, observed: Tensor, weight: float, regularization: float) -> Tensor:
-    """Left sides ``(g, size, size)``.
-
-    Args:
-        factors: ``(n_columns, size)``.
-        observed: ``(g, length, size)`` the factors of each row's observed columns, zeros where a row is shorter.
-        weight: Weight of an observed entry.
-        regularization: Ridge.
-    """
-    gram = factors.T @ factors + regularization * torch.eye(
-        factors.shape[1], dtype=factors.dtype, device=factors.device
-    )
-    return torch.baddbmm(gram.expand(len(observed), -1, -1), observed.mT, observed, alpha=weight - 1)
-
-
-def solve_rows(factors: Tensor, groups: list[Group], n_rows: int, weight: float, regularization: float) -> Tensor:
+def solve_rows(
+    factors: Tensor,
+    groups: list[Group],
+    n_rows: int,
+    weight: float,
+    regularization: float,
+    right_sides: Tensor | None = None,
+) -> Tensor:
     """The best rows ``(n_rows, size)`` for fixed column ``factors`` ``(n_columns, size)``.
 
+    With L L' = Q'Q + regularization I and the columns' factors Z = Q L'^-1 all left sides are I + (weight - 1)
+    Z_u'Z_u, and for a row of fewer entries than factors the smaller I + (weight - 1) Z_u Z_u' does (Woodbury).
+
+    Args:
+        factors: Of the columns.
+        groups: Rows, as ``group_rows`` makes them.
+        n_rows: Rows of the result; those in no group are 0.
+        weight: Weight of an observed entry.
+        regularization: Ridge.
+        right_sides: ``(n_rows, size)``: solve the same left sides for these instead.
+
     Raises:
-        torch.linalg.LinAlgError: If a left side is not positive definite, as without regularization it may be.
+        torch.linalg.LinAlgError: If Q'Q with the ridge is not positive definite.
     """
-    padded = torch.cat([factors, factors.new_zeros(1, factors.shape[1])])
-    solved = factors.new_zeros(n_rows, factors.shape[1])
+    exact, identity = factors.double(), torch.eye(factors.shape[1], dtype=torch.float64, device=factors.device)
+    root = torch.linalg.cholesky(exact.T @ exact + regularization * identity)
+    white = torch.cat([_whitened(root, exact), exact.new_zeros(1, len(root))]).to(factors.dtype)
+    right = None if right_sides is None else _whitened(root, right_sides.double()).to(factors.dtype)
+    solved = factors.new_zeros(n_rows, len(root))
     for group in groups:
-        observed = padded.index_select(0, group.columns.flatten()).view(*group.columns.shape, factors.shape[1])
-        lower = torch.linalg.cholesky(normal_matrices(factors, observed, weight, regularization))
-        right = weight * observed.sum(1, keepdim=True).mT
-        solved.index_copy_(0, group.rows, torch.cholesky_solve(right, lower).squeeze(2))
-    return solved
+        observed = white.index_select(0, group.columns.flatten()).view(*group.columns.shape, len(root))
+        wanted = None if right is None else right.index_select(0, group.rows)
+        solve = _solve_short if group.columns.shape[1] < len(root) else _solve_long
+        solved.index_copy_(0, group.rows, solve(observed, weight, wanted))
+    return torch.linalg.solve_triangular(root.T, solved.double().T, upper=True).T.to(factors.dtype).contiguous()
+
+
+def _whitened(root: Tensor, rows: Tensor) -> Tensor:
+    return torch.linalg.solve_triangular(root, rows.T, upper=False).T
+
+
+def _solve_long(observed: Tensor, weight: float, right: Tensor | None) -> Tensor:
+    """Solutions ``(g, size)`` for white factors ``(g, length, size)``, zeros where a row is shorter."""
+    right = weight * observed.sum(1) if right is None else right
+    return _solve_shifted(observed.mT @ observed, weight - 1, right)
+
+
+def _solve_short(observed: Tensor, weight: float, right: Tensor | None) -> Tensor:
+    """The same by systems of a row's length."""
+    inner = observed.new_ones(observed.shape[:2]) if right is None else (observed @ right.unsqueeze(2)).squeeze(2)
+    part = _solve_shifted(observed @ observed.mT, weight - 1, inner).unsqueeze(1) @ observed
+    return weight * part.squeeze(1) if right is None else right - (weight - 1) * part.squeeze(1)
+
+
+def _solve_shifted(grams: Tensor, scale: float, right: Tensor) -> Tensor:
+    """Solutions of (I + scale gram) x = right, ``(g, n, n)`` and ``(g, n)``."""
+    lefts = grams.mul_(scale)
+    lefts.diagonal(dim1=1, dim2=2).add_(1)
+    return torch.cholesky_solve(right.unsqueeze(2), torch.linalg.cholesky(lefts)).squeeze(2)

@@ -132,7 +132,7 @@ class EmbeddingAttack(Attack, ABC):
         if not (isinstance(model, GradientModel) and model.tables):
             raise IncompatibleParts(
                 f"{type(self).__name__} shifts embeddings, but {type(model).__name__} names no tables of them: "
-                "choose model=bprmf, mf or wrmf, or another attack"
+                "choose model=bprmf, mf, wrmf, gmf or neumf, or another attack"
             )
 
     @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -56,12 +57,18 @@ class WRMFALS(Model):
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
     ) -> Params:
         """Sweep; nothing but the items' initial values is random. A sweep is no epoch: the monitor is not asked."""
-        users, items = group_rows(data.seen, device), group_rows(data.seen.T.tocsr(), device)
-        generator = seeds.child("init").numpy("item")
-        item = normal(generator, data.n_items, self.embedding_size, self.initial_std).to(device)
+        return self.sweep(data.seen, self.initial_items(data.n_items, seeds).to(device), progress)
+
+    def initial_items(self, n_items: int, seeds: Seeds) -> Tensor:
+        """``(n_items, embedding_size)`` on the CPU, from the stream ``init``."""
+        return normal(seeds.child("init").numpy("item"), n_items, self.embedding_size, self.initial_std)
+
+    def sweep(self, seen: sp.csr_matrix, item: Tensor, progress: Progress) -> Params:
+        """All sweeps over ``seen`` ``(n_users, n_items)`` from the items ``item``, in their type and where they are."""
+        users, items = group_rows(seen, item.device), group_rows(seen.T.tocsr(), item.device)
         for sweep in range(self.sweeps):
-            user = solve_rows(item, users, data.n_users, self.weight, self.regularization)
-            item = solve_rows(user, items, data.n_items, self.weight, self.regularization)
+            user = solve_rows(item, users, seen.shape[0], self.weight, self.regularization)
+            item = solve_rows(user, items, seen.shape[1], self.weight, self.regularization)
             progress.step(sweep + 1, self.sweeps)
         return {"user": user, "item": item}
 

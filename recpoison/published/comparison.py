@@ -23,7 +23,8 @@ class Compared:
 
     Args:
         cell: What was printed.
-        verdict: ``agrees``, ``within chance``, ``differs``, ``stand-in`` (other data), ``not run``, or ``not run: needs attack=pga`` and the like.
+        verdict: ``agrees``, ``within chance``, ``differs``, ``stand-in`` (other data), ``not run``, or
+            ``not run: needs attack=pga`` and the like.
         mean: Over our seeds; nan where nothing was measured.
         sd: Over our seeds, n - 1 in its denominator; nan with a single seed.
         n: Number of our seeds.

@@ -14,11 +14,11 @@ A table is a small YAML beside its csv:
     like            another table whose entries hold where this one says nothing
     cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
 
-A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject metric k``
-say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
+A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject
+metric k`` say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
 ``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), and dotted keys are
-settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*``
-means every other value of its column. Later columns win; another model drops the settings of the one before. What
+settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*`` means every
+other value of its column. Later columns win; another model drops the settings of the one before. What
 conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
 """
 

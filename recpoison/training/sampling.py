@@ -67,19 +67,24 @@ class Pairs:
         indptr = seen.indptr.astype(np.int64)
         return Pairs(users[usable], items[usable], indptr, (items - place).astype(np.int32), n_unseen, data.n_items)
 
-    def draws(self, seeds: Seeds, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """What chance decides in an epoch: the pairs' order and for each a uniform number in [0, 1), both ``(n,)``.
+    def draws(self, seeds: Seeds, epoch: int, per_pair: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """What chance decides in an epoch: the pairs' order ``(n,)`` and ``(n * per_pair,)`` uniform numbers in [0, 1).
 
         Both depend on the seed and the epoch alone, never on batches, threads or workers.
         """
         generator = seeds.numpy("epoch", epoch)
         order = np.arange(len(self), dtype=np.int32 if len(self) < 2**31 else np.int64)
         generator.shuffle(order)
-        return order, generator.random(len(self))
+        return order, generator.random(len(self) * per_pair)
 
     def negatives(self, uniforms: np.ndarray) -> np.ndarray:
-        """For each pair the unseen item at the share ``uniforms`` of its user's unseen items, ``(n,)`` int32."""
-        return unseen_items(self.users, uniforms, self.indptr, self.gaps, self.n_unseen)
+        """For each pair the unseen items at the shares ``uniforms`` of its user's unseen items, int32 as long as they.
+
+        Neighbours in ``uniforms`` belong to one pair where there are several a pair.
+        """
+        per_pair = len(uniforms) // len(self)
+        users = self.users if per_pair == 1 else np.repeat(self.users, per_pair)
+        return unseen_items(users, uniforms, self.indptr, self.gaps, self.n_unseen)
 
 
 @njit(cache=True, nogil=True)
@@ -152,6 +157,25 @@ class DevicePairs:
         columns = (self.users, self.items, self.negatives(self.users, uniforms))
         users, items, negatives = (column.index_select(0, order) for column in columns)
         return users, items, negatives
+
+    def epoch_with(self, seeds: Seeds, epoch: int, n_negatives: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Users and items of an epoch in shuffled order ``(n,)``, and ``(n, n_negatives)`` unseen items; int64.
+
+        The negatives of a pair are independent: one may come twice.
+        """
+        device = self.users.device
+        if device.type == "cpu":
+            order, uniforms = self.pairs.draws(seeds, epoch, n_negatives)
+            negatives = torch.from_numpy(self.pairs.negatives(uniforms)).long()
+            places = torch.from_numpy(order).long()
+        else:
+            generator = seeds.torch("epoch", epoch, device=device)
+            places = torch.randperm(len(self.users), generator=generator, device=device)
+            shares = torch.rand(len(self.users) * n_negatives, generator=generator, device=device, dtype=torch.float64)
+            negatives = self.negatives(self.users.repeat_interleave(n_negatives), shares)
+        columns = (self.users, self.items, negatives.view(-1, n_negatives))
+        users, items, others = (column.index_select(0, places) for column in columns)
+        return users, items, others
 
     def negatives(self, users: Tensor, uniforms: Tensor) -> Tensor:
         """For each of ``users`` its unseen item at the share ``uniforms`` of its unseen items."""

@@ -189,6 +189,12 @@ def test_a_killed_attack_goes_on_where_it_was(data):
     resumed = made.poison(data, np.array([3]), Seeds(0), CPU, killed)
     assert resumed.items.tolist() == whole.items.tolist()
     assert resumed.profile.tolist() == whole.profile.tolist()
+    assert whole.cutoff == 10
+    assert whole.best == resumed.best
+    assert whole.trace["HR"][whole.best] == whole.trace["HR"].max()
+    for name in ("HR", "Objective"):
+        assert len(whole.trace[name]) == 6
+        assert resumed.trace[name].tolist() == whole.trace[name].tolist()
 
 
 def test_top_n_gives_every_fake_user_as_many_items():

@@ -23,10 +23,13 @@ CPU = torch.device("cpu")
 
 
 def build(file: Path) -> Attack:
-    """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogate."""
+    """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates."""
     node = OmegaConf.load(file)
     if "outer" in node:
-        node.outer.iterations, node.surrogate.trainer.epochs = 2, 5
+        node.outer.iterations = 2
+    for surrogate in node.get("surrogates", {"": node.get("surrogate", {})}).values():
+        if "trainer" in surrogate:
+            surrogate.trainer.epochs = 5
     return instantiate(node, _convert_="all")
 
 

@@ -27,6 +27,8 @@ def test_the_group_is_not_empty():
 
 def build(node):
     """The part a YAML node describes, without Hydra."""
+    if isinstance(node, list):
+        return tuple(map(build, node))
     if not isinstance(node, dict):
         return node
     arguments = {key: build(value) for key, value in node.items() if key != "_target_"}

@@ -7,9 +7,10 @@ import torch
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.models.base import Monitor
-from recpoison.models.wrmf import WRMF, UserBatches
+from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.row_batches import RowBatches
 from recpoison.training.trainer import Diverged, Trainer
 
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ def dense_fit(wrmf, data, seeds):
     optimizer = torch.optim.Adam(tables, lr=wrmf.trainer.learning_rate, weight_decay=wrmf.regularization)
     x = torch.from_numpy(data.seen.toarray()).double()
     weights = torch.where(x > 0, wrmf.weight, 1.0)
-    batches = UserBatches(data.n_users, wrmf.trainer, seeds.child("train"), CPU)
+    batches = RowBatches(data.n_users, wrmf.trainer, seeds.child("train"), CPU)
     for number in range(wrmf.trainer.epochs * batches.per_epoch):
         users = batches(number)
         users = torch.arange(data.n_users) if users is None else users
@@ -72,8 +73,8 @@ def test_duplicates_and_ratings_count_once(seeds):
     assert all(torch.equal(fits[0][name], fits[1][name]) for name in fits[0])
 
 
-def test_every_user_is_in_one_batch_of_an_epoch():
-    batches = UserBatches(23, Trainer(batch_size=5), Seeds(0), CPU)
+def test_every_row_is_in_one_batch_of_an_epoch():
+    batches = RowBatches(23, Trainer(batch_size=5), Seeds(0), CPU)
     assert batches.per_epoch == 5
     epoch = [batches(number) for number in range(5)]
     assert torch.cat(epoch).sort().values.tolist() == list(range(23))

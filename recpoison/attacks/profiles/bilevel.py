@@ -36,6 +36,9 @@ class Look(NamedTuple):
     gradient: Tensor | None
 
 
+# What is kept of each iteration, in the order of the trace's columns.
+_TRACED = ("HR", "Objective")
+
 # From fake users' values and whether a gradient is wanted to what the surrogate says.
 Surrogate = Callable[[Tensor, bool], Look]
 
@@ -48,7 +51,7 @@ class BilevelAttack(ProfileAttack):
     and the fake users take a step along the gradient of the objective. All matrices are looked at, the first and the
     last too, and the one with the best effect on the surrogate is returned: the highest hit ratio (the lowest for
     ``nuke``; for ``untargeted`` the objective alone), the objective breaking ties. The authors never look at the
-    last, and save nothing where no hit ratio is above 0.
+    last, and save nothing where no hit ratio is above 0. The change's ``trace`` says what each look found.
 
     Fake users have value 1 on implicit data. Explicit data are read as implicit (every rating is a 1), and fake users
     give the highest rating.
@@ -114,31 +117,39 @@ class BilevelAttack(ProfileAttack):
         surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
         first = starting_profiles(self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start"))
         start = torch.from_numpy(first).float().to(device)
-        shown = self._descend(start, surrogate, aims, progress, progress.loop((self, data, targets, seeds, n_fakes)))
+        loop = progress.loop((self, data, targets, seeds, n_fakes))
+        shown, trace, place = self._descend(start, surrogate, aims, progress, loop)
         profile, items = shown.cpu().numpy().nonzero()
         value = 1.0 if data.scale is None else data.scale.high
-        return FakeProfiles(profile, items, np.full(len(items), value), n_fakes, targets)
+        figures = {name: column.numpy() for name, column in zip(_TRACED, trace.T, strict=True)}
+        values = np.full(len(items), value)
+        return FakeProfiles(profile, items, values, n_fakes, targets, figures, self.cutoff, place)
 
-    def _descend(self, start: Tensor, surrogate: Surrogate, targets: Tensor, progress: Progress, loop: Loop) -> Tensor:
-        """The best of the matrices met on the way from ``start``."""
+    def _descend(
+        self, start: Tensor, surrogate: Surrogate, targets: Tensor, progress: Progress, loop: Loop
+    ) -> tuple[Tensor, Tensor, int]:
+        """The best of the matrices met on the way from ``start``, what was seen in each iteration, and in which."""
         forced = targets if self.click_targets else targets[:0]
         lowest = torch.full((2,), -torch.inf, dtype=torch.float64)
         fresh = {"kept": start, "velocity": torch.zeros_like(start), "best": start, "effect": lowest}
-        state = loop.state or fresh | {"iteration": torch.tensor(0)}
+        counts = {"iteration": torch.tensor(0), "place": torch.tensor(0), "trace": lowest.new_zeros(0, len(_TRACED))}
+        state = loop.state or fresh | counts
         kept, velocity, best = (state[name].to(start) for name in ("kept", "velocity", "best"))
-        effect, first = tuple(state["effect"].tolist()), int(state["iteration"])
+        effect, first, trace = tuple(state["effect"].tolist()), int(state["iteration"]), state["trace"]
+        place = int(state["place"])
         for iteration in range(first, self.outer.iterations + 1):
             shown = self.outer.present(kept, forced)
             look = surrogate(shown, iteration < self.outer.iterations)
+            trace = torch.cat([trace, trace.new_tensor([[look.hit_ratio, look.objective]])])
             if self._effect(look) > effect:
-                best, effect = shown, self._effect(look)
+                best, effect, place = shown, self._effect(look), iteration
             progress.step(
                 iteration, self.outer.iterations, surrogate_hit_ratio=look.hit_ratio, objective=look.objective
             )
             if look.gradient is not None:
                 kept, velocity = self.outer.step(iteration, kept, shown, velocity, look.gradient, forced)
-                loop.keep(partial(_state, kept, velocity, best, effect, iteration + 1))
-        return best
+                loop.keep(partial(_state, kept, velocity, best, effect, trace, place))
+        return best, trace, place
 
     def _effect(self, look: Look) -> tuple[float, float]:
         sign = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}[self.objective]
@@ -146,8 +157,9 @@ class BilevelAttack(ProfileAttack):
 
 
 def _state(
-    kept: Tensor, velocity: Tensor, best: Tensor, effect: tuple[float, ...], iteration: int
+    kept: Tensor, velocity: Tensor, best: Tensor, effect: tuple[float, ...], trace: Tensor, place: int
 ) -> dict[str, Tensor]:
     """What the remaining iterations depend on."""
-    figures = {"effect": torch.tensor(effect, dtype=torch.float64), "iteration": torch.tensor(iteration)}
-    return {"kept": kept, "velocity": velocity, "best": best} | figures
+    counts = {"iteration": torch.tensor(len(trace)), "place": torch.tensor(place)}
+    figures = counts | {"effect": torch.tensor(effect, dtype=torch.float64)}
+    return {"kept": kept, "velocity": velocity, "best": best, "trace": trace} | figures

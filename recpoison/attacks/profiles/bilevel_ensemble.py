@@ -1,0 +1,82 @@
+"""Fake users learned through the training of several surrogates at once (Tang, Wen and Wang 2020, section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
+from recpoison.attacks.profiles.bilevel_item_ae import paper_item_ae
+from recpoison.attacks.profiles.bilevel_wrmf import paper_wrmf
+from recpoison.attacks.profiles.unrolled import UnrolledTraining
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.whole_matrix import WholeMatrixModel
+from recpoison.seeds import Seeds
+
+
+def _both() -> dict[str, WholeMatrixModel]:
+    return {"wrmf": paper_wrmf(), "item_ae": paper_item_ae()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class BilevelEnsembleAttack(BilevelAttack):
+    """One matrix of fake users against several surrogates, so that it may transfer to a victim that is none of them.
+
+    The paper proposes it and leaves it open. Objective and hit ratio are the means over the surrogates: both are of the
+    same users, and a surrogate's objective is in nats whatever its scale. Gradients are not of one scale (a deeper or
+    longer training has a larger one), so each fake user's row is the mean of the directions of the single surrogates'
+    rows, times the mean of their lengths: equal surrogates, or one, give that surrogate's gradient. Forced targets are
+    left out of directions and lengths.
+
+    ``unroll_steps`` counts steps of each surrogate, and ``memory_limit`` holds for all together: what is kept for one
+    is given up before the next is trained.
+
+    Args:
+        surrogates: The attacker's own models by name; each has its own streams.
+
+    Raises:
+        ConfigError: If there is no surrogate.
+    """
+
+    surrogates: Mapping[str, WholeMatrixModel] = field(default_factory=_both, hash=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.surrogates:
+            raise ConfigError("attack.surrogates is empty: give one model or more, by name")
+
+    @property
+    def _start_rank(self) -> int:
+        return max(model.latent_size for model in self.surrogates.values())
+
+    def _surrogate(
+        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
+    ) -> Surrogate:
+        members = [
+            UnrolledTraining(
+                self, model, f"attack.surrogates.{name}", data, targets, n_fakes, seeds.child(name), device
+            )
+            for name, model in self.surrogates.items()
+        ]
+        forced = targets if self.click_targets else targets[:0]
+
+        def look(shown: Tensor, want_gradient: bool) -> Look:
+            return _mean([member(shown, want_gradient) for member in members], forced)
+
+        return look
+
+
+def _mean(looks: Sequence[Look], forced: Tensor) -> Look:
+    gradients = [look.gradient.index_fill(1, forced, 0.0) for look in looks if look.gradient is not None]
+    gradient = None
+    if gradients:
+        directions = torch.stack([normalize(rows, dim=1, eps=torch.finfo(rows.dtype).tiny) for rows in gradients])
+        lengths = torch.stack([rows.norm(dim=1, keepdim=True) for rows in gradients])
+        gradient = directions.mean(0) * lengths.mean(0)
+    objective = sum(look.objective for look in looks) / len(looks)
+    return Look(objective, sum(look.hit_ratio for look in looks) / len(looks), gradient)

@@ -1,0 +1,117 @@
+"""A surrogate that is trained with given fake users and differentiated in them through the end of its training."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from recpoison.algebra.observed import Observed
+from recpoison.algebra.unroll import Tensors, unroll
+from recpoison.attacks.objectives import OBJECTIVES, TargetHits
+from recpoison.attacks.profiles.bilevel import BilevelAttack, Look
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.whole_matrix import WholeMatrixModel
+from recpoison.seeds import Seeds
+from recpoison.training.trainer import Diverged
+
+
+class UnrolledTraining:
+    """Trains a model with given fake users and differentiates its last steps, and what it reads when it scores.
+
+    Never builds users x items. The gradient equals that of the authors' dense code: fake values count inside the square
+    and, for a model that reads them, as its input; the weight of a cell is not differentiated. Every call starts from
+    the same initial values and batches.
+
+    Args:
+        attack: Its objective, unrolled steps and memory limit.
+        model: The surrogate.
+        setting: How the user names the surrogate, for messages.
+        data: Real users.
+        targets: ``(n_targets,)``.
+        n_fakes: Fake users.
+        seeds: Streams of the surrogate's fit.
+        device: Where to train.
+
+    Raises:
+        ConfigError: If more steps are to be differentiated than there are, or they do not fit the memory limit.
+    """
+
+    def __init__(
+        self,
+        attack: BilevelAttack,
+        model: WholeMatrixModel,
+        setting: str,
+        data: Interactions,
+        targets: Tensor,
+        n_fakes: int,
+        seeds: Seeds,
+        device: torch.device,
+    ) -> None:
+        self.attack, self.model, self.setting, self.targets = attack, model, setting, targets
+        self.seen = Observed.of(data.seen, device)
+        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
+        params = model.init(everyone, seeds)
+        self.first = tuple(params[name].to(device) for name in model.parameters)
+        self.batches = model.batches(self.seen, n_fakes, seeds.child("train"))
+        self.steps = model.trainer.epochs * self.batches.per_epoch
+        self.unrolled = self.steps if attack.unroll_steps is None else attack.unroll_steps
+        if self.unrolled > self.steps:
+            raise ConfigError(
+                f"attack.unroll_steps is {self.unrolled}, but the surrogate takes {self.steps} steps "
+                f"({model.trainer.epochs} epochs of {self.batches.per_epoch} batches): lower it, or null for all"
+            )
+        self.segment = self._segment(n_fakes)
+
+    def __call__(self, shown: Tensor, want_gradient: bool) -> Look:
+        """Train from the initial values with the fake users ``shown``.
+
+        Raises:
+            Diverged: If the objective is not a number.
+        """
+        shown = shown.detach().requires_grad_(want_gradient)
+        unrolled = self.unrolled if want_gradient else 0
+        tables = unroll(self.model.optimizer, self._inner, self.first, shown, self.steps, unrolled, self.segment)
+        hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
+        with torch.set_grad_enabled(want_gradient):
+            users, items = self.model.factors(tables, self.seen, shown)
+            value = OBJECTIVES[self.attack.objective](users, items, self.targets, self.seen, hits)
+        if not value.isfinite():
+            raise Diverged(
+                f"the attack's surrogate left the finite numbers: lower {self.setting}.trainer.learning_rate "
+                f"(now {self.model.trainer.learning_rate:g})"
+            )
+        gradient = None
+        if want_gradient:
+            gradient = torch.autograd.grad(value, shown)[0] if value.requires_grad else torch.zeros_like(shown)
+        return Look(float(value.detach()), hits.ratio, gradient)
+
+    def _inner(self, number: int, tables: Tensors, shown: Tensor) -> Tensors:
+        return self.model.gradient(tables, self.seen, self.batches(number), shown)
+
+    def _segment(self, n_fakes: int) -> int | None:
+        """Steps between two kept states: None (all are kept) within the memory limit, else what needs least memory.
+
+        A step keeps all tables, their moments and gradients, and what the model adds; a state kept alone, the tables
+        and moments.
+        """
+        if self.attack.memory_limit is None or not self.unrolled:
+            return None
+        limit = self.attack.memory_limit * 2**30
+        table = sum(tensor.nbytes for tensor in self.first)
+        rows = min(self.batches.n_rows, self.model.trainer.batch_size)
+        slots = self.model.optimizer.slots
+        step = (slots + 1) * table + self.model.kept_numbers(rows, n_fakes) * self.first[0].element_size()
+        state = slots * table
+        if self.unrolled * step <= limit:
+            return None
+        best = math.ceil(math.sqrt(self.unrolled))
+        needed = best * step + math.ceil(self.unrolled / best) * state
+        if needed > limit:
+            raise ConfigError(
+                f"attack.memory_limit is {self.attack.memory_limit:g} GiB, but {self.unrolled} differentiated steps "
+                f"need {needed / 2**30:.2g} GiB even when run twice: raise it, or lower attack.unroll_steps"
+            )
+        return best

@@ -1,0 +1,119 @@
+"""Fake users by the gradient of the closed-form solution of alternating least squares (Li et al. 2016).
+
+The form is WRMF+ALS of the injection paper (Tang, Wen and Wang 2020): section 4, and its authors' code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+from recpoison.algebra.normal_equations import group_rows, solve_rows
+from recpoison.algebra.observed import Observed
+from recpoison.attacks.objectives import OBJECTIVES, TargetHits
+from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
+from recpoison.attacks.profiles.outer import OuterOptimizer
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.wrmf_als import WRMFALS
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+WEIGHTS = ("detached", "differentiated")
+
+
+def _short_steps() -> OuterOptimizer:
+    """The gradient leaves out how users move, so it is trusted for short steps only."""
+    return OuterOptimizer(step_size=0.5, momentum=0.0)
+
+
+def _small() -> WRMFALS:
+    return WRMFALS(embedding_size=16, weight=20.0, regularization=0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WRMFALSGradientAttack(BilevelAttack):
+    """Looks at how fake users move the items, while all users' vectors are held as constants.
+
+    In each iteration WRMF is solved by ALS on the real and the present fake users. Its last half sweep solved each item
+    exactly: A q = b with A = sum over users of c p p' + ridge, b = sum of c x p, and confidence c = 1 + (weight - 1) x.
+    So the derivative in a fake user's value x of an item is known without unrolling anything, and all of them take one
+    batched solve, of A y = the objective's gradient in q: the chain is (p.y) times
+
+    - c with ``weights: detached``: x moves b alone, as in the authors' code;
+    - 1 + (weight - 1) (2x - p.q) with ``differentiated``: the confidence grows with x too, in both A and b.
+
+    Li et al. have explicit ratings and regress over the users who rated an item alone; here all users count, as in the
+    injection paper's code.
+
+    ``unroll_steps`` and ``memory_limit`` have nothing to act on.
+
+    Args:
+        surrogate: The attacker's own model.
+        weights: Whether the confidence of a cell follows its value in the gradient.
+    """
+
+    outer: OuterOptimizer = field(default_factory=_short_steps)
+    click_targets: bool = True
+    surrogate: WRMFALS = field(default_factory=_small)
+    weights: str = "differentiated"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weights not in WEIGHTS:
+            raise ConfigError(f"attack.weights is {self.weights!r}: choose {' or '.join(WEIGHTS)}")
+        for name in ("unroll_steps", "memory_limit"):
+            if getattr(self, name) is not None:
+                raise ConfigError(
+                    f"attack.{name} is {getattr(self, name)}, but this attack has a closed form and unrolls nothing: "
+                    "leave it out"
+                )
+
+    @property
+    def _start_rank(self) -> int:
+        return self.surrogate.embedding_size
+
+    def _surrogate(
+        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
+    ) -> Surrogate:
+        return _ClosedForm(self, data, targets, seeds, device)
+
+
+class _ClosedForm:
+    """Solves the surrogate with given fake users, and for the objective's gradient in their values."""
+
+    def __init__(
+        self, attack: WRMFALSGradientAttack, data: Interactions, targets: Tensor, seeds: Seeds, device: torch.device
+    ) -> None:
+        self.attack, self.model, self.targets, self.real = attack, attack.surrogate, targets, data.seen
+        self.seen = Observed.of(data.seen, device)
+        self.first = self.model.initial_items(data.n_items, seeds).to(device)
+
+    def __call__(self, shown: Tensor, want_gradient: bool) -> Look:
+        """Sweep from the initial values with the fake users ``shown``."""
+        seen = sp.vstack([self.real, sp.csr_matrix(shown.cpu().numpy())], format="csr")
+        params = self.model.sweep(seen, self.first, Progress())
+        users, items = params["user"], params["item"].requires_grad_(want_gradient)
+        hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
+        n_real = self.seen.n_rows
+        objective = OBJECTIVES[self.attack.objective]
+        value = objective(users[:n_real], items, self.targets, self.seen, hits)
+        gradient = None
+        if want_gradient:
+            pull = torch.autograd.grad(value, items)[0]
+            gradient = self._chain(shown, users, items.detach(), pull, seen)
+        return Look(float(value.detach()), hits.ratio, gradient)
+
+    def _chain(self, shown: Tensor, users: Tensor, items: Tensor, pull: Tensor, seen: sp.csr_matrix) -> Tensor:
+        """The gradient in ``shown``, from that in each item's vector, ``pull`` ``(n_items, embedding_size)``."""
+        model, fakes = self.model, users[self.seen.n_rows :]
+        groups = group_rows(seen.T.tocsr(), users.device)
+        carried = solve_rows(users, groups, len(items), model.weight, model.regularization, pull)
+        if self.attack.weights == "detached":
+            slope = 1 + (model.weight - 1) * shown
+        else:
+            slope = 1 + (model.weight - 1) * (2 * shown - fakes @ items.T)
+        return slope * (fakes @ carried.T)

@@ -1,0 +1,136 @@
+"""What models share that are trained on the weighted squared loss over all cells, never built."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recpoison.algebra.observed import Observed
+from recpoison.algebra.unroll import Optimizer, Tensors
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.models.base import GradientModel
+from recpoison.seeds import Seeds
+from recpoison.training.optimizers import State, slots
+from recpoison.training.row_batches import RowBatches, functional_optimizer, step_functionally
+from recpoison.training.trainer import BatchObjective, Trainer
+
+
+@dataclass(frozen=True, kw_only=True)
+class WholeMatrixModel(GradientModel):
+    """Every cell of users x items counts, a seen one ``weight`` times; learned attacks differentiate its training.
+
+    Steps are taken by a functional optimiser on batches of rows: users or items, as the model says. Fake users may be
+    given as dense values after the real users, in which gradient and scores are differentiable.
+
+    Args:
+        weight: Weight of a seen cell, at least 1.
+        regularization: Weight of half the squared length of all parameters, added at every step (torch's
+            ``weight_decay``).
+        trainer: How the loss, a sum over the batch, is minimised; ``sgd`` or ``adam``.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    weight: float = 20.0
+    regularization: float = 0.0
+    trainer: Trainer
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.weight < float("inf"):
+            raise ConfigError(f"model.weight is {self.weight:g}: give 1 (all cells alike) or more")
+        if not 0 <= self.regularization < float("inf"):
+            raise ConfigError(f"model.regularization is {self.regularization:g}: give 0 or more")
+        if self.trainer.optimizer not in ("sgd", "adam"):
+            raise ConfigError(f"model.trainer.optimizer is {self.trainer.optimizer!r}: this model takes sgd or adam")
+        if self.trainer.backend == "numba":
+            raise ConfigError("model.trainer.backend=numba trains on pairs, and this model on all cells: set auto")
+
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[str, ...]:
+        """Names of what ``init`` gives; tables as tuples are in this order."""
+
+    @property
+    @abstractmethod
+    def latent_size(self) -> int:
+        """Numbers in which the model holds what a user likes."""
+
+    @abstractmethod
+    def by_row(self, seen: Observed) -> Observed:
+        """``seen`` (users x items) with the rows of which batches are made."""
+
+    @abstractmethod
+    def gradient(self, tables: Tensors, seen: Observed, rows: Tensor | None, dense: Tensor | None = None) -> Tensors:
+        """Gradient of the loss of ``rows`` (ascending; None means all) in all tables; may be differentiated once.
+
+        Args:
+            tables: In the order of ``parameters``.
+            seen: What the real users have seen.
+            rows: Whose loss it is.
+            dense: ``(n_fakes, n_items)`` values of the users after the real ones, where these are to be differentiated.
+        """
+
+    @abstractmethod
+    def factors(self, tables: Tensors, seen: Observed, dense: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Real users' and items' vectors, whose dot products are the scores; differentiable in all that is given."""
+
+    def kept_numbers(self, rows: int, n_fakes: int) -> int:
+        """Numbers besides tables that a differentiated step on so many rows keeps, about."""
+        return 0
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The trainer's rule as a function."""
+        return functional_optimizer(self.trainer, self.regularization)
+
+    def batches(self, seen: Observed, n_fakes: int, seeds: Seeds) -> RowBatches:
+        """The batches of a fit on the real users ``seen`` and ``n_fakes`` more; draws from ``seeds``."""
+        n_users = seen.n_rows + n_fakes
+        by_users = self.by_row(seen) is seen
+        return RowBatches(n_users if by_users else seen.n_columns, self.trainer, seeds, seen.indptr.device)
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
+        """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
+        return WholeMatrixObjective(self, Observed.of(data.seen, device), seeds.child("train"))
+
+
+class WholeMatrixObjective(BatchObjective):
+    """An epoch by the functional optimiser, so that an attack that differentiates through it sees the same numbers."""
+
+    def __init__(self, model: WholeMatrixModel, seen: Observed, seeds: Seeds) -> None:
+        self.model, self.seen, self.seeds = model, seen, seeds
+        self.weight_decay = model.regularization
+
+    def inputs(self) -> object:
+        """Model, data and stream."""
+        return self.model, self.seen.indptr, self.seen.indices, self.seeds
+
+    def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Rows of each batch, where each begins in the third, and the columns in which they have a one."""
+        batches = self.model.batches(self.seen, 0, self.seeds)
+        for number in batches.steps(epoch):
+            yield self._batch(batches, number)
+
+    def _batch(self, batches: RowBatches, number: int) -> tuple[Tensor, Tensor, Tensor]:
+        by_row, rows = self.model.by_row(self.seen), batches(number)
+        rows = torch.arange(by_row.n_rows, device=by_row.indptr.device) if rows is None else rows
+        part = by_row.take(rows)
+        return rows, part.indptr, part.indices
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One step a batch; returns the mean loss of a cell of the last batch after the epoch."""
+        batches = self.model.batches(self.seen, 0, self.seeds)
+        step_functionally(
+            self.model.optimizer, state, self.model.parameters, batches.steps(epoch),
+            lambda number, tables: self.model.gradient(tables, self.seen, batches(number)),
+        )  # fmt: skip
+        last = self._batch(batches, batches.steps(epoch)[-1])
+        with torch.no_grad():
+            loss = self.model.loss(slots(state, "param"), last)
+        return float(loss) / (len(last[0]) * self.model.by_row(self.seen).n_columns)

@@ -1,0 +1,120 @@
+"""Losses of a positive and several negatives, and steps of only the rows that a batch touches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.models.base import Params
+from recpoison.seeds import Seeds
+from recpoison.training.optimizers import State, slots, step
+from recpoison.training.sampling import DevicePairs, Pairs
+from recpoison.training.trainer import BatchObjective, Trainer
+
+Batch = tuple[Tensor, ...]
+KINDS = ("param", "sum", "first", "second")
+
+
+class RowObjective(BatchObjective):
+    """Any loss of tables named ``user`` and ``item`` and of small dense parameters, by autograd.
+
+    A batch's rows are gathered into compact tables, the loss is taken of these, and the stepped rows are written back:
+    at 13,149 x 14,007 and batches of 512 with 5 negatives that is an eighth of the numbers. For SGD and Adagrad the
+    result is that of steps on whole tables, because a row without a gradient does not move. Adam moves it; with
+    ``rows_only`` it does not, and neither do its moments: the rule of ``torch.optim.SparseAdam``.
+
+    Args:
+        data: Training data; pairs count once, ratings are not looked at.
+        seeds: Streams ``epoch/0``, ``epoch/1``, ...
+        loss: Sum over a batch, as ``GradientModel.loss``; must not depend on the tables' heights.
+        model: Whose loss it is, to be known by.
+        n_negatives: Unseen items drawn for each positive, afresh in every epoch.
+        rows_only: Whether rows outside a batch stay.
+        max_norm: Length to which longer rows are scaled after a step; None: they may have any.
+    """
+
+    def __init__(
+        self,
+        data: Interactions,
+        seeds: Seeds,
+        loss: Callable[[Params, Batch], Tensor],
+        model: object,
+        n_negatives: int,
+        rows_only: bool = True,
+        max_norm: float | None = None,
+    ) -> None:
+        self.data, self.seeds, self.loss, self.model = data, seeds, loss, model
+        self.n_negatives, self.rows_only, self.max_norm = n_negatives, rows_only, max_norm
+        self.pairs = Pairs.of(data)
+        self._on_device: DevicePairs | None = None
+
+    def inputs(self) -> object:
+        """Data, stream and model."""
+        return self.data, self.seeds, self.model
+
+    def n_rows(self, trainer: Trainer) -> int:
+        """Pairs of an epoch: all, or the whole batches of them."""
+        return trainer.n_rows(len(self.pairs))
+
+    def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[Batch]:
+        """Users and positives of each batch, ``(batch_size,)``, and negatives ``(batch_size, n_negatives)``."""
+        if self._on_device is None or self._on_device.users.device != device:
+            self._on_device = DevicePairs.of(self.pairs, device)
+        columns = self._on_device.epoch_with(self.seeds, epoch, self.n_negatives)
+        n_rows = self.n_rows(trainer)
+        for start in range(0, n_rows, trainer.batch_size):
+            yield tuple(column[start : min(start + trainer.batch_size, n_rows)] for column in columns)
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One step for each batch; returns the mean loss of a positive with its negatives."""
+        device = state["param.user"].device
+        total = torch.zeros((), device=device)
+        for batch in self.batches(trainer, epoch, device):
+            rows, batch = _compact(batch) if self.rows_only else ({}, batch)
+            part = _gather(state, rows)
+            leaves = {name: tensor.detach().requires_grad_() for name, tensor in slots(part, "param").items()}
+            loss = self.loss(leaves, batch)
+            gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+            step(trainer.optimizer, part, gradients, trainer.learning_rate, trainer.eps)
+            if self.max_norm is not None:
+                _shorten(part, self.max_norm)
+            _write_back(state, part, rows)
+            total += loss.detach()
+        return float(total) / self.n_rows(trainer)
+
+
+def _compact(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
+    """The distinct rows of each table, ascending, and the batch in terms of these; further columns stay."""
+    users, positives, negatives, *others = batch
+    user_rows, users = torch.unique(users, return_inverse=True)
+    item_rows, items = torch.unique(torch.cat([positives, negatives.flatten()]), return_inverse=True)
+    n = len(positives)
+    rows = {"user": user_rows, "item": item_rows}
+    return rows, (users, items[:n], items[n:].view(n, -1), *others)
+
+
+def _gather(state: State, rows: dict[str, Tensor]) -> State:
+    """What a step reads and writes: copies of ``rows``, and all else itself."""
+    part = {"step": state["step"]} if "step" in state else {}
+    for key, tensor in state.items():
+        kind, _, name = key.partition(".")
+        if kind in KINDS:
+            part[key] = tensor.index_select(0, rows[name]) if name in rows else tensor
+    return part
+
+
+def _write_back(state: State, part: State, rows: dict[str, Tensor]) -> None:
+    for key, tensor in part.items():
+        name = key.partition(".")[2]
+        if name in rows:
+            state[key].index_copy_(0, rows[name], tensor)
+
+
+def _shorten(part: State, max_norm: float) -> None:
+    for name in ("user", "item"):
+        table = part[f"param.{name}"]
+        lengths = table.norm(dim=1, keepdim=True)
+        table.mul_(max_norm / lengths.clamp_min(max_norm))
