@@ -257,7 +257,7 @@ def test_an_unfinished_run_is_completed_by_the_same_settings_only(capsys):
     assert main([*SMALL, "hydra.run.dir=outputs/a"]) == 0
     cfg = compose_root(SMALL)
     choices = {"dataset": "planted", "model": "popularity", "attack": "bandwagon", "defense": "none"}
-    cell = identify(cfg, choices | {"evaluation": "full_ranking", "setting": None, "experiment": None})
+    cell = identify(cfg, choices | {"evaluation": "full_ranking", "victim": None, "setting": None, "experiment": None})
     (folder / "metrics.csv").unlink()
     write_status(folder, Status("running", cell))
     assert main([*SMALL, "seed=1", "hydra.run.dir=outputs/a"]) == 2

@@ -8,8 +8,7 @@ r - w],
     Hessian times (V_P, V_Q)           :  2 V_P (Q'Q) + 2 P (V_Q'Q + Q'V_Q) + S V_Q + dS Q,  and its mirror for Q,
 
 with ds = 2 (w - 1) (v_p.q + p.v_q). The Hessian is symmetric, so its product with a vector is also the backward pass
-of the
-gradient: differentiating through any number of optimiser steps costs a few sparse passes a step.
+of the gradient: differentiating through any number of optimiser steps costs a few sparse passes a step.
 """
 
 from __future__ import annotations
@@ -52,24 +51,6 @@ def whole_matrix_gradient(
     """Gradient of ``whole_matrix_loss`` in ``left`` and ``right``; may be differentiated once, in ``dense`` too."""
     g_left, g_right, _ = _Gradient.apply(left, right, _or_nothing(dense, right), observed, weight)
     return g_left, g_right
-
-
-def last_layer_loss(
-    hidden: Tensor, kernel: Tensor, bias: Tensor, observed: Observed, weight: float, dense: Tensor | None = None
-) -> Tensor:
-    """The same loss where r = hidden kernel' + bias: the last layer of an autoencoder whose rows are items.
-
-    Args:
-        hidden: ``(n_columns, size)`` activations, one row an item of the batch.
-        kernel: ``(n_rows + n_dense, size)`` the layer's weights, one row a user.
-        bias: ``(n_rows + n_dense,)``.
-        observed: Ones of real users (rows) and the batch's items (columns).
-        weight: Weight of a one.
-        dense: ``(n_dense, n_columns)`` values of the fake users.
-    """
-    left = torch.cat([kernel, bias[:, None]], dim=1)
-    right = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
-    return whole_matrix_loss(left, right, observed, weight, dense)
 
 
 class _Loss(torch.autograd.Function):

@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from recpoison.algebra.observed import Observed
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
-CACHED_ROWS = 64  # rows of scores that fit a processor's cache at some 10,000 items
+CACHED_ROWS = 64  # rows of scores that fit a CPU's cache at some 10,000 items; other devices take a block at once
 
 
 def multinomial_loss(
@@ -81,9 +81,10 @@ def _scores_to_slopes(
 ) -> Tensor:
     """Overwrite the scores of users ``first``, ... by the loss's gradient in them, add up the bias's; the loss."""
     total = torch.zeros((), dtype=torch.float64, device=bias.device)
-    part = bias.new_empty(min(CACHED_ROWS, len(scores)), len(bias))
-    for start in range(0, len(scores), CACHED_ROWS):
-        rows = slice(start, min(start + CACHED_ROWS, len(scores)))
+    at_once = min(CACHED_ROWS, len(scores)) if bias.device.type == "cpu" else len(scores)
+    part = bias.new_empty(at_once, len(bias))
+    for start in range(0, len(scores), at_once):
+        rows = slice(start, min(start + at_once, len(scores)))
         users = slice(first + rows.start, first + rows.stop)
         logits = part[: rows.stop - start].copy_(scores[rows]).add_(bias)
         place, items, weights = _cells(observed, user_weights, users)
@@ -101,6 +102,7 @@ def _scores_to_slopes(
 def _cells(observed: Observed, user_weights: Tensor, users: slice) -> tuple[Tensor, Tensor, Tensor]:
     """Row within ``users``, item and weight of each of their cells."""
     counts = observed.counts[users]
-    place = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    cells = slice(int(observed.indptr[users.start]), int(observed.indptr[users.stop]))
+    first, last = torch.stack([observed.indptr[users.start], observed.indptr[users.stop]]).tolist()
+    cells = slice(first, last)
+    place = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts, output_size=last - first)
     return place, observed.indices[cells], user_weights[users].index_select(0, place)

@@ -79,7 +79,7 @@ class MultVAE(GradientModel):
             raise ConfigError(f"model.dropout is {self.dropout:g}: give at least 0 and less than 1")
         for name in ("kl_weight", "kl_step", "regularization"):
             if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give 0 or more")
+                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
         for name, choices in (("likelihood", LIKELIHOODS), ("precision", tuple(PRECISIONS))):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"model.{name} is {getattr(self, name)!r}: choose {' or '.join(choices)}")
@@ -194,7 +194,7 @@ class _Reconstruction(BatchObjective):
             shares = torch.rand(len(batch.indices), generator=generator, device=device)
             kept = (shares >= model.dropout).to(shares.dtype) / (1 - model.dropout)
             noise = torch.randn(batch.n_rows, model.code_size, generator=generator, device=device)
-            kl_weight = torch.tensor(min(model.kl_weight, number * model.kl_step), device=device)
+            kl_weight = torch.full((), min(model.kl_weight, number * model.kl_step), device=device)
             yield batch.indptr, batch.indices, kept, noise, kl_weight
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:

@@ -43,9 +43,9 @@ class WholeMatrixModel(GradientModel):
 
     def __post_init__(self) -> None:
         if not 1 <= self.weight < float("inf"):
-            raise ConfigError(f"model.weight is {self.weight:g}: give 1 (all cells alike) or more")
+            raise ConfigError(f"model.weight is {self.weight:g}: give a finite number, 1 (all cells alike) or more")
         if not 0 <= self.regularization < float("inf"):
-            raise ConfigError(f"model.regularization is {self.regularization:g}: give 0 or more")
+            raise ConfigError(f"model.regularization is {self.regularization:g}: give a finite number, 0 or more")
         if self.trainer.optimizer not in ("sgd", "adam"):
             raise ConfigError(f"model.trainer.optimizer is {self.trainer.optimizer!r}: this model takes sgd or adam")
         if self.trainer.backend == "numba":

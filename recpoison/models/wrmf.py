@@ -57,7 +57,7 @@ class WRMF(WholeMatrixModel):
         if self.embedding_size < 1:
             raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
         if not 0 < self.initial_std < float("inf"):
-            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a number above 0")
+            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a finite number above 0")
 
     @property
     def parameters(self) -> tuple[str, ...]:

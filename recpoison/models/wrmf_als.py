@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import scipy.sparse as sp
@@ -15,6 +16,7 @@ from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
+from recpoison.training.trainer import Diverged
 
 
 @dataclass(frozen=True)
@@ -47,28 +49,43 @@ class WRMFALS(Model):
         for name in ("embedding_size", "sweeps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        if not self.weight >= 1:
-            raise ConfigError(f"model.weight is {self.weight:g}: unobserved pairs weigh 1, so give 1 or more")
+        if not 1 <= self.weight < math.inf:
+            raise ConfigError(f"model.weight is {self.weight:g}: unobserved pairs weigh 1; give a finite number from 1")
         for name in ("regularization", "initial_std"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a number above 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number above 0")
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
     ) -> Params:
-        """Sweep; nothing but the items' initial values is random. A sweep is no epoch: the monitor is not asked."""
+        """Sweep; nothing but the items' initial values is random. A sweep is no epoch: the monitor is not asked.
+
+        Raises:
+            Diverged: If the ridge is too small for the weight, so that rounding leaves an equation without a solution.
+        """
         return self.sweep(data.seen, self.initial_items(data.n_items, seeds).to(device), progress)
 
     def initial_items(self, n_items: int, seeds: Seeds) -> Tensor:
         """``(n_items, embedding_size)`` on the CPU, from the stream ``init``."""
         return normal(seeds.child("init").numpy("item"), n_items, self.embedding_size, self.initial_std)
 
-    def sweep(self, seen: sp.csr_matrix, item: Tensor, progress: Progress) -> Params:
-        """All sweeps over ``seen`` ``(n_users, n_items)`` from the items ``item``, in their type and where they are."""
+    def sweep(self, seen: sp.csr_matrix, item: Tensor, progress: Progress, setting: str = "model") -> Params:
+        """All sweeps over ``seen`` ``(n_users, n_items)`` from the items ``item``, in their type and where they are.
+
+        Raises:
+            Diverged: As ``fit``; ``setting`` is how the user names this model.
+        """
         users, items = group_rows(seen, item.device), group_rows(seen.T.tocsr(), item.device)
         for sweep in range(self.sweeps):
-            user = solve_rows(item, users, seen.shape[0], self.weight, self.regularization)
-            item = solve_rows(user, items, seen.shape[1], self.weight, self.regularization)
+            try:
+                user = solve_rows(item, users, seen.shape[0], self.weight, self.regularization)
+                item = solve_rows(user, items, seen.shape[1], self.weight, self.regularization)
+            except torch.linalg.LinAlgError as error:
+                raise Diverged(
+                    f"sweep {sweep + 1} of {self.sweeps} met an equation without a solution: raise "
+                    f"{setting}.regularization (now {self.regularization:g}) or lower {setting}.weight "
+                    f"(now {self.weight:g})"
+                ) from error
             progress.step(sweep + 1, self.sweeps)
         return {"user": user, "item": item}
 

@@ -78,10 +78,16 @@ def _begin(shift, first, n_rows, starts, offset):
 
 
 @njit(cache=True, nogil=True)
-def _length(row):
+def _enlarge(row):
+    """Give a row whose squares are lost in float32 a largest number of 1, so that it keeps its direction."""
+    largest = 0.0
+    for k in range(len(row)):
+        largest = max(largest, abs(np.float64(row[k])))
     square = 0.0
     for k in range(len(row)):
-        square += np.float64(row[k]) * row[k]
+        number = np.float64(row[k]) / largest if largest > 0 else 0.0
+        row[k] = np.float32(number)
+        square += number * number
     return math.sqrt(square)
 
 
@@ -89,6 +95,7 @@ def _length(row):
 def _climb(shift, gradient, n_rows, step_size, radius, in_box, in_ball):
     """Move every row's shift ``step_size`` along its gradient, then back into the box or the ball of ``radius``."""
     size = shift.shape[1]
+    small = np.empty(size, dtype=np.float32)
     for slot in range(n_rows):
         d, g = shift[slot], gradient[slot]
         square = np.float32(0)
@@ -96,7 +103,9 @@ def _climb(shift, gradient, n_rows, step_size, radius, in_box, in_ball):
             square += g[k] * g[k]
         length = np.sqrt(np.float64(square))
         if square < TINY:
-            length = _length(g)
+            small[:] = g
+            g = small
+            length = _enlarge(g)
         scale = np.float32(step_size / length) if length > 0 else np.float32(0)
         square = np.float32(0)
         for k in range(size):

@@ -8,7 +8,6 @@ import torch
 from recpoison.algebra.gram import (
     add_curvature_in_bulk,
     add_gradient_in_bulk,
-    last_layer_loss,
     whole_matrix_gradient,
     whole_matrix_loss,
 )
@@ -80,19 +79,6 @@ def test_all_cells_alike_when_the_weight_is_one():
     left, right, _, seen, observed = problem(fakes=0)
     plain = (torch.from_numpy(seen).double() - left @ right.T).square().sum()
     torch.testing.assert_close(whole_matrix_loss(left, right, observed, 1.0), plain)
-
-
-def test_last_layer_is_the_same_loss_with_a_bias():
-    left, right, dense, seen, observed = problem()
-    bias = torch.linspace(-1, 1, len(left), dtype=torch.float64)
-    inputs = [tensor.requires_grad_() for tensor in (right, left, bias, dense)]
-    ours = last_layer_loss(right, left, bias, observed, WEIGHT, dense)
-    values = torch.cat([torch.from_numpy(seen).double(), dense])
-    weights = torch.where(values > 0, WEIGHT, 1.0)
-    theirs = (weights * (values - left @ right.T - bias[:, None]).square()).sum()
-    torch.testing.assert_close(ours, theirs)
-    for a, b in zip(torch.autograd.grad(ours, inputs), torch.autograd.grad(theirs, inputs), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-11)
 
 
 def test_the_form_for_other_devices_agrees_with_the_kernels():

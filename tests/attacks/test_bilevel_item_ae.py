@@ -127,6 +127,17 @@ def test_the_partial_derivative_is_not_zero_and_all_steps_are_another_gradient(d
 
 
 @pytest.mark.parametrize("batch_size", [100, 6])
+def test_all_iterations_share_initial_values_and_batches(data, batch_size):
+    """What is learned from some fake users is forgotten before the next are looked at."""
+    made = training(attack(surrogate=surrogate(batch_size=batch_size)), data)
+    first = [table.clone() for table in made.first]
+    look, other, again = (made(fakes, True) for fakes in (some_fakes(), 1 - some_fakes(), some_fakes()))
+    assert look.objective == again.objective != other.objective
+    assert torch.equal(look.gradient, again.gradient)
+    assert all(torch.equal(table, start) for table, start in zip(made.first, first, strict=True))
+
+
+@pytest.mark.parametrize("batch_size", [100, 6])
 def test_running_steps_twice_gives_the_same_gradient(data, batch_size):
     looks, model = [], surrogate(8, batch_size)
     for limit in (None, 7e-5):

@@ -88,6 +88,30 @@ def test_gradient_equals_that_of_the_dense_code(data, batch_size):
     assert (look.gradient - gradient).norm() < 1e-10 * gradient.norm()
 
 
+@pytest.mark.parametrize("batch_size", [1000, 10])
+def test_gradient_equals_finite_differences(data, batch_size):
+    # Values below 1 keep their weight when they move a little.
+    made = training(attack(surrogate=surrogate(epochs=3, batch_size=batch_size)), data)
+    fakes = 0.5 + 0.3 * some_fakes()
+    gradient = made(fakes, True).gradient
+    for place in ((0, 0), (1, 3), (3, 14)):
+        step = torch.zeros_like(fakes)
+        step[place] = 1e-5
+        slope = (made(fakes + step, False).objective - made(fakes - step, False).objective) / 2e-5
+        assert gradient[place].item() == pytest.approx(slope, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1000, 10])
+def test_all_iterations_share_initial_values_and_batches(data, batch_size):
+    """What is learned from some fake users is forgotten before the next are looked at."""
+    made = training(attack(surrogate=surrogate(batch_size=batch_size)), data)
+    first = [table.clone() for table in made.first]
+    look, other, again = (made(fakes, True) for fakes in (some_fakes(), 1 - some_fakes(), some_fakes()))
+    assert look.objective == again.objective != other.objective
+    assert torch.equal(look.gradient, again.gradient)
+    assert all(torch.equal(table, start) for table, start in zip(made.first, first, strict=True))
+
+
 def test_running_steps_twice_gives_the_same_gradient(data):
     for batch_size, bound in ((1000, 2e-5), (10, 3e-5)):
         looks = []
@@ -134,6 +158,17 @@ def test_rows_of_the_scaled_gradient_have_length_one():
     scaled = OuterOptimizer().scaled(gradient, forced)
     assert scaled.tolist() == [[pytest.approx(0.6), pytest.approx(0.8), 0.0], [0.0, 0.0, 0.0]]
     assert OuterOptimizer(gradient="raw").scaled(gradient, forced)[0].tolist() == [3.0, 4.0, 0.0]
+
+
+def test_rows_of_an_exact_gradient_have_length_one_after_scaling(data):
+    gradient = training(attack(), data)(some_fakes(), True).gradient
+    lengths = gradient.norm(dim=1)
+    assert (lengths > 0).all()
+    assert not torch.allclose(lengths, torch.ones_like(lengths), rtol=0.1)
+    for forced in (torch.tensor([3]), torch.tensor([], dtype=torch.int64)):
+        scaled = OuterOptimizer().scaled(gradient, forced)
+        torch.testing.assert_close(scaled.norm(dim=1), torch.ones_like(lengths), rtol=1e-12, atol=0)
+        assert not scaled[:, forced].any()
 
 
 def test_published_and_latent_steps_by_hand():

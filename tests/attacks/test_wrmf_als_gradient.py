@@ -14,6 +14,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.trainer import Diverged
 
 CPU = torch.device("cpu")
 WEIGHT, RIDGE, N_REAL = 6.0, 0.2, 20
@@ -109,6 +110,14 @@ def test_a_fake_user_without_items_has_no_gradient(data, shown):
     assert (gradient[[0, 1, 3]].norm(dim=1) > 0).all()
 
 
+def test_all_iterations_share_initial_values(data, shown):
+    """What is learned from some fake users is forgotten before the next are looked at."""
+    made = closed_form(attack(), data, [3])
+    look, other, again = (made(fakes, True) for fakes in (shown, 1 - shown, shown))
+    assert look.objective == again.objective != other.objective
+    assert torch.equal(look.gradient, again.gradient)
+
+
 def test_the_surrogate_is_wrmf_als_and_a_look_leaves_the_values(data, shown):
     before = shown.clone()
     made = attack()._surrogate(data, torch.tensor([3]), 4, Seeds(0), CPU)
@@ -121,6 +130,12 @@ def test_the_surrogate_is_wrmf_als_and_a_look_leaves_the_values(data, shown):
     fitted = made.model.fit(poisoned, Seeds(0), CPU, Progress())
     logs = torch.log_softmax(fitted["user"][:N_REAL] @ fitted["item"].T, 1)
     assert first.objective == pytest.approx(-logs[:, 3].sum().item(), rel=1e-6)
+
+
+def test_a_surrogate_without_a_solution_is_an_error(data, shown):
+    made = attack(surrogate=WRMFALS(3, 1e20, 1e-6, 2))._surrogate(data, torch.tensor([3]), 4, Seeds(0), CPU)
+    with pytest.raises(Diverged, match=r"raise attack\.surrogate\.regularization"):
+        made(shown.float(), True)
 
 
 def test_the_target_rises_and_the_result_rescores_identically():

@@ -9,7 +9,6 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Monitor
 from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
-from recpoison.seeds import Seeds
 from recpoison.training.row_batches import RowBatches
 from recpoison.training.trainer import Diverged, Trainer
 
@@ -71,15 +70,6 @@ def test_duplicates_and_ratings_count_once(seeds):
     once = Interactions(users[1:], items[1:], np.ones(3), 2, 3)
     fits = [model().fit(data, seeds, CPU, Progress()) for data in (twice, once)]
     assert all(torch.equal(fits[0][name], fits[1][name]) for name in fits[0])
-
-
-def test_every_row_is_in_one_batch_of_an_epoch():
-    batches = RowBatches(23, Trainer(batch_size=5), Seeds(0), CPU)
-    assert batches.per_epoch == 5
-    epoch = [batches(number) for number in range(5)]
-    assert torch.cat(epoch).sort().values.tolist() == list(range(23))
-    assert not torch.equal(epoch[0], batches(5))
-    assert torch.equal(epoch[0], batches(0))
 
 
 def test_a_monitor_keeps_the_best_epoch(planted, seeds):

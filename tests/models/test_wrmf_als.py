@@ -8,6 +8,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
+from recpoison.training.trainer import Diverged
 
 
 def weighted_loss(params, data, weight, ridge) -> float:
@@ -21,15 +22,24 @@ def weighted_loss(params, data, weight, ridge) -> float:
     ("setting", "words"),
     [
         ({"weight": 0.5}, "model.weight is 0.5"),
+        ({"weight": float("inf")}, "model.weight is inf"),
         ({"regularization": 0.0}, "model.regularization is 0"),
+        ({"regularization": float("inf")}, "model.regularization is inf"),
         ({"sweeps": 0}, "model.sweeps is 0"),
         ({"embedding_size": 0}, "model.embedding_size is 0"),
         ({"initial_std": 0.0}, "model.initial_std is 0"),
+        ({"initial_std": float("nan")}, "model.initial_std is nan"),
     ],
 )
 def test_settings_out_of_range(setting, words):
     with pytest.raises(ConfigError, match=words):
         WRMFALS(**setting)
+
+
+def test_a_weight_beyond_rounding_is_an_error_that_names_the_remedy(planted, seeds):
+    words = r"raise model\.regularization \(now 1e-06\) or lower model\.weight \(now 1e\+20\)"
+    with pytest.raises(Diverged, match=words):
+        WRMFALS(4, 1e20, 1e-6, 3).fit(planted.train, seeds, torch.device("cpu"), Progress())
 
 
 def test_each_sweep_lowers_the_loss_to_a_stationary_point(seeds):

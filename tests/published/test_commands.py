@@ -34,11 +34,11 @@ def test_what_the_preset_does_not_choose_is_added():
 
 def test_without_a_preset_options_and_settings_are_typed():
     """Two models share a setting that the third does not have, so there are two commands."""
-    table = load("injection_table_1")
+    table = replace(load("injection_table_1"), preset=None)
     wanted = [cell for cell in table.cells if cell.options["model"] in ("wrmf", "wrmf_als", "item_knn")]
     fixed = "evaluation=full_ranking dataset.filters.k_core=15 dataset.split.method=ratio"
     measured = "'evaluation.metrics=[Recall]' 'evaluation.cutoffs=[50]'"
     assert commands(table, wanted) == [
         f"recpoison -m dataset=gowalla model=wrmf,wrmf_als {fixed} model.embedding_size=128 {measured}",
-        f"recpoison dataset=gowalla model=item_knn {fixed} {measured}",
+        f"recpoison dataset=gowalla model=item_knn {fixed} model.neighbors=50 model.similarity=jaccard {measured}",
     ]

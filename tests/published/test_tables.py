@@ -49,7 +49,7 @@ def test_cells_are_whole(name):
     for cell in table.cells:
         assert len(cell.names) == len(table.keys)
         assert {"dataset", "model", "attack", "defense"} <= cell.options.keys()
-        assert cell.subject in ("test", "path", "target", "link", "node")
+        assert cell.subject in ("test", "path", "target", "surrogate", "link", "node")
         for group, allowed in DESIGN.items():
             assert cell.options.get(group, "none") in ("none", *allowed.split())
         assert (CONF_DIR / "dataset" / f"{cell.options['dataset']}.yaml").is_file()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recpoison.algebra.perturbation import direction
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
 from recpoison.models.bprmf import BPRMF
@@ -16,6 +17,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training import adversarial
 from recpoison.training.adversarial import AdversarialBPR, AdversarialLoss
+from recpoison.training.apr_kernel import _climb
 from recpoison.training.inner_attack import InnerAttack
 from recpoison.training.objectives import BPRObjective, LossObjective
 from recpoison.training.trainer import Trainer
@@ -313,3 +315,16 @@ def test_torch_epoch_asks_the_device_nothing(data, params, monkeypatch):
     for attack in (FGSM, BOX, PGD, NOISE, INSTANCE):
         AdversarialBPR(BPRObjective(data, Seeds(0)), attack, 1.0).epoch(trainer, trainer.start(params), 0)
     assert reads == ["__float__"] * 5
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-40, 1e-30, 1e-12, 1.0, 1e15])
+def test_a_kernel_step_has_its_length_however_small_the_gradient(scale):
+    """Where all pairs are learned, gradients near the least float32: dividing by their length once gave infinity."""
+    rng = np.random.default_rng(0)
+    gradient = (rng.choice([-3.0, 2.0, 5.0], (4, 8)) * scale).astype(np.float32)
+    gradient[2] = 0
+    shift = np.zeros_like(gradient)
+    _climb(shift, gradient, 4, 0.5, np.float32(0.5), False, True)
+    want = direction({"x": torch.from_numpy(gradient)}, "row_l2")["x"].numpy() * 0.5
+    np.testing.assert_allclose(shift, want, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(np.linalg.norm(shift, axis=1), [0.5, 0.5, 0, 0.5], rtol=1e-5)

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
-from recpoison.attacks.profiles.bilevel import BilevelAttack, Surrogate
-from recpoison.attacks.profiles.unrolled import UnrolledTraining
-from recpoison.data.interactions import Interactions
+from recpoison.attacks.profiles.unrolled import UnrolledAttack
 from recpoison.models.item_ae import ItemAE
-from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
 
@@ -22,7 +16,7 @@ def paper_item_ae() -> ItemAE:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BilevelItemAEAttack(BilevelAttack):
+class BilevelItemAEAttack(UnrolledAttack):
     """Differentiates through an item autoencoder: what it reads when it scores, and any number of its training steps.
 
     An item's scores depend on who has it, so the gradient is not 0 with ``unroll_steps: 0``: the "partial derivative"
@@ -39,12 +33,3 @@ class BilevelItemAEAttack(BilevelAttack):
     """
 
     surrogate: ItemAE = field(default_factory=paper_item_ae)
-
-    @property
-    def _start_rank(self) -> int:
-        return self.surrogate.latent_size
-
-    def _surrogate(
-        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
-    ) -> Surrogate:
-        return UnrolledTraining(self, self.surrogate, "attack.surrogate", data, targets, n_fakes, seeds, device)

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
-from torch import Tensor
-
-from recpoison.attacks.profiles.bilevel import BilevelAttack, Surrogate
-from recpoison.attacks.profiles.unrolled import UnrolledTraining
-from recpoison.data.interactions import Interactions
+from recpoison.attacks.profiles.unrolled import UnrolledAttack
 from recpoison.models.wrmf import WRMF
-from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
 
@@ -22,7 +16,7 @@ def paper_wrmf() -> WRMF:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BilevelWRMFAttack(BilevelAttack):
+class BilevelWRMFAttack(UnrolledAttack):
     """Differentiates through every step of WRMF's training, as the paper does, but never builds users x items.
 
     The gradient equals that of the authors' dense code: the value inside the square is the only way from a fake user
@@ -36,12 +30,3 @@ class BilevelWRMFAttack(BilevelAttack):
     """
 
     surrogate: WRMF = field(default_factory=paper_wrmf)
-
-    @property
-    def _start_rank(self) -> int:
-        return self.surrogate.latent_size
-
-    def _surrogate(
-        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
-    ) -> Surrogate:
-        return UnrolledTraining(self, self.surrogate, "attack.surrogate", data, targets, n_fakes, seeds, device)

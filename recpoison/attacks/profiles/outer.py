@@ -119,10 +119,9 @@ def starting_profiles(
     """Where fake users start: zeros and ones ``(n_fakes, n_items)``.
 
     ``users`` copies real users drawn without replacement (with, if there are too few). ``model`` draws users from a
-    model of the
-    data: coordinates in the span of its ``rank`` leading singular vectors from the normal distribution with the real
-    users' mean and covariance; each has its highest items, as many as a real user drawn at random has. ``zeros`` has
-    nothing.
+    model of the data: coordinates in the span of its ``rank`` leading singular vectors from the normal distribution
+    with the real users' mean and covariance; each has its highest items, as many as a real user drawn at random has.
+    ``zeros`` has nothing.
 
     Args:
         start: ``users``, ``model`` or ``zeros``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Tensors, unroll
 from recpoison.attacks.objectives import OBJECTIVES, TargetHits
-from recpoison.attacks.profiles.bilevel import BilevelAttack, Look
+from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.models.whole_matrix import WholeMatrixModel
@@ -115,3 +116,23 @@ class UnrolledTraining:
                 f"need {needed / 2**30:.2g} GiB even when run twice: raise it, or lower attack.unroll_steps"
             )
         return best
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnrolledAttack(BilevelAttack):
+    """Differentiates through the training of one surrogate. An attack says which kind, and its defaults.
+
+    Args:
+        surrogate: The attacker's own model.
+    """
+
+    surrogate: WholeMatrixModel
+
+    @property
+    def _start_rank(self) -> int:
+        return self.surrogate.latent_size
+
+    def _surrogate(
+        self, data: Interactions, targets: Tensor, n_fakes: int, seeds: Seeds, device: torch.device
+    ) -> Surrogate:
+        return UnrolledTraining(self, self.surrogate, "attack.surrogate", data, targets, n_fakes, seeds, device)

@@ -93,9 +93,13 @@ class _ClosedForm:
         self.first = self.model.initial_items(data.n_items, seeds).to(device)
 
     def __call__(self, shown: Tensor, want_gradient: bool) -> Look:
-        """Sweep from the initial values with the fake users ``shown``."""
+        """Sweep from the initial values with the fake users ``shown``.
+
+        Raises:
+            Diverged: If an equation of a sweep has no solution.
+        """
         seen = sp.vstack([self.real, sp.csr_matrix(shown.cpu().numpy())], format="csr")
-        params = self.model.sweep(seen, self.first, Progress())
+        params = self.model.sweep(seen, self.first, Progress(), "attack.surrogate")
         users, items = params["user"], params["item"].requires_grad_(want_gradient)
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         n_real = self.seen.n_rows
