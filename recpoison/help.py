@@ -12,6 +12,11 @@ from rich.table import Table
 from recpoison.paths import CONF_DIR
 
 GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "victim", "setting", "experiment")
+PRESETS = {  # groups whose options reach into others
+    "victim": "a model with a paper's settings, in place of model=",
+    "setting": "a paper's attack or dataset, in place of attack= or dataset=",
+    "experiment": "a paper's table or figure; what is typed beside it wins",
+}
 EXAMPLES = (
     ("recpoison", "the demo: a synthetic dataset, attacked"),
     ("recpoison dataset=ml_100k attack=average attack.budget=0.03 repeats=3", "real data, three seeds, with p-values"),
@@ -29,7 +34,7 @@ def show_help(console: Console) -> None:
     for group in GROUPS:
         rows = [(name + (" *" if defaults.get(group) == name else ""), said) for name, said in described(group)]
         if rows:
-            _section(console, f"{group}=", rows)
+            _section(console, f"{group}=", rows, PRESETS.get(group, ""))
     _section(console, "Everyday settings", [(f"{key}={value}", said) for key, value, said in everyday()])
     more = [
         ("-m, --multirun", "run every combination of values given as a,b,c"),
@@ -74,8 +79,8 @@ def _comment(file: Path) -> str:
         return next((line for line in said if not line.startswith("@")), "")  # Hydra reads @package at the top only
 
 
-def _section(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
-    console.print(f"\n[bold]{title}[/bold]")
+def _section(console: Console, title: str, rows: list[tuple[str, str]], about: str = "") -> None:
+    console.print(f"\n[bold]{title}[/bold]" + (f"  {about}" if about else ""), highlight=False)
     table = Table.grid(padding=(0, 2))
     table.add_column(min_width=16, no_wrap=True)
     table.add_column()

@@ -132,7 +132,10 @@ def obtain_fit(
     seeds: Seeds,
     stages: Stages,
 ) -> tuple[Fitted, Curve, dict[str, object]]:
-    """The victim, fitted under a defense, the curve of its fit, and all that it depends on."""
+    """The victim, fitted under a defense, the curve of its fit, and all that its numbers depend on.
+
+    Watching changes no number, so that what is made of a fit is the same with its curve and without.
+    """
     monitor, watched = chosen_by(parts, data, split, seeds)
     look = looker(parts, split, targets, seeds, stages.device)
     watch = watch_of(parts, data, look)
@@ -145,8 +148,9 @@ def obtain_fit(
         "device": stages.arithmetic,
         "code": code_version(parts.model, defense),
     }
+    watching: dict[str, object] = {}
     if watch is not None:
-        inputs["curve"] = look_inputs(parts, split, targets) | {"every": watch.every}
+        watching = {"curve": look_inputs(parts, split, targets) | {"every": watch.every}}
         monitor = replace(monitor, watch=watch)
     hears = None if watched is None and watch is None else monitor
 
@@ -155,7 +159,7 @@ def obtain_fit(
         return fitted, curve_of_fit(watch, fitted, look)
 
     fitted, curve = stages.obtain(
-        "fit", title("fit", parts, stages.cell), inputs, compute, _save_fit, _reader(parts, data, stages)
+        "fit", title("fit", parts, stages.cell), inputs | watching, compute, _save_fit, _reader(parts, data, stages)
     )
     return fitted, curve, inputs
 

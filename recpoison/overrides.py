@@ -140,7 +140,7 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
                 (batch,) = BasicSweeper.split_arguments(parsed, None)
                 jobs = [Job(texts, loader.load_sweep_config(cfg, texts)) for texts in batch]
         except _REFUSALS as error:
-            raise ConfigError(_first_line(error)) from error
+            raise ConfigError(_first_line(error) + _swept(error)) from error
         if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]
             raise ConfigError("hydra.sweep.subdir names each cell by its hash, so that it is found again: leave it out")
         folder = Path(cfg.hydra.sweep.dir)
@@ -271,6 +271,15 @@ class _Trial:
         if isinstance(cause, ValidationError) and key in hints:
             return f"{key} is {text.partition('=')[2]}, but it must be {describe(hints[key])}"
         return f"{text}: {_first_line(cause or error)}"
+
+
+def _swept(error: Exception) -> str:
+    """A way out where Hydra tries a setting on the default of a group whose options are swept."""
+    if not str(error).startswith("Could not override"):
+        return ""
+    return (
+        " The options of its group are swept, so write its value as choice(VALUE), such as attack.epsilon=choice(0.5)"
+    )
 
 
 def _texts(override: Override) -> list[str]:

@@ -168,13 +168,22 @@ class Inventory(Stages):
         data = {"dataset": identity(parts.dataset), "seed": self.seed}
         on = data | {"attack": identity(attack)}
         fit = (on if attack.poisons else data) | {"model": identity(parts.model), "defense": identity(defense)}
+        fit |= {"selection": _choice_of_epoch(parts)}
         shift = fit | on
         ranks = shift | {"evaluation": parts.evaluation.look_inputs, "targets": _aim(parts.attack)}
         skipped = {"change": not attack.poisons, "shift": not attack.perturbs, "curve": not has_curve(parts, attack)}
-        curve = shift | {"curve": identity(parts.evaluation)}
+        drawn = [list(parts.evaluation.curve_epsilons), parts.evaluation.curve_steps]
+        if parts.evaluation.curve_epochs is not None:  # what is made of a fit is the same with its curve and without
+            fit |= {"points": [parts.evaluation.curve_epochs, _aim(parts.attack)]}
+        curve = shift | {"curve": identity(parts.evaluation), "drawn": drawn}
         for stage, inputs in {"change": on, "fit": fit, "curve": curve, "shift": shift, "ranks": ranks}.items():
             if not skipped.get(stage):
                 yield Need(stage, digest([stage, inputs]), title(stage, parts, self.cell), inputs)
+
+
+def _choice_of_epoch(parts: Parts) -> Any:
+    """What decides which epoch of a fit is kept."""
+    return None if parts.evaluation.select_on == "last" else parts.evaluation.score_inputs
 
 
 def _aim(attack: Attack) -> Any:

@@ -23,6 +23,7 @@ from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
+from recpoison.evaluation.subjects import compared_with, in_words
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
 _PACKAGES = ("recpoison", "torch", "numpy", "scipy", "pandas", "numba", "hydra-core", "omegaconf")
@@ -120,7 +121,8 @@ class RunRecord:
 
         Differences are paired over seeds; with a single seed, over users, which tells whether the two fits differ and
         not whether the attack made them so. ``p`` is the paired t-test's and ``p_wilcoxon`` the signed-rank test's,
-        both uncorrected; ``low`` and ``high`` bound the mean difference (95% bootstrap).
+        both uncorrected; ``low`` and ``high`` bound the mean difference (95% bootstrap). The mean over an attack's
+        steps (``path``) compares with the clean number of the ``test`` rows.
         """
         groups = _grouped(self.results, lambda result: (result.cell.attack, result.cell.defense))
         rows = []
@@ -209,6 +211,8 @@ def markdown(record: RunRecord) -> str:
         + "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())
         + ".",
         "",
+        f"Subjects: {in_words(set(table.subject))}.",
+        "",
         "| subject | metric | attack | defense | mean | sd | n seeds | difference | p |",
         "|---|---|---|---|--:|--:|--:|--:|--:|",
     ]
@@ -251,7 +255,7 @@ def _pairs(clean: Sequence[Measure], attacked: Sequence[Measure]) -> tuple[np.nd
 
 
 def _matching(results: Sequence[CellResult], like: Measure) -> list[Measure]:
-    wanted = (like.subject, like.metric, like.k)
+    wanted = (compared_with(like.subject), like.metric, like.k)
     return [m for result in results for m in result.measures if (m.subject, m.metric, m.k) == wanted]
 
 

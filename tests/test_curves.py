@@ -14,17 +14,19 @@ from recpoison.curves import Curve, of_trace, on_surrogate
 from recpoison.data.splitting import Splitter
 from recpoison.data.synthetic import Synthetic
 from recpoison.defenses.apr import APR
+from recpoison.defenses.none import NoDefense
 from recpoison.errors import ConfigError
 from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import run
-from recpoison.models.base import Monitor, Watch
+from recpoison.models.base import Fitted, Monitor, Watch
 from recpoison.models.bprmf import BPRMF
 from recpoison.parts import Parts
 from recpoison.progress import Progress
-from recpoison.records import write
+from recpoison.records import markdown, write
 from recpoison.seeds import Seeds
 from recpoison.store import Store
 from recpoison.training.trainer import Trainer
+from recpoison.watching import looker
 
 LOOK = FullRanking(cutoffs=(5,), metrics=("NDCG", "Coverage"))
 PARTS = Parts(
@@ -72,6 +74,27 @@ def test_watching_changes_no_number():
     assert run(both).metrics().equals(run(replace(PARTS, evaluation=chosen)).metrics())
 
 
+def test_evaluating_on_the_way_leaves_each_next_step_as_it_was():
+    """A published program left the perturbation it had measured in place of the clean tables of the next epochs."""
+    split = PARTS.dataset.load(None, Seeds(0), Progress())
+    nothing, cpu = np.zeros(0, dtype=np.int64), torch.device("cpu")
+    look = looker(PARTS, split, nothing, Seeds(0), cpu)
+
+    def attacked(epoch, params):
+        now = Fitted(PARTS.model, params, split.train)
+        shift = PARTS.attack.perturb(now, nothing, Seeds(0), Progress())
+        return [m.value for f in (now, replace(now, params=shift.apply(params))) for m in look(f)]
+
+    for defense in (NoDefense(), PARTS.defense):
+        watch = Watch(1, attacked)
+        alone, watched = (
+            defense.fit(PARTS.model, split.train, Seeds(0), cpu, Progress(), monitor).params
+            for monitor in (None, Monitor(watch=watch))
+        )
+        assert list(watch.seen) == [1, 2, 3, 4, 5, 6]
+        assert all(torch.equal(watched[name], alone[name]) for name in alone)
+
+
 def test_a_point_over_steps_is_the_number_of_fewer_steps():
     record = run(STEPS)
     curve, metrics = record.curves(), record.metrics()
@@ -112,6 +135,34 @@ def test_a_curve_is_stored_with_its_fit_and_its_attack_and_written(tmp_path):
     np.testing.assert_allclose(read.value, first.curves().value)
     write(run(PARTS), tmp_path / "without", "x: 1\n", [])
     assert not (tmp_path / "without" / "curve.csv").exists()
+
+
+def test_what_is_made_of_a_fit_is_the_same_with_its_curve_and_without(tmp_path):
+    """The fit is done again for its curve; the shift and the ranks of its numbers are found."""
+    store = Store(tmp_path / "store")
+    run(EPOCHS, store=store)
+    assert {cost.stage for cost in run(PARTS, store=store).costs if not cost.reused} == {"fit"}
+    assert all(cost.reused for cost in run(EPOCHS, store=store).costs)
+    other = replace(EPOCHS, evaluation=replace(EPOCHS.evaluation, curve_epochs=3))
+    assert {cost.stage for cost in run(other, store=store).costs if not cost.reused} == {"fit"}
+
+
+def test_another_curve_of_an_attack_computes_the_curve_alone(tmp_path):
+    store = Store(tmp_path / "store")
+    run(STEPS, store=store)
+    for drawn in ({"curve_steps": 2}, {"curve_steps": 1, "curve_epsilons": (0.5,)}, {"metrics": ("HR",)}):
+        parts = replace(PARTS, evaluation=replace(STEPS.evaluation, **drawn))
+        assert {cost.stage for cost in run(parts, store=store).costs if not cost.reused} == {"curve"}, drawn
+
+
+def test_the_mean_over_steps_compares_with_the_clean_test_number():
+    record = run(STEPS)
+    summary, metrics = record.summary(), record.metrics()
+    row = summary[(summary.subject == "path") & (summary.metric == "NDCG") & (summary.defense == "APR")].iloc[0]
+    clean = value(metrics, attack="none", defense="APR", metric="NDCG")
+    assert row.difference == pytest.approx(row["mean"] - clean, abs=1e-12)
+    assert "path: held-out items, mean over the steps of the attack" in markdown(record)
+    assert "surrogate:" not in markdown(record)
 
 
 def test_a_killed_fit_keeps_the_points_it_had(tmp_path):

@@ -12,6 +12,7 @@ from recpoison.changes import FakeProfiles
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure
 from recpoison.records import Cell, CellResult, Cost, RunRecord, write
+from recpoison.report.runs import read_runs
 
 
 class Seen:
@@ -110,3 +111,13 @@ def test_a_write_that_is_stopped_leaves_nothing(two_seeds, tmp_path, monkeypatch
         write(two_seeds, folder, "", [])
     assert len(moved) == survivors
     assert list(folder.iterdir()) == []
+
+
+def test_a_number_that_does_not_exist_is_read_back_by_reports(tmp_path: Path) -> None:
+    cell = Cell("d", "m", "none", "none", 0)
+    nothing = Measure("target", "MeanRank", None, float("nan"), 0)
+    measures = [nothing, Measure("test", "HR", 10, 0.25, 4)]
+    write(record(CellResult(cell, measures, Seen(), None)), tmp_path / "run", "{}\n", [])
+    read = read_runs([tmp_path / "run"]).runs[0].metrics
+    assert read.value.isna().tolist() == [True, False]
+    assert read.value.iloc[1] == 0.25

@@ -235,6 +235,28 @@ def test_the_plan_counts_a_rank_for_each_choice_of_targets(capsys):
     assert "shared stages once: 1 split, 2 change, 3 fit, 3 ranks" in out
 
 
+def test_the_plan_counts_a_fit_for_each_choice_of_epoch_and_each_curve(capsys):
+    command = ["-m", "dataset=planted", "model=bprmf", "attack=none", "sweep.plan=true"]
+    for swept, stages in (
+        ("evaluation.select_on=last,test", "1 split, 2 fit, 2 ranks"),
+        ("evaluation.curve_epochs=2,3", "1 split, 2 fit, 1 ranks"),
+        ("evaluation.curve_steps=1,2", "1 split, 1 fit, 1 ranks"),
+    ):
+        assert main([*command, swept]) == 0
+        assert f"shared stages once: {stages}" in " ".join(capsys.readouterr().out.split()), swept
+    attacked = ["-m", "dataset=planted", "model=bprmf", "attack=bim", "sweep.plan=true"]
+    assert main([*attacked, "evaluation.curve_steps=1,2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "1 split, 1 fit, 2 curve, 1 shift, 2 ranks" in out
+
+
+def test_a_setting_of_a_swept_group_has_a_way_out(capsys):
+    command = ["-m", "dataset=planted", "model=bprmf", "attack=bim,fgsm", "sweep.plan=true"]
+    assert main([*command, "attack.epsilon=0.3"]) == 2
+    assert "write its value as choice(VALUE), such as attack.epsilon=choice(0.5)" in capsys.readouterr().err
+    assert main([*command, "attack.epsilon=choice(0.3)"]) == 0
+
+
 def test_the_plan_looks_for_stages_as_deterministic_as_the_run_will_be(monkeypatch):
     seen = []
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")

@@ -261,7 +261,7 @@ def embeddings(fitted: Fitted, users: np.ndarray) -> np.ndarray:
     if not np.isfinite(points).all():
         raise UserError(
             f"{type(model).__name__} has embeddings that are infinite or not a number, so its fit diverged: "
-            "lower model.learning_rate or check the model's settings"
+            "lower model.trainer.learning_rate or check the model's settings"
         )
     return points
 

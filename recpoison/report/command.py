@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.evaluation.subjects import SUBJECTS, in_words
 from recpoison.published.tables import names
 from recpoison.report.equal_budget import BUDGETS
 from recpoison.report.fake_users import draw_fake_users
@@ -24,7 +25,7 @@ from recpoison.report.page import to_html
 from recpoison.report.published import is_published, published
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
-from recpoison.report.tables import SUBJECTS, Table, default_metrics, effect_table, pivot_table, with_notes
+from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--rows", metavar="KEY[,KEY]", help="down: dataset, model, attack, defense, or a key such as attack.budget")
     add("--columns", metavar="KEY", help="across: the same choice")
     add("--metric", metavar="HR@50", help="what is measured (default: HR@50 of target, HR@10 of test)")
-    add("--subject", choices=SUBJECTS, help="whose metric (default: target if measured)")
+    add(
+        "--subject",
+        choices=SUBJECTS,
+        metavar="NAME",
+        help=f"whose metric (default: target if measured): {in_words(set(SUBJECTS))}",
+    )
     add("--format", choices=tuple(_ENDINGS), help="default: by the ending of --output, else console")
     add("--output", metavar="FILE|DIR", type=Path, help="write there instead of printing")
     add("--figures", metavar="DIR", type=Path, help="write figures there as PNG and PDF")

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recpoison.evaluation.significance import holm, stars
+from recpoison.evaluation.subjects import compared_with
 from recpoison.report.runs import read_overrides, shown_path
 from recpoison.report.tables import STARS
 
@@ -25,11 +26,13 @@ if TYPE_CHECKING:
 _HEADLINES = {
     "target": (("HR", 50), ("HR", 10), ("NDCG", 50), ("MeanRank", None)),
     "test": (("HR", 10), ("NDCG", 10), ("AUC", None)),
+    "path": (("HR", 10), ("NDCG", 10), ("AUC", None)),
     "fake": (("OutlierAUROC", None), ("PCAClusterAUROC", None), ("PopularityKS", None)),
 }
 _HEADINGS = {
     "target": "promoted items (targets)",
     "test": "held-out items (quality)",
+    "path": "held-out items, mean over steps",
     "fake": "fake users (AUROC 0.5 is chance)",
     "link": "edges",
     "node": "nodes",
@@ -68,7 +71,7 @@ def show(record: RunRecord, folder: Path, console: Console) -> None:
     for name, text in _footer(record, summary, folder):
         facts.add_row(Text(name, style="dim"), Text(text, style="dim"))
     console.print(Padding(facts, (0, 0, 0, 1)))
-    question, command = _next_command(summary, folder, attacks)
+    question, command = _next_command(summary, folder, attacks, asked=bool(_curves(record) - {"iterations"}))
     console.print(Text.assemble((" next", "bold"), f"      {question}"))
     console.print(Text(f"   {command}", style="bold"), soft_wrap=True)
 
@@ -102,7 +105,7 @@ def _two_columns(summary: pd.DataFrame, attacks: Sequence[str]) -> Table:
     for subject in summary.subject.unique():
         table.add_row(Text(_HEADINGS[subject], style="dim"))
         for row in summary[summary.subject == subject].drop_duplicates(["metric", "k"]).itertuples():
-            before = _same(clean, row.metric, row.k, subject)
+            before = _same(clean, row.metric, row.k, compared_with(subject))
             cells = [Text("–") if before is None else _spread(before["mean"], before.sd)]
             after = _same(attacked, row.metric, row.k, subject)
             if after is not None:
@@ -147,25 +150,34 @@ def _told(part: pd.DataFrame, after: pd.Series) -> str:
 def _footer(record: RunRecord, summary: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
     spread = "mean ± standard deviation over seeds; " if summary.n.max() > 1 else ""
     tested = f"{STARS}; Holm-corrected" if np.isfinite(summary.p).any() else ""
+    curves = ", curves in curve.csv" if _curves(record) else ""
     facts = [
         ("protocol", "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())),
         ("numbers", (spread + tested).removesuffix("; ")),
-        ("files", f"{shown_path(folder)}: all metrics in table.md, every rank in ranks.npz"),
+        ("files", f"{shown_path(folder)}: all metrics in table.md, every rank in ranks.npz{curves}"),
     ]
     return [fact for fact in facts if fact[1]]
 
 
-def _next_command(summary: pd.DataFrame, folder: Path, attacks: Sequence[str]) -> tuple[str, str]:
-    """The question that follows from this run, and the command that answers it."""
+def _curves(record: RunRecord) -> set[str]:
+    """What the run drew curves over."""
+    return {row[0] for result in record.results for row in result.curve.rows}
+
+
+def _next_command(
+    summary: pd.DataFrame, folder: Path, attacks: Sequence[str], *, asked: bool = False
+) -> tuple[str, str]:
+    """The question that follows from this run (to see curves where they were ``asked`` for), and its command."""
     typed = [text for text in read_overrides(folder) if not text.startswith(("repeats=", "hydra."))]
+    report = shlex.join(["recpoison-report", shown_path(folder), "--all", "report"])
+    if asked:
+        return "what do the curves look like?", report
     if not attacks:
         rest = [text for text in typed if not text.startswith("attack")]
         return "what would an attack do?", shlex.join(["recpoison", *rest, "attack=average"])
     if summary.n.max() == 1:
         return "how much of this is chance?", shlex.join(["recpoison", *typed, "repeats=5"])
-    return "tables for a paper, figures, a page:", shlex.join(
-        ["recpoison-report", shown_path(folder), "--all", "report"]
-    )
+    return "tables for a paper, figures, a page:", report
 
 
 def _attack_in_words(attacks: Sequence[str]) -> str:

@@ -32,7 +32,7 @@ def draw_curves(curves: Curves, metrics: Sequence[Metric] | None = None) -> dict
     """The curves over epochs, steps and epsilon, by a name that suits a file.
 
     For attacks on embeddings also the same numbers over the row L2 they used, which compares them at equal budget: the
-    first of ``metrics`` alone, as it is the second view of the same points.
+    first of ``metrics`` alone, as it is the second view of the same points, and only where the lengths differ.
 
     Args:
         curves: What to draw.
@@ -49,7 +49,7 @@ def draw_curves(curves: Curves, metrics: Sequence[Metric] | None = None) -> dict
             chosen = curves.usual(along) if metrics is None else [metric for metric in metrics if metric in known]
             for metric in chosen:
                 drawn[f"{file_name(metric)}_over_{along}"] = over_place(curves, along, metric)
-            if along != "epochs" and chosen:
+            if along != "epochs" and chosen and _lengths_differ(curves, along, chosen[0]):
                 beside = "" if along == "epsilon" else "_over_steps"
                 drawn[f"equal_budget_{file_name(chosen[0])}{beside}"] = over_budget(curves, along, chosen[0])
     return drawn
@@ -59,7 +59,8 @@ def over_place(curves: Curves, along: str, metric: Metric) -> Figure:
     """The metric over ``along``: a line a cell, its mean over seeds in a band of one standard deviation.
 
     Over epochs a panel for each dataset, with all models and defenses in it; over steps and epsilon a panel for each
-    victim and defense, with all attacks in it and the clean value as a dotted line. An attack that takes no steps (one
+    victim and defense, with all attacks in it and the clean value as a dotted line; random order is a dashed one,
+    where a run with ``model=random`` on the same dataset is among the runs. An attack that takes no steps (one
     point beside curves) is a level line.
     """
     summary = curves.over_seeds(along, metric)
@@ -72,9 +73,19 @@ def over_place(curves: Curves, along: str, metric: Metric) -> Figure:
 
 def over_budget(curves: Curves, along: str, metric: Metric) -> Figure:
     """The metric over the row L2 used, on a logarithmic axis; panels as in ``over_place``."""
+    summary = _moved(curves, along, metric)
+    return _drawn(summary, metric, "row_l2", ["dataset", "model"], ["defense"], ("attack",), curves.keys, along)
+
+
+def _moved(curves: Curves, along: str, metric: Metric) -> pd.DataFrame:
+    """Points whose tables were shifted; a row held at its bound is as long at each of them, but for rounding."""
     summary = curves.over_seeds(along, metric)
     summary = summary[summary.row_l2 > 0]
-    return _drawn(summary, metric, "row_l2", ["dataset", "model"], ["defense"], ("attack",), curves.keys, along)
+    return summary.assign(row_l2=[float(f"{length:.4g}") for length in summary.row_l2])
+
+
+def _lengths_differ(curves: Curves, along: str, metric: Metric) -> bool:
+    return _moved(curves, along, metric).row_l2.nunique() > 1
 
 
 def _drawn(
@@ -139,6 +150,8 @@ def _lines(axes: Axes, summary: pd.DataFrame, names: pd.Series, styles: dict[str
             axes.fill_between(place, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
     for value in summary.clean_mean.dropna().round(9).unique():
         axes.axhline(value, color="#555555", linestyle=(0, (1, 2)), linewidth=1.2, label="clean")
+    for value in summary.random_mean.dropna().unique():
+        axes.axhline(value, color="#7a4280", linestyle=(0, (3, 3)), linewidth=1.0, label="random order")
 
 
 def _x_label(summary: pd.DataFrame, x: str, along: str) -> str:

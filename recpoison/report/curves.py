@@ -31,11 +31,13 @@ class Curves:
             direction in which the attack moves targets: 1 up, -1 down, 0 neither).
         flat: The same columns for attacks without steps, ``at`` 1: their ``metrics.csv`` beside other attacks' steps.
         keys: Settings that tell cells of equal names apart, as in ``Measurements``.
+        random: The clean numbers of runs with ``model=random``, where there are any: the floor of a figure.
     """
 
     frame: pd.DataFrame
     flat: pd.DataFrame
     keys: tuple[str, ...]
+    random: pd.DataFrame
 
     def along(self) -> list[str]:
         """What there are curves over, in the order of ``ALONG``."""
@@ -68,12 +70,19 @@ class Curves:
         return _of(self.frame[self.frame.along == along], metric)
 
     def over_seeds(self, along: str, metric: Metric) -> pd.DataFrame:
-        """Over the seeds of each cell, at each ``at``: ``mean sd n clean_mean``, and the means of ``row_l2 linf``."""
-        return _over_seeds(self.of(along, metric), [*LABELS, *self.keys, "at"])
+        """Over the seeds of each cell, at each ``at``: ``mean sd n clean_mean``, and the means of ``row_l2 linf``.
+
+        ``random_mean`` is what random order comes to on the same dataset; nan where no run says.
+        """
+        return self._with_random(_over_seeds(self.of(along, metric), [*LABELS, *self.keys, "at"]), metric)
 
     def without_steps(self, metric: Metric) -> pd.DataFrame:
         """The same columns for attacks that take no steps, to stand beside those that do."""
-        return _over_seeds(_of(self.flat, metric), [*LABELS, *self.keys, "at"])
+        return self._with_random(_over_seeds(_of(self.flat, metric), [*LABELS, *self.keys, "at"]), metric)
+
+    def _with_random(self, summary: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+        floors = _of(self.random, metric).groupby("dataset").value.mean()
+        return summary.assign(random_mean=summary.dataset.map(floors).astype(float))
 
     def tidy(self) -> pd.DataFrame:
         """The columns of ``curve.csv`` and the settings that tell cells apart, for a file."""
@@ -101,7 +110,9 @@ def curves_of(runs: Runs, measurements: Measurements, average_repeated: bool = F
     identity = [*LABELS, *keys, "seed", "along", "at", *MEASURE]
     if len(frame):
         frame = each_once(frame, identity, runs, average_repeated, ("value", "clean", "row_l2", "linf"))
-    return Curves(frame, _without_steps(frame, measurements), keys)
+    numbers = measurements.frame
+    random = numbers[(numbers.model == "random") & (numbers.attack == "none") & (numbers.defense == "none")]
+    return Curves(frame, _without_steps(frame, measurements), keys, random)
 
 
 def _with_clean(frame: pd.DataFrame, runs: Runs) -> pd.DataFrame:

@@ -41,6 +41,7 @@ _UNITS = {
 _WHOSE = {
     "target": "of the targets",
     "test": "of held-out items",
+    "path": "as mean over steps",
     "fake": "of fake users",
     "link": "of edges",
     "node": "of nodes",

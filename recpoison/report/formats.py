@@ -38,11 +38,12 @@ def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
     return mean, sd, stars(entry.p) if math.isfinite(entry.p) else ""
 
 
-def column_decimals(table: Table, column: int) -> int:
-    """Four decimals for shares, fewer for ranks: by the largest mean of the column's group."""
+def decimals_of(table: Table, row: int, column: int) -> int:
+    """Four decimals for shares, fewer for ranks: by the largest mean of the column's group, or of the row's."""
     group = table.columns[column][0]
     same = [c for c, (name, _) in enumerate(table.columns) if name == group]
-    means = [abs(row[c].mean) for row in table.entries for c in same if row[c] and math.isfinite(row[c].mean)]  # type: ignore[union-attr]
+    rows = [table.entries[row]] if table.mixed else table.entries
+    means = [abs(entries[c].mean) for entries in rows for c in same if entries[c] and math.isfinite(entries[c].mean)]  # type: ignore[union-attr]
     largest = max(means, default=0.0)
     return 4 if largest < 10 else 2 if largest < 100 else 1
 
@@ -100,10 +101,9 @@ def _right(texts: list[Text]) -> list[Text]:
 
 def _rich_column(table: Table, column: int, between: str) -> list[Text]:
     """One column's entries; stars are padded, so that digits stand under digits."""
-    decimals = column_decimals(table, column)
-    entries = [row[column] for row in table.entries]
-    starred = max((len(number(entry, decimals)[2]) for entry in entries if entry), default=0)
-    return [_rich_entry(entry, decimals, between, starred) for entry in entries]
+    entries = [(row[column], decimals_of(table, place, column)) for place, row in enumerate(table.entries)]
+    starred = max((len(number(entry, decimals)[2]) for entry, decimals in entries if entry), default=0)
+    return [_rich_entry(entry, decimals, between, starred) for entry, decimals in entries]
 
 
 def _rich_entry(entry: Entry | None, decimals: int, between: str, starred: int) -> Text:
@@ -192,4 +192,4 @@ def _latex(text: str) -> str:
 
 
 def _texts(table: Table, row: int, render: Callable[[Entry | None, int], str]) -> list[str]:
-    return [render(entry, column_decimals(table, column)) for column, entry in enumerate(table.entries[row])]
+    return [render(entry, decimals_of(table, row, column)) for column, entry in enumerate(table.entries[row])]

@@ -168,10 +168,11 @@ def each_once(
 
 
 def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
-    """The runs' numbers under each other, with ``run`` and ``clean``."""
+    """The runs' numbers under each other, with ``run`` and ``clean``: for ``path`` that of the ``test`` rows."""
     frame = pd.concat([run.metrics.assign(run=number) for number, run in enumerate(runs)], ignore_index=True)
     pairing = ["run", "dataset", "model", "defense", "seed", *MEASURE]
     clean = frame[frame.attack == "none"].drop_duplicates(pairing).rename(columns={"value": "clean"})
+    clean = pd.concat([clean, clean[clean.subject == "test"].assign(subject="path")], ignore_index=True)
     frame = frame.merge(clean[[*pairing, "clean"]], on=pairing, how="left")
     frame.loc[frame.attack == "none", "clean"] = np.nan
     return frame

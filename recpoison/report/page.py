@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recpoison.report.figures import as_bytes
-from recpoison.report.formats import column_decimals, number
+from recpoison.report.formats import decimals_of, number
 from recpoison.report.runs import Run, Runs, shown_path
 from recpoison.report.tables import Entry, Table
 
@@ -84,7 +84,7 @@ def _table(table: Table) -> str:
     rows = []
     for row, names in enumerate(table.rows):
         cells = [f"<td>{escape(name)}</td>" for name in names]
-        cells += [_entry(entry, column_decimals(table, c)) for c, entry in enumerate(table.entries[row])]
+        cells += [_entry(entry, decimals_of(table, row, c)) for c, entry in enumerate(table.entries[row])]
         rows.append(f"<tr>{''.join(cells)}<td class=number>{table.seeds(row)}</td></tr>")
     notes = "".join(f"<p class=note>{escape(note)}</p>" for note in table.notes)
     return (

@@ -90,9 +90,9 @@ def _cells_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
     group = labels[0] if len(labels) == 1 else "value"
     columns = tuple((group, name) for name in ("paper", "ours", "difference"))
     title = f"{table.name}: {table.title}"
-    return Table(
-        title, (*table.keys, "verdict"), tuple(rows), columns, tuple(entries), tuple(_notes(table, compared, measured))
-    )
+    notes = tuple(_notes(table, compared, measured))
+    keys = (*table.keys, "verdict")
+    return Table(title, keys, tuple(rows), columns, tuple(entries), notes, mixed=len(labels) > 1)
 
 
 def _notes(table: PublishedTable, compared: Sequence[Compared], measured: Sequence[Compared]) -> Iterable[str]:
@@ -161,4 +161,5 @@ def _not_run_table(table: PublishedTable, compared: Sequence[Compared]) -> Table
     lacking = [one for one in compared if not one.n]
     rows = tuple((*one.cell.names, one.verdict) for one in lacking)
     entries = tuple((Entry(one.cell.value, n=0),) for one in lacking)
-    return Table(f"{table.name}: cells without a run", (*table.keys, "verdict"), rows, (("value", "paper"),), entries)
+    title, keys = f"{table.name}: cells without a run", (*table.keys, "verdict")
+    return Table(title, keys, rows, (("value", "paper"),), entries, mixed=True)

@@ -161,7 +161,8 @@ def _read_csv(
         raise DataError(f"{file} has no column {absent[0]}: its columns should be {','.join(columns)}")
     for column in (*integers, *numbers, *optional, *([cutoff] if cutoff else [])):
         parsed = pd.to_numeric(table[column], errors="coerce")
-        allowed = table[column].isin([""] if column in (cutoff, *optional) else ["nan"] if column in numbers else [])
+        none = ["", "nan"] if column in numbers else [""] if column in (cutoff, *optional) else []
+        allowed = table[column].isin(none)  # a run writes a number that does not exist as an empty field
         wrong = (parsed.isna() & ~allowed).to_numpy()
         if wrong.any():
             line = int(wrong.argmax())

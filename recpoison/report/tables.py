@@ -11,10 +11,11 @@ import pandas as pd
 
 from recpoison.errors import ConfigError
 from recpoison.evaluation.significance import holm
+from recpoison.evaluation.subjects import SUBJECTS
+from recpoison.evaluation.subjects import in_words as subjects_in_words
 from recpoison.report.measurements import Measurements, Metric
 from recpoison.report.runs import LABELS, Runs, shown_path
 
-SUBJECTS = ("target", "test", "path", "fake", "link", "node")
 SMALLER_IS_MORE = ("MeanRank", "LogLoss")  # a promoted item climbs to a smaller rank
 STARS = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
@@ -51,6 +52,7 @@ class Table:
         columns: ``(group, name)`` of each column; neighbours of one group share a heading.
         entries: One tuple a row, None where nothing was measured.
         notes: Sentences printed under it: protocol, what n, stars and bold mean, what is missing.
+        mixed: Whether rows are of different metrics, so that each row has decimals of its own.
     """
 
     title: str
@@ -59,6 +61,7 @@ class Table:
     columns: tuple[tuple[str, str], ...]
     entries: tuple[tuple[Entry | None, ...], ...]
     notes: tuple[str, ...] = ()
+    mixed: bool = False
 
     def seeds(self, row: int) -> str:
         """Number of seeds behind a row, as a range where its entries differ."""
@@ -67,11 +70,17 @@ class Table:
 
 
 def default_metrics(measurements: Measurements) -> list[Metric]:
-    """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject."""
+    """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject.
+
+    The surrogate of a learned attack is no victim: it is left out unless there is nothing else.
+    """
     known = measurements.metrics()
     preferred = (Metric("target", "HR", 50), Metric("test", "HR", 10), Metric("path", "HR", 10))
     chosen = []
-    for subject in sorted({m.subject for m in known}, key=SUBJECTS.index):
+    subjects = {m.subject for m in known}
+    for subject in (name for name in SUBJECTS if name in subjects):
+        if subject == "surrogate" and len(subjects) > 1:  # an attack's own view; figures over iterations show it
+            continue
         offered = [m for m in known if m.subject == subject]
         chosen.append(next((m for m in preferred if m in offered), offered[0]))
     return chosen
@@ -147,7 +156,7 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
 
 
 def with_notes(table: Table, runs: Runs) -> Table:
-    """The table with the runs' protocol and the jobs that left no result under it."""
+    """The table with the runs' protocol, what its subjects mean, and the jobs that left no result under it."""
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
     if len(protocols) > 1:
         protocols.append("these runs follow different protocols: their numbers do not compare")
@@ -155,7 +164,9 @@ def with_notes(table: Table, runs: Runs) -> Table:
     if missing:
         total = len(runs.runs) + len(runs.missing)
         missing.insert(0, f"{len(runs.missing)} of {total} jobs have no result and are in no mean")
-    return replace(table, notes=(*protocols, *table.notes, *missing))
+    about = f"{table.title} {' '.join(group for group, _ in table.columns)}".split()
+    told = subjects_in_words({word for word in about if word in SUBJECTS})
+    return replace(table, notes=(*protocols, *table.notes, *([told] if told else []), *missing))
 
 
 def _effect(group: pd.DataFrame, metric: Metric) -> list[Entry | None]:

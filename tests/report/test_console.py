@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -5,6 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from recpoison.changes import FakeProfiles
+from recpoison.curves import of_trace, points
 from recpoison.evaluation.base import Measure
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.report.console import show
@@ -99,3 +102,23 @@ def test_what_a_clean_cell_has_not_stands_alone(tmp_path: Path) -> None:
     assert row(text, "OutlierAUROC") == ["OutlierAUROC", "–", "0.7500", "–"]
     assert row(text, "PopularityKS") == ["PopularityKS", "–", "0.5000", "–"]
     assert "rose" not in text
+
+
+def test_who_asked_for_curves_is_told_how_to_see_them(tmp_path: Path) -> None:
+    results = [result(name, "none", 0, 0.2, 0.5) for name in ("none", "bim")]
+    steps = points("steps", 1, [Measure("test", "HR", 10, 0.4, 20)])
+    lines = shown([results[0], replace(results[1], curve=steps)], tmp_path).splitlines()
+    assert lines[-2].strip().endswith("what do the curves look like?")
+    assert lines[-1].strip() == f"recpoison-report {tmp_path} --all report"
+    assert any("curve.csv" in line for line in lines)
+    learned = of_trace(FakeProfiles(*[np.zeros(0)] * 3, 0, np.zeros(0), {"HR": np.ones(1)}, cutoff=10))
+    lines = shown([results[0], replace(results[1], curve=learned)], tmp_path).splitlines()
+    assert lines[-1].strip().endswith("repeats=5"), "nobody asked for what a learned attack shows anyway"
+
+
+def test_the_mean_over_steps_stands_beside_the_clean_number(tmp_path: Path) -> None:
+    clean, attacked = (result(name, "none", 0, 0.2, 0.5) for name in ("none", "bim"))
+    attacked = replace(attacked, measures=[*attacked.measures, Measure("path", "HR", 10, 0.3, 4)])
+    text = shown([clean, attacked], tmp_path)
+    rows = [line.split() for line in text[text.index("mean over steps") :].splitlines()]
+    assert rows[1] == ["HR@10", "0.5000", "0.3000", "-0.2000"]

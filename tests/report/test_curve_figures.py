@@ -101,3 +101,26 @@ def test_what_is_drawn_and_that_it_is_the_same_each_time(budgets: Path) -> None:
     assert draw_curves(curves, [Metric("test", "HR", 10)]) == {}
     drawings = [as_bytes(over_place(curves, "epsilon", NDCG), "svg") for _ in range(2)]
     assert drawings[0] == drawings[1]
+
+
+def test_random_order_is_a_line_where_a_run_of_it_is_among_the_runs(budgets: Path, make_run) -> None:
+    numbers = {("none", "none"): {seed: {("test", "NDCG", "10"): height} for seed, height in ((0, 0.01), (1, 0.03))}}
+    make_run(budgets / "random", "a", numbers, model="random")
+    labelled = {line.get_label(): line for line in over_place(read(budgets), "epsilon", NDCG).axes[0].lines}
+    assert labelled["random order"].get_ydata() == pytest.approx([0.02, 0.02])
+    make_run(budgets / "elsewhere", "b", numbers, model="random")
+    assert "b" not in set(read(budgets).over_seeds("epsilon", NDCG).dataset)
+
+
+def test_lengths_that_are_all_alike_make_no_second_figure(tmp_path: Path, make_run, make_curve) -> None:
+    """Rows held at their bound are 0.5 long at each step, but for rounding: an axis of them orders noise."""
+    numbers = {(attack, "none"): {0: {("test", "NDCG", "10"): 0.5}} for attack in ("none", "bim")}
+    for name, second, drawn in (("bound", 0.50000001, False), ("free", 0.6, True)):
+        rows = [
+            ("bim", "none", 0, "steps", step, length, 0.1, "test", "NDCG", 10, 0.4)
+            for step, length in ((1, 0.5), (2, second))
+        ]
+        make_curve(make_run(tmp_path / name, "a", numbers), rows)
+        names = draw_curves(read(tmp_path / name))
+        assert "test_ndcg_at_10_over_steps" in names
+        assert ("equal_budget_test_ndcg_at_10_over_steps" in names) == drawn

@@ -33,6 +33,16 @@ def test_a_small_number_in_scientific_form_is_a_number(sweep: Path) -> None:
     assert read_runs([sweep / "0"]).runs[0].config == {"model.learning_rate": 1e-4, "model.layers": "[64, 8]"}
 
 
+@pytest.mark.parametrize("written", ["", "nan"])
+def test_a_number_that_does_not_exist_is_missing(sweep: Path, written: str) -> None:
+    """As records write it, such as the mean over no user: an empty field."""
+    file = sweep / "0" / "metrics.csv"
+    file.write_text(file.read_text().replace("0.6,900", f"{written},900"))
+    metrics = read_runs([sweep]).runs[0].metrics
+    assert metrics.value.isna().tolist() == [True, False, False, False]
+    assert metrics.n.tolist() == [900] * 4
+
+
 def test_failed_and_unfinished_jobs_are_listed_with_their_reason(sweep: Path) -> None:
     (sweep / "4").mkdir()
     (sweep / "4" / "status.json").write_text(

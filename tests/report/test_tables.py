@@ -129,3 +129,23 @@ def test_clean_runs_alone_have_no_effect_to_show(tmp_path: Path, make_run, make_
 def test_seeds_of_a_row_are_a_range_where_they_differ() -> None:
     table = Table("t", ("a",), (("x",),), (("g", "u"), ("g", "v")), ((Entry(0.1, n=3), Entry(0.2, n=5)),))
     assert table.seeds(0) == "3–5"
+
+
+def test_the_mean_over_steps_stands_beside_the_clean_test_number(tmp_path: Path, make_run) -> None:
+    clean, bim = {("test", "HR", "10"): 0.7}, {("test", "HR", "10"): 0.4, ("path", "HR", "10"): 0.5}
+    make_run(tmp_path / "0", "a", {("none", "none"): {0: clean}, ("bim", "none"): {0: bim}})
+    runs = read_runs([tmp_path])
+    measurements = measure(runs)
+    table = effect_table(measurements, default_metrics(measurements))
+    assert means(table) == [[0.7, 0.4, -0.3, 0.7, 0.5, -0.2]]
+    notes = with_notes(table, runs).notes
+    assert notes[-1].startswith("test: held-out items; path: held-out items, mean over the steps")
+
+
+def test_a_surrogate_is_no_victim_but_can_be_asked_for(tmp_path: Path, make_run) -> None:
+    learned = {("test", "HR", "10"): 0.4, ("surrogate", "HR", "10"): 0.9, ("surrogate", "Objective", ""): 7.0}
+    make_run(tmp_path / "0", "a", {("none", "none"): {0: {("test", "HR", "10"): 0.7}}, ("b", "none"): {0: learned}})
+    measurements = measure(read_runs([tmp_path]))
+    assert default_metrics(measurements) == [TEST]
+    table = effect_table(measurements, [measurements.find("HR@10", "surrogate")])
+    assert means(table) == [[None, 0.9, None]]

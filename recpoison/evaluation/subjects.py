@@ -1,0 +1,21 @@
+"""Whose numbers a table shows: the subjects of metrics, in the order of tables. Nothing heavy is imported here."""
+
+SUBJECTS = {
+    "target": "promoted items",
+    "test": "held-out items",
+    "path": "held-out items, mean over the steps of the attack, compared with the clean test number",
+    "surrogate": "promoted items on the attack's own model, not on the victim",
+    "fake": "fake users, told from real ones",
+    "link": "edges",
+    "node": "nodes",
+}
+
+
+def in_words(subjects: set[str]) -> str:
+    """What ``subjects`` mean, for a reader who meets them in a table."""
+    return "; ".join(f"{name}: {words}" for name, words in SUBJECTS.items() if name in subjects)
+
+
+def compared_with(subject: str) -> str:
+    """The subject of the clean number that ``subject`` compares with: nobody attacks a clean cell in steps."""
+    return "test" if subject == "path" else subject
