@@ -14,6 +14,7 @@ from recpoison.report.drawing import (
     STYLE,
     axis_label,
     bar_lengths,
+    in_natural_order,
     legend_above,
     line_style,
     new_panels,
@@ -59,7 +60,7 @@ def over_iterations(curves: Curves) -> Figure:
     for metric, axes in zip(metrics, grid[0], strict=True):
         summary = curves.over_seeds("iterations", metric)
         names = _names(summary, curves.keys)
-        for number, name in enumerate(dict.fromkeys(names)):
+        for number, name in enumerate(in_natural_order(names)):
             line = summary[(names == name).to_numpy()].sort_values("at")
             mean, spread = line["mean"].to_numpy(float), line.sd.fillna(0.0).to_numpy(float)
             style, every = line_style(number), max(1, len(line) // 8)

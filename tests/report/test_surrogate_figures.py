@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from recpoison.report.curves import Curves, curves_of
+from recpoison.report.drawing import in_natural_order
 from recpoison.report.measurements import measure
 from recpoison.report.runs import read_runs
 from recpoison.report.surrogate_figures import best_iterations, draw_surrogate, over_iterations
@@ -80,3 +81,8 @@ def test_over_a_setting_bars_on_the_left_and_a_line_on_the_right(unrolled: Path)
 
 def test_without_a_learned_attack_there_is_nothing(sweep: Path) -> None:
     assert draw_surrogate(read(sweep)) == {}
+
+
+def test_names_stand_in_natural_order():
+    names = ["steps 60", "steps 5", "steps 100", "steps 5", "other"]
+    assert in_natural_order(names) == ["other", "steps 5", "steps 60", "steps 100"]
