@@ -51,7 +51,7 @@ _WHOSE = {
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Ink, dash and mark of the line ``number``, which tell it from others without colour too; from the ninth on marks are open."""
+    """Ink, dash and mark of a line, which tell it from others without colour too; marks are open from the ninth on."""
     style = {"color": INKS[number % 8], "linestyle": DASHES[number % 4], "marker": MARKERS[number % 8]}
     return style | ({"markerfacecolor": "white"} if number // 8 % 2 else {})
 
