@@ -82,8 +82,11 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
     right = axes.twinx()
     second = right.loglog(x, [row["peak_gib"] for row in rows], "s--", color="#c06a1a", label="peak memory")
     right.set_ylabel("peak memory (GiB)")
+    right.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    right.minorticks_off()
+    right.set_ylim(0.4, 2 * max(row["peak_gib"] for row in rows))
     axes.legend(handles=[*first, *guide, *second], loc="upper left", frameon=False)
-    axes.set_title(f"10,000 items, 50 interactions a user; seconds grow with exponent {slope(rows):.2f}", fontsize=9)
+    axes.set_title(f"10,000 items, 50 rows a user; exponent of the seconds {slope(rows):.2f}", fontsize=9)
     figure.savefig(path, dpi=200)
 
 
