@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, ConfigError
 
@@ -143,8 +144,7 @@ class FakeProfiles:
 
     def save(self, path: Path) -> None:
         """Write as npz."""
-        with path.open("wb") as file:
-            np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
+        save_arrays(self.arrays(), path)
 
     @staticmethod
     def load(path: Path) -> FakeProfiles:
@@ -206,8 +206,7 @@ class EmbeddingShift:
 
     def save(self, path: Path) -> None:
         """Write as npz."""
-        with path.open("wb") as file:
-            np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]
+        save_arrays(self.arrays(), path)
 
     @staticmethod
     def load(path: Path) -> EmbeddingShift:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from recpoison.changes import EmbeddingShift, FakeProfiles
+from recpoison.data.arrays import save_arrays
 from recpoison.evaluation.base import Measure
 
 ALONG = ("epochs", "steps", "epsilon", "iterations")
@@ -46,11 +47,7 @@ class Curve:
         arrays = dict(zip(CURVE_COLUMNS, columns, strict=True))
         arrays["k"] = tuple(-1 if k is None else k for k in arrays["k"])
         kinds: dict[str, type] = {"along": np.str_, "subject": np.str_, "metric": np.str_, "k": np.int64, "n": np.int64}
-        typed: dict[str, np.ndarray] = {
-            name: np.array(x, dtype=kinds.get(name, np.float64)) for name, x in arrays.items()
-        }
-        with path.open("wb") as file:
-            np.savez_compressed(file, **typed)  # type: ignore[arg-type]
+        save_arrays({name: np.array(x, dtype=kinds.get(name, np.float64)) for name, x in arrays.items()}, path)
 
     @staticmethod
     def load(path: Path) -> Curve:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from recpoison.changes import Change
 from recpoison.curves import CURVE_COLUMNS, Curve
+from recpoison.data.arrays import save_arrays
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
@@ -180,12 +181,12 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
         texts["curve.csv"] = curves.to_csv(index=False)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    np.savez_compressed(folder / "ranks.npz", **arrays)  # type: ignore[arg-type]  # the stub takes keywords for its flag
+    save_arrays(arrays, folder / "ranks.npz")
     if changes:
         crafted = {
             f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()
         }
-        np.savez_compressed(folder / "change.npz", **crafted)  # type: ignore[arg-type]
+        save_arrays(crafted, folder / "change.npz")
 
 
 def _move(draft: Path, folder: Path) -> None:

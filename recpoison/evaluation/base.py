@@ -17,6 +17,7 @@ from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError
 from recpoison.models.base import Fitted, Model
+from recpoison.nearest import did_you_mean, nearest
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -147,3 +148,17 @@ class Evaluation(ABC, Generic[Seen]):
     @abstractmethod
     def protocol(self) -> dict[str, str]:
         """What a reader must know to compare these numbers: candidates, ties, owners, who is counted, which epoch."""
+
+
+def check_metrics(metrics: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse a list of metrics that names one that is not ``known``, one twice, or none.
+
+    Raises:
+        ConfigError: Naming it.
+    """
+    for label in metrics:
+        if label not in known:
+            hint = did_you_mean(nearest(label, known)) or f": choose among {', '.join(known)}"
+            raise ConfigError(f"evaluation.metrics has {label!r}, which is no metric{hint}")
+    if not metrics or len(set(metrics)) < len(metrics):
+        raise ConfigError(f"evaluation.metrics is {list(metrics)}: give at least one metric, each once")

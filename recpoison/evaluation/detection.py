@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,14 +13,14 @@ import torch
 from torch import Tensor
 
 from recpoison.attacks.base import Attack
+from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import Split
 from recpoison.descriptions import identity
 from recpoison.errors import ConfigError, IncompatibleParts, UserError
-from recpoison.evaluation.base import Evaluation, Measure
+from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.latent_space import closeness, mahalanobis, principal_components
 from recpoison.models.base import Fitted, Model, Params
-from recpoison.nearest import did_you_mean, nearest
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -76,13 +75,7 @@ class Suspicion:
 
     def save(self, path: Path) -> None:
         """Write as npz, whole or not at all."""
-        draft = path.with_name(f".{path.name}.draft")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]  # the stub errs
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        save_arrays(self.arrays(), path)
 
     @staticmethod
     def load(path: Path) -> Suspicion:
@@ -136,12 +129,7 @@ class Detection(Evaluation[Suspicion]):
                 f"evaluation.select_on is {self.select_on!r}, but no epoch can be chosen by users nobody knows to be "
                 "fake: give last"
             )
-        for label in self.metrics:
-            if label not in LABELS:
-                hint = did_you_mean(nearest(label, LABELS)) or f": choose among {', '.join(LABELS)}"
-                raise ConfigError(f"evaluation.metrics has {label!r}, which is no metric{hint}")
-        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
-            raise ConfigError(f"evaluation.metrics is {list(self.metrics)}: give at least one metric, each once")
+        check_metrics(self.metrics, LABELS)
 
     def check_parts(self, model: Model, attack: Attack) -> None:
         """Refuse an attack that adds no users, and a model that says of none where they lie.

@@ -14,11 +14,10 @@ from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError
 from recpoison.evaluation import beyond_accuracy, target_effect
-from recpoison.evaluation.base import Evaluation, Measure
+from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.metrics import AT_CUTOFF, HeldOut, auc, place_held_out
 from recpoison.evaluation.ranks import Ranks
 from recpoison.models.base import Fitted
-from recpoison.nearest import did_you_mean, nearest
 from recpoison.seeds import Seeds
 
 ON_HELD_OUT = (*AT_CUTOFF, "AUC", "EFD")
@@ -77,12 +76,7 @@ class RankingEvaluation(Evaluation[Ranks]):
             raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more")
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
-        for label in self.metrics:
-            if label not in LABELS:
-                hint = did_you_mean(nearest(label, LABELS)) or f": choose among {', '.join(LABELS)}"
-                raise ConfigError(f"evaluation.metrics has {label!r}, which is no metric{hint}")
-        if not self.metrics or len(set(self.metrics)) < len(self.metrics):
-            raise ConfigError(f"evaluation.metrics is {list(self.metrics)}: give at least one metric, each once")
+        check_metrics(self.metrics, LABELS)
         self._selection()
 
     def check_targets(self, n_targets: int) -> None:

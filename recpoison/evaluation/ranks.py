@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -12,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recpoison.data.arrays import save_arrays
 from recpoison.data.splitting import Split
 from recpoison.errors import UserError
 from recpoison.evaluation.counting import Counts, Rows, contains, count
@@ -91,13 +91,7 @@ class Ranks:
 
     def save(self, path: Path) -> None:
         """Write as npz, whole or not at all."""
-        draft = path.with_name(f".{path.name}.draft")
-        try:
-            with draft.open("wb") as file:
-                np.savez_compressed(file, **self.arrays())  # type: ignore[arg-type]  # the stub errs
-            os.replace(draft, path)
-        finally:
-            draft.unlink(missing_ok=True)
+        save_arrays(self.arrays(), path)
 
     @staticmethod
     def load(path: Path) -> Ranks:

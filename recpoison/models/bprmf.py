@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
-from recpoison.progress import Progress
+from recpoison.models.base import DataLoss, Params
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import check_factors, truncated_normal, xavier
 from recpoison.training.objectives import BPRObjective, bpr_loss
@@ -21,7 +21,7 @@ INITIALS = ("truncated_normal", "xavier")
 
 
 @dataclass(frozen=True)
-class BPRMF(GradientModel):
+class BPRMF(TrainedModel):
     """A user's score of an item is p_u·q_i, without biases, as in the code of the APR paper (He et al. 2018).
 
     Every row of the data is a positive, whatever its rating. Params: ``user`` ``(n_users, embedding_size)`` and
@@ -75,17 +75,6 @@ class BPRMF(GradientModel):
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BPRObjective:
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return BPRObjective(data, seeds.child("train"), self.regularization)
-
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; the order and the negatives of each epoch come from the stream ``train``.
-
-        Raises:
-            Diverged: If the loss is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``."""

@@ -12,19 +12,19 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import GradientModel, Monitor, Params
-from recpoison.progress import Progress
+from recpoison.models.base import Params
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.cml_kernel import cml_epoch
 from recpoison.training.initial_values import normal
 from recpoison.training.objectives import runs_on_numba
 from recpoison.training.optimizers import State
-from recpoison.training.row_objective import RowObjective
+from recpoison.training.row_objective import RowObjective, shorten
 from recpoison.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
-class CML(GradientModel):
+class CML(TrainedModel):
     """A user's score of an item is -|p_u - q_i|²; an item the user has is to be nearer than all others by ``margin``.
 
     The loss of a batch is the sum over its positives of w [margin + |p_u - q_i|² - |p_u - q_j|²]_+, j the nearest of
@@ -88,7 +88,7 @@ class CML(GradientModel):
         for name, rows in (("user", data.n_users), ("item", data.n_items)):
             table = normal(seeds.child("init").numpy(name), rows, self.embedding_size, self.initial_std)
             if self.max_norm is not None:
-                table *= self.max_norm / table.norm(dim=1, keepdim=True).clamp_min(self.max_norm)
+                shorten(table, self.max_norm)
             params[name] = table
         return params
 
@@ -121,17 +121,6 @@ class CML(GradientModel):
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> RowObjective:
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return _Hinges(self, data, seeds.child("train"))
-
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; the order and the negatives of each epoch come from the stream ``train``.
-
-        Raises:
-            Diverged: If the loss is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Minus the squared distances ``(len(users), n_items)``, as 2 p·q - |p|² - |q|²."""

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
-from recpoison.progress import Progress
+from recpoison.models.base import DataLoss, Params
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import normal
+from recpoison.training.initial_values import normal, uniform
 from recpoison.training.row_objective import RowObjective
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import Trainer
@@ -27,7 +26,7 @@ CHUNK = 1 << 13  # positives
 
 
 @dataclass(frozen=True)
-class GMF(GradientModel):
+class GMF(TrainedModel):
     """A user's score of an item is w·(p_u * q_i) + b, the log odds that the user has the item (equations 8 and 9).
 
     The loss of a batch is the sum of the binary cross-entropy of each positive and of its ``negatives`` unseen items,
@@ -128,17 +127,6 @@ class GMF(GradientModel):
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return RowObjective(data, seeds.child("train"), self.loss, self, self.negatives, self.rows_only)
 
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; the order and the negatives of each epoch come from the stream ``train``.
-
-        Raises:
-            Diverged: If the loss is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
-
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Log odds ``(len(users), n_items)``."""
         size = self.embedding_size
@@ -148,8 +136,3 @@ class GMF(GradientModel):
     def user_embeddings(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Rows of the user table, ``(len(users), size of a row)``."""
         return params["user"].index_select(0, users)
-
-
-def uniform(generator: np.random.Generator, shape: tuple[int, ...], bound: float) -> Tensor:
-    """Float32 between ``-bound`` and ``bound``."""
-    return torch.from_numpy((bound * (2 * generator.random(shape) - 1)).astype(np.float32))

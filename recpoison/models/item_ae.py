@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,6 +20,7 @@ from recpoison.models.base import Monitor, Params, Watch
 from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.initial_values import uniform
 from recpoison.training.trainer import Trainer
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "selu": F.selu}
@@ -101,7 +101,9 @@ class ItemAE(WholeMatrixModel):
             shapes[f"layer_{number}"], fan_in[f"layer_{number}"] = (below + 1, above), below
         shapes["output"] = data.n_users, first + 1
         streams = seeds.child("init")
-        params = {name: _uniform(streams.numpy(name), *shapes[name], fan_in[name]) for name in self.parameters}
+        params = {
+            name: uniform(streams.numpy(name), shapes[name], 1 / math.sqrt(fan_in[name])) for name in self.parameters
+        }
         return params | {"input_bias": params["input_bias"][0]}
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
@@ -220,11 +222,6 @@ def _leaves(tables: Tensors, differentiable: bool) -> Tensors:
 
 def _with_one(hidden: Tensor) -> Tensor:
     return torch.cat([hidden, hidden.new_ones(len(hidden), 1)], dim=1)
-
-
-def _uniform(generator: np.random.Generator, rows: int, size: int, fan_in: int) -> Tensor:
-    bound = 1 / math.sqrt(fan_in)
-    return torch.from_numpy((bound * (2 * generator.random((rows, size)) - 1)).astype(np.float32))
 
 
 def _shown(monitor: Monitor | None, complete: Callable[[Params], Params]) -> Monitor | None:

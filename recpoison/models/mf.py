@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.models.base import DataLoss, GradientModel, Monitor, Params
-from recpoison.progress import Progress
+from recpoison.models.base import DataLoss, Params
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import check_factors, normal, xavier
 from recpoison.training.ratings import RatingObjective
@@ -25,7 +25,7 @@ def _authors_trainer() -> Trainer:
 
 
 @dataclass(frozen=True)
-class MF(GradientModel):
+class MF(TrainedModel):
     """A user's score of an item is p_u·q_i, fitted to the ratings that exist (APT, section 2.1 and Daftstone/APT).
 
     Ratings are divided by the scale's maximum (5; 8 for FilmTrust, whose half stars are doubled), as in the authors'
@@ -95,17 +95,6 @@ class MF(GradientModel):
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> RatingObjective:
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return RatingObjective(data, seeds.child("train"), self.regularization)
-
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; the order of each epoch's rows comes from the stream ``train``.
-
-        Raises:
-            Diverged: If the loss is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``: ratings as shares of the scale's maximum."""

@@ -14,8 +14,8 @@ from recpoison.algebra.multinomial import PRECISIONS, multinomial_loss
 from recpoison.algebra.observed import Observed
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import GradientModel, Monitor, Params
-from recpoison.progress import Progress
+from recpoison.models.base import Params
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import xavier
 from recpoison.training.optimizers import BETAS, State, slots, step
@@ -30,7 +30,7 @@ def _adam() -> Trainer:
 
 
 @dataclass(frozen=True)
-class MultVAE(GradientModel):
+class MultVAE(TrainedModel):
     """A user's items are drawn from one softmax over all items, decoded from a normal code of the user.
 
     Encoder: the items as a row of ones of length 1 with dropout, ``hidden_size`` tanh, mean and log variance of the
@@ -141,17 +141,6 @@ class MultVAE(GradientModel):
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return _Reconstruction(self, Observed.of(data.seen, device), seeds.child("train"))
-
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; batches, dropout and codes come from the stream ``train``.
-
-        Raises:
-            Diverged: If a number is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def user_embeddings(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Means of the codes ``(len(users), code_size)`` of ``users`` of ``data``."""

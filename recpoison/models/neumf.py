@@ -12,8 +12,9 @@ from recpoison.algebra.hidden_pairs import pair_scores
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.models.base import Params
-from recpoison.models.gmf import GMF, uniform
+from recpoison.models.gmf import GMF
 from recpoison.seeds import Seeds
+from recpoison.training.initial_values import uniform
 
 
 @dataclass(frozen=True)

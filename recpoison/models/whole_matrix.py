@@ -13,7 +13,7 @@ from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Optimizer, Tensors
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import GradientModel
+from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State, slots
 from recpoison.training.row_batches import RowBatches, functional_optimizer, step_functionally
@@ -21,7 +21,7 @@ from recpoison.training.trainer import BatchObjective, Trainer
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeMatrixModel(GradientModel):
+class WholeMatrixModel(TrainedModel):
     """Every cell of users x items counts, a seen one ``weight`` times; learned attacks differentiate its training.
 
     Steps are taken by a functional optimiser on batches of rows: users or items, as the model says. Fake users may be

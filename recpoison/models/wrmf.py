@@ -13,9 +13,8 @@ from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Tensors
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.base import DataLoss, Monitor, Params
+from recpoison.models.base import DataLoss, Params
 from recpoison.models.whole_matrix import WholeMatrixModel
-from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.trainer import Trainer
@@ -109,17 +108,6 @@ class WRMF(WholeMatrixModel):
     def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
         """The loss of all users, without ``regularization``; nothing is left to chance."""
         return _AllCells(self, Observed.of(data.seen, device))
-
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
-    ) -> Params:
-        """Train from ``init``; the division of users into batches comes from the stream ``train``.
-
-        Raises:
-            Diverged: If a number is no longer finite.
-        """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
-        return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``."""

@@ -32,8 +32,12 @@ def xavier(generator: np.random.Generator, rows: int, size: int, n_items: int) -
     The bound is the item table's for users too: the user table's own would shrink as fake users come, and with it the
     initial values of real ones.
     """
-    bound = math.sqrt(6 / (n_items + size))
-    return _table(bound * (2 * generator.random((rows, size)) - 1))
+    return uniform(generator, (rows, size), math.sqrt(6 / (n_items + size)))
+
+
+def uniform(generator: np.random.Generator, shape: tuple[int, ...], bound: float) -> Tensor:
+    """``shape`` float32 between ``-bound`` and ``bound``."""
+    return _table(bound * (2 * generator.random(shape) - 1))
 
 
 def _table(values: np.ndarray) -> Tensor:

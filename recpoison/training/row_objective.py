@@ -15,6 +15,7 @@ from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import BatchObjective, Trainer
 
 Batch = tuple[Tensor, ...]
+TABLES = ("user", "item")
 KINDS = ("param", "sum", "first", "second")
 
 
@@ -80,7 +81,8 @@ class RowObjective(BatchObjective):
             gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
             step(trainer.optimizer, part, gradients, trainer.learning_rate, trainer.eps)
             if self.max_norm is not None:
-                _shorten(part, self.max_norm)
+                for name in TABLES:
+                    shorten(part[f"param.{name}"], self.max_norm)
             _write_back(state, part, rows)
             total += loss.detach()
         return float(total) / self.n_rows(trainer)
@@ -113,8 +115,6 @@ def _write_back(state: State, part: State, rows: dict[str, Tensor]) -> None:
             state[key].index_copy_(0, rows[name], tensor)
 
 
-def _shorten(part: State, max_norm: float) -> None:
-    for name in ("user", "item"):
-        table = part[f"param.{name}"]
-        lengths = table.norm(dim=1, keepdim=True)
-        table.mul_(max_norm / lengths.clamp_min(max_norm))
+def shorten(table: Tensor, max_norm: float) -> None:
+    """Scale the longer rows of ``table`` to ``max_norm``, in place."""
+    table.mul_(max_norm / table.norm(dim=1, keepdim=True).clamp_min(max_norm))

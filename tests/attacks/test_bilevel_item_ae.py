@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from learned_attacks import CPU, Figures, small_data, some_fakes, training
 
 from recpoison.attacks.profiles.bilevel_item_ae import BilevelItemAEAttack
 from recpoison.attacks.profiles.outer import OuterOptimizer
 from recpoison.attacks.targets import Targets
-from recpoison.data.interactions import Interactions
 from recpoison.data.synthetic import Synthetic
 from recpoison.errors import ConfigError
 from recpoison.models.item_ae import ItemAE
@@ -15,17 +15,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Diverged, Trainer
 
-CPU = torch.device("cpu")
 PLAIN = {"tanh": torch.tanh, "selu": torch.nn.functional.selu}
-
-
-class Figures(Progress):
-    def __init__(self):
-        self.hit_ratios, self.objectives = [], []
-
-    def step(self, done, total, **figures):
-        self.hit_ratios.append(figures["surrogate_hit_ratio"])
-        self.objectives.append(figures["objective"])
 
 
 def surrogate(epochs=3, batch_size=100, optimizer="adam", rate=0.02, activation="tanh", hidden=(5, 3)):
@@ -40,19 +30,7 @@ def attack(**settings):
 
 @pytest.fixture
 def data():
-    rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((25, 15)) < 0.3)
-    return Interactions(users, items, np.ones(len(users)), 25, 15)
-
-
-def training(attack, data, targets=(3,)):
-    made = attack._surrogate(data, torch.tensor(targets), attack.n_fake_users, Seeds(0), CPU)
-    made.first = tuple(table.double() for table in made.first)
-    return made
-
-
-def some_fakes(n=4, m=15):
-    return torch.from_numpy((np.random.default_rng(1).random((n, m)) < 0.4).astype(float))
+    return small_data()
 
 
 def written(tables, x, activation):

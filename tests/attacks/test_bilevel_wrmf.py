@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from learned_attacks import CPU, Figures, small_data, some_fakes, training
 
 from recpoison.attacks.objectives import TargetHits, nuke, promote, untargeted
 from recpoison.attacks.profiles.bilevel_wrmf import BilevelWRMFAttack
@@ -17,16 +18,6 @@ from recpoison.models.wrmf import WRMF
 from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Diverged, Trainer
-
-CPU = torch.device("cpu")
-
-
-class Figures(Progress):
-    def __init__(self):
-        self.hit_ratios = []
-
-    def step(self, done, total, **figures):
-        self.hit_ratios.append(figures["surrogate_hit_ratio"])
 
 
 def surrogate(epochs=8, batch_size=1000, rate=0.2, size=4):
@@ -41,19 +32,7 @@ def attack(**settings):
 
 @pytest.fixture
 def data():
-    rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((25, 15)) < 0.3)
-    return Interactions(users, items, np.ones(len(users)), 25, 15)
-
-
-def training(attack, data, targets=(3,)):
-    made = attack._surrogate(data, torch.tensor(targets), attack.n_fake_users, Seeds(0), CPU)
-    made.first = tuple(table.double() for table in made.first)
-    return made
-
-
-def some_fakes(n=4, m=15):
-    return torch.from_numpy((np.random.default_rng(1).random((n, m)) < 0.4).astype(float))
+    return small_data()
 
 
 def dense_gradient(training, data, shown):

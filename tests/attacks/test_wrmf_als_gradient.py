@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from learned_attacks import Figures
 
 from recpoison.attacks.profiles.outer import OuterOptimizer
 from recpoison.attacks.profiles.wrmf_als_gradient import WRMFALSGradientAttack
@@ -18,14 +19,6 @@ from recpoison.training.trainer import Diverged
 
 CPU = torch.device("cpu")
 WEIGHT, RIDGE, N_REAL = 6.0, 0.2, 20
-
-
-class Figures(Progress):
-    def __init__(self):
-        self.hit_ratios = []
-
-    def step(self, done, total, **figures):
-        self.hit_ratios.append(figures["surrogate_hit_ratio"])
 
 
 def attack(**settings):
