@@ -14,7 +14,7 @@ from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
-Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "given"]
+Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last", "given"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +65,7 @@ class Splitter:
       source has no times but marks each user's last row, that one.
     - ``leave_one_out_random``: one row at random.
     - ``ratio``: a share of the user's rows at random, rounded to the nearest count (half up), never all.
+    - ``ratio_last``: the same share, but the user's last rows by time.
     - ``given``: the rows that the source marks as test rows.
 
     Rows of the same user and item go together; the test table has each such pair once. Random choices use the stream
@@ -72,7 +73,7 @@ class Splitter:
 
     Args:
         method: One of the above.
-        test: Share of a user's rows that are test rows, in (0, 1); only ``ratio`` looks at it.
+        test: Share of a user's rows that are test rows, in (0, 1); only ``ratio`` and ``ratio_last`` look at it.
         validation: Share of a user's remaining rows, in [0, 1); 1 is one row per user; 0 sets none aside.
 
     Raises:
@@ -101,6 +102,7 @@ class Splitter:
             "leave_one_out_last": "each user's last row",
             "leave_one_out_random": "one random row of each user",
             "ratio": f"a random {self.test:.0%} of each user's rows",
+            "ratio_last": f"the last {self.test:.0%} of each user's rows by time",
             "given": "the source's own test rows",
         }[self.method]
         share = "one row of each user" if self.validation == 1 else f"{self.validation:.0%} of the rest"
@@ -160,7 +162,15 @@ class Splitter:
         if self.method == "leave_one_out_random":
             return _from_end(pairs.users, rng.random(len(pairs)), last) < 1
         wanted = np.minimum(np.floor(self.test * counts + 0.5).astype(np.int64), counts - 1)
-        return _from_end(pairs.users, rng.random(len(pairs)), last) < wanted[pairs.users]
+        order = rng.random(len(pairs))
+        if self.method == "ratio_last":
+            if times is None:
+                raise DataError(
+                    "dataset.split.method=ratio_last needs times, but the source has none: "
+                    "set dataset.split.method=ratio"
+                )
+            order = times
+        return _from_end(pairs.users, order, last) < wanted[pairs.users]
 
     def _refuse_empty_users(self, pairs: Interactions, held: np.ndarray, progress: Progress) -> None:
         left = np.bincount(pairs.users[~held], minlength=pairs.n_users)
@@ -196,7 +206,7 @@ class Splitter:
             np.floor(self.validation * counts + 0.5).astype(np.int64) if self.validation < 1 else np.ones_like(counts)
         )
         wanted = np.clip(share, 0, np.maximum(counts - 1, 0))
-        by_time = self.method == "leave_one_out_last" and times is not None
+        by_time = self.method in ("leave_one_out_last", "ratio_last") and times is not None
         order = times[rest] if by_time and times is not None else rng.random(len(rest))
         mask[rest] = _from_end(users, order, last[rest]) < wanted[users]
         return mask

@@ -1,4 +1,4 @@
-"""Item nearest neighbours (Deshpande and Karypis 2004; Sarwar et al. 2001)."""
+"""Item nearest neighbours (Sarwar et al. 2001; Deshpande and Karypis 2004)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,27 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 SIMILARITIES = ("cosine", "jaccard")
+LISTS = ("candidate", "history")
 BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
 class ItemKNN(Model):
-    """Scores an item by the summed similarity of those of its ``neighbors`` nearest items that the user has.
+    """Scores an item by its summed similarity to the user's items, as far as they are nearest neighbours.
 
     With n_ij users of both items and n_i of one, cosine is n_ij / sqrt(n_i n_j) and Jaccard n_ij / (n_i + n_j - n_ij).
-    Pairs count once, ratings are not looked at; of equally near items the one with the lower id comes first. Params:
-    ``indptr``, ``indices`` and ``similarity``, the sparse ``(n_items, n_items)`` matrix from a user's item to the items
-    it speaks for.
+    Pairs count once, ratings are not looked at; of equally near items the one with the lower id comes first.
+
+    Nearness has a direction. With ``neighbors_of`` ``candidate`` each item listens to its own nearest items (Sarwar et
+    al.; RecBole): a rare item's list is as long as a popular one's, so it can be recommended. With ``history`` each
+    item of the user speaks for the items nearest to it (Deshpande and Karypis; the library ``implicit``; the code of
+    the injection paper): whoever gets into the lists of many items gains. Params: ``indptr``, ``indices`` and
+    ``similarity``, the sparse ``(n_items, n_items)`` matrix from a user's item to the items it speaks for.
 
     Args:
         neighbors: Nearest items kept for each item.
         similarity: ``cosine`` or ``jaccard``.
+        neighbors_of: Whose nearest items count: ``candidate`` or ``history``.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -38,12 +44,15 @@ class ItemKNN(Model):
 
     neighbors: int = 20
     similarity: str = "cosine"
+    neighbors_of: str = "candidate"
 
     def __post_init__(self) -> None:
         if self.neighbors < 1:
             raise ConfigError(f"model.neighbors is {self.neighbors}: give 1 or more")
         if self.similarity not in SIMILARITIES:
             raise ConfigError(f"model.similarity is {self.similarity!r}: choose one of {', '.join(SIMILARITIES)}")
+        if self.neighbors_of not in LISTS:
+            raise ConfigError(f"model.neighbors_of is {self.neighbors_of!r}: choose one of {', '.join(LISTS)}")
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
@@ -62,7 +71,8 @@ class ItemKNN(Model):
             columns.append(np.broadcast_to(items[:, None], near.shape)[kept])
             values.append(value[kept])
             progress.step(int(items[-1]) + 1, data.n_items)
-        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        ends = (np.concatenate(rows), np.concatenate(columns))  # the neighbour, the item whose neighbour it is
+        entries = (np.concatenate(values), ends if self.neighbors_of == "candidate" else ends[::-1])
         matrix = sp.csr_matrix(entries, shape=(data.n_items, data.n_items))
         matrix.sort_indices()
         parts = {"indptr": matrix.indptr, "indices": matrix.indices, "similarity": matrix.data}

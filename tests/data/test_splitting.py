@@ -69,6 +69,15 @@ def test_ratio_rounds_half_up_and_never_takes_all(share: float, held: int):
     assert set(parts.test.users.tolist()) == {0}
 
 
+def test_ratio_last_takes_the_end_of_each_user():
+    data = table([0] * 5 + [1] * 5, [0, 1, 2, 3, 4] * 2, [5, 1, 4, 2, 3, 7, 7, 7, 7, 7])
+    parts = split(Splitter("ratio_last", test=0.4, validation=0.34), data)
+    assert pairs(parts.test) == [(0, 0), (0, 2), (1, 3), (1, 4)]  # of equal times the last in file order
+    assert pairs(parts.valid) == [(0, 4), (1, 2)]
+    with pytest.raises(DataError, match=r"needs times.*dataset.split.method=ratio"):
+        split(Splitter("ratio_last"), table([0, 0], [0, 1]))
+
+
 def test_validation_share_is_of_the_rest():
     data = table([0] * 10, list(range(10)))
     parts = split(Splitter("ratio", test=0.2, validation=0.25), data)
@@ -102,7 +111,7 @@ def test_duplicates_of_a_held_out_pair_go_with_it():
 
 @given(
     rows=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 5), st.integers(0, 3)), min_size=1, max_size=40),
-    method=st.sampled_from(["leave_one_out_last", "leave_one_out_random", "ratio"]),
+    method=st.sampled_from(["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last"]),
     validation=st.sampled_from([0, 0.3, 1]),
 )
 def test_no_pair_is_in_two_tables_and_none_is_lost(rows, method, validation):

@@ -52,6 +52,17 @@ def test_only_the_nearest_speaks_for_an_item(data):
     np.testing.assert_allclose(got, want, rtol=1e-6)
 
 
+def test_each_item_of_the_history_speaks_for_its_nearest(data):
+    """The other direction: item 2 speaks for its one neighbour, item 0, but nobody's neighbour is item 2."""
+    model = ItemKNN(1, "jaccard", "history")
+    params = model.fit(data, Seeds(0), CPU, Progress())
+    want = np.zeros((4, 4))
+    want[0, 1] = want[1, 0] = 2 / 3
+    want[2, 0] = 1 / 4
+    np.testing.assert_allclose(matrix(params, 4), want, rtol=1e-6)
+    np.testing.assert_allclose(model.scores(params, data, torch.tensor([2])), [[1 / 4, 2 / 3, 0, 0]], rtol=1e-6)
+
+
 def test_of_equals_the_lower_ids_are_kept():
     columns, values = _nearest(np.array([[0.5, 0.25, 0.5, 0.5, 0.0]], dtype=np.float32), 2)
     assert sorted(columns[0]) == [0, 2]
@@ -73,3 +84,5 @@ def test_settings_out_of_range():
         ItemKNN(0)
     with pytest.raises(ConfigError, match=r"model.similarity is 'pearson': choose one of cosine, jaccard"):
         ItemKNN(5, "pearson")
+    with pytest.raises(ConfigError, match=r"model.neighbors_of is 'user': choose one of candidate, history"):
+        ItemKNN(5, neighbors_of="user")
