@@ -95,7 +95,7 @@ _ALL = (
     ),
     Source(
         "gowalla",
-        "Gowalla check-ins: places, implicit, 10-core in LightGCN's form",
+        "Gowalla check-ins: places, implicit; 10-core in LightGCN's form, or all check-ins with their times",
         "gowalla",
         (
             SourceFile(
@@ -108,9 +108,14 @@ _ALL = (
                 f"{GITHUB}/gusye1234/LightGCN-PyTorch/HEAD/data/gowalla/test.txt",
                 sha256="099a2a73924e4b754dc6efd730d764f492321b53c38eb93298850c83acf57be3",
             ),
+            SourceFile("loc-gowalla_totalCheckins.txt", optional=True),
         ),
-        {"lightgcn": Variant(("train.txt", "test.txt"), "grouped", (29_858, 40_981, 1_027_370), test="test.txt")},
+        {
+            "lightgcn": Variant(("train.txt", "test.txt"), "grouped", (29_858, 40_981, 1_027_370), test="test.txt"),
+            "checkins": Variant(("loc-gowalla_totalCheckins.txt",), layout=Layout("\t", item=4, rating=None, time=1)),
+        },
         "Cho, Myers and Leskovec 2011; processed by He et al. 2020",
+        ask="https://snap.stanford.edu/data/loc-gowalla.html, 100 MB",
     ),
     Source(
         "book_crossing",

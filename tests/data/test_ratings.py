@@ -6,6 +6,7 @@ import pytest
 
 from recpoison.data.filtering import Filters
 from recpoison.data.named import build_dataset
+from recpoison.data.provenance import find
 from recpoison.data.ratings import KnownRatings
 from recpoison.data.sources import SOURCES
 from recpoison.data.splitting import Split, Splitter
@@ -55,15 +56,41 @@ def test_counts(data_dir: Path, name: str, overrides: tuple[str, ...], expected:
 @pytest.mark.data
 @pytest.mark.parametrize("name", [name for name in SOURCES if SOURCES[name].variants and name != "cora"])
 def test_every_variant_has_the_counts_it_promises(data_dir: Path, name: str):
-    for variant, about in SOURCES[name].variants.items():
-        if not (data_dir / SOURCES[name].folder).is_dir():
-            pytest.skip(f"{name} is not in {data_dir}")
+    folder = data_dir / SOURCES[name].folder
+    held = {v: about for v, about in SOURCES[name].variants.items() if all(find(folder, file) for file in about.files)}
+    if not held:
+        pytest.skip(f"{name} is not in {data_dir}")
+    for variant, about in held.items():
         notes = Notes()
         data = KnownRatings(name, name, variant).read(data_dir, Seeds(0), notes)
         assert len(data) > 0
         assert notes.texts == []
         assert about.counts in (None, (data.n_users, data.n_items, len(data)))
         assert (data.scale is None) == (about.layout.scale is None)
+
+
+def test_gowalla_check_ins_have_times(tmp_path: Path):
+    """Columns user, time, latitude, longitude, place, newest first; of several visits to a place the last counts."""
+    (tmp_path / "gowalla").mkdir()
+    visits = [
+        (3, 21, "0:04", 9),
+        (3, 20, "9:00", 5),
+        (3, 19, "23:59", 7),
+        (3, 1, "8:00", 9),
+        (8, 2, "8:00", 7),
+        (8, 1, "8:00", 5),
+        (8, 1, "7:00", 9),
+    ]
+    lines = [f"{user}\t2010-10-{day:02}T{hour:0>5}:00Z\t30.2\t-97.7\t{place}\n" for user, day, hour, place in visits]
+    (tmp_path / "gowalla" / "loc-gowalla_totalCheckins.txt").write_text("".join(lines))
+    split, notes = load(
+        tmp_path, "gowalla", "variant=checkins", "filters.k_core=2", "split.method=ratio_last", "split.test=0.34"
+    )
+    assert notes == ["7 rows are 6 distinct pairs of user and item: duplicates merged"]
+    assert (split.test.user_labels.tolist(), split.test.item_labels.tolist()) == ([3, 8], [5, 7, 9])
+    assert split.test.items.tolist() == [2, 1]
+    with pytest.raises(DataError, match=r"loc-gowalla_totalCheckins.txt.*snap.stanford.edu/data/loc-gowalla.html"):
+        load(tmp_path / "elsewhere", "gowalla", "variant=checkins")
 
 
 @pytest.mark.data
