@@ -37,7 +37,8 @@ def data():
 
 def dense_gradient(training, data, shown):
     """The authors' way: the whole matrix, its mask held, plain autograd through every step of Adam."""
-    model, shown = training.model, shown.clone().requires_grad_()
+    model, temperature = training.model, training.attack.temperature
+    shown = shown.clone().requires_grad_()
     x = torch.cat([torch.from_numpy(data.seen.toarray()).double(), shown])
     weights = torch.where(x.detach() > 0, model.weight, 1.0)
     tables = [table.clone().requires_grad_() for table in training.first]
@@ -52,14 +53,15 @@ def dense_gradient(training, data, shown):
             memory[k] = m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
             scale = (v / (1 - 0.999 ** (number + 1))).sqrt() + 1e-8
             tables[k] = tables[k] - model.trainer.learning_rate / (1 - 0.9 ** (number + 1)) * m / scale
-    scores = tables[0][: data.n_users] @ tables[1].T
+    scores = tables[0][: data.n_users] @ tables[1].T / temperature
     value = -torch.log_softmax(scores, 1)[:, training.targets].mean(1).sum()
     return value, torch.autograd.grad(value, shown)[0]
 
 
-@pytest.mark.parametrize("batch_size", [1000, 10])
-def test_gradient_equals_that_of_the_dense_code(data, batch_size):
-    made = training(attack(surrogate=surrogate(epochs=3, batch_size=batch_size)), data, (3, 7))
+@pytest.mark.parametrize(("batch_size", "temperature"), [(1000, 1.0), (10, 1.0), (10, 0.1)])
+def test_gradient_equals_that_of_the_dense_code(data, batch_size, temperature):
+    settings = {"surrogate": surrogate(epochs=3, batch_size=batch_size), "temperature": temperature}
+    made = training(attack(**settings), data, (3, 7))
     assert made.steps == (3 if batch_size == 1000 else 9)
     look = made(some_fakes(), True)
     value, gradient = dense_gradient(made, data, some_fakes())
@@ -314,6 +316,7 @@ def test_forced_targets_are_in_every_profile_and_explicit_fakes_rate_highest(tin
         ({"cutoff": 0}, "attack.cutoff"),
         ({"longest_start": 0}, "attack.longest_start"),
         ({"memory_limit": 0.0}, "attack.memory_limit"),
+        ({"temperature": 0.0}, "attack.temperature"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, name):

@@ -38,7 +38,8 @@ def test_without_a_preset_options_and_settings_are_typed():
     wanted = [cell for cell in table.cells if cell.options["model"] in ("wrmf", "wrmf_als", "item_knn")]
     fixed = "evaluation=full_ranking dataset.filters.k_core=15 dataset.split.method=ratio"
     measured = "'evaluation.metrics=[Recall]' 'evaluation.cutoffs=[50]'"
+    neighbors = "model.neighbors=50 model.similarity=jaccard model.neighbors_of=history"
     assert commands(table, wanted) == [
         f"recpoison -m dataset=gowalla model=wrmf,wrmf_als {fixed} model.embedding_size=128 {measured}",
-        f"recpoison dataset=gowalla model=item_knn {fixed} model.neighbors=50 model.similarity=jaccard {measured}",
+        f"recpoison dataset=gowalla model=item_knn {fixed} {neighbors} {measured}",
     ]

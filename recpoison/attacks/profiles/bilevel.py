@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.algebra.observed import Observed
 from recpoison.attacks.base import ProfileAttack
-from recpoison.attacks.objectives import OBJECTIVES
+from recpoison.attacks.objectives import OBJECTIVES, TargetHits
 from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_profiles
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
@@ -59,6 +60,9 @@ class BilevelAttack(ProfileAttack):
     Args:
         unroll_steps: Differentiated steps at the end of the surrogate's training; null means all.
         objective: ``promote``, ``nuke`` or ``untargeted``.
+        temperature: Scores are divided by it before the objective's softmax. With the paper's 1 and scores between 0
+            and 1 all items weigh nearly alike, so the objective can fall while the hit ratio does too; with less the
+            items near the top of a user's list count more.
         outer: How the matrix is moved.
         start: ``users`` (copies of real ones), ``model`` (drawn from a model of the data) or ``zeros``.
         longest_start: Only users with at most so many items are copied or lend their length; null means all.
@@ -72,6 +76,7 @@ class BilevelAttack(ProfileAttack):
 
     unroll_steps: int | None = None
     objective: str = "promote"
+    temperature: float = 1.0
     outer: OuterOptimizer = field(default_factory=OuterOptimizer)
     start: str = "users"
     longest_start: int | None = None
@@ -88,10 +93,16 @@ class BilevelAttack(ProfileAttack):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"attack.{name} is {value}: give {least} or more")
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(f"attack.temperature is {self.temperature:g}: give a number above 0")
         if self.memory_limit is not None and not self.memory_limit > 0:
             raise ConfigError(
                 f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit"
             )
+
+    def value(self, users: Tensor, items: Tensor, targets: Tensor, seen: Observed, hits: TargetHits) -> Tensor:
+        """The objective of a surrogate's factors, whose scores ``hits`` is shown."""
+        return OBJECTIVES[self.objective](users / self.temperature, items, targets, seen, hits)
 
     @abstractmethod
     def _surrogate(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Tensors, unroll
-from recpoison.attacks.objectives import OBJECTIVES, TargetHits
+from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
@@ -78,7 +78,7 @@ class UnrolledTraining:
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         with torch.set_grad_enabled(want_gradient):
             users, items = self.model.factors(tables, self.seen, shown)
-            value = OBJECTIVES[self.attack.objective](users, items, self.targets, self.seen, hits)
+            value = self.attack.value(users, items, self.targets, self.seen, hits)
         if not value.isfinite():
             raise Diverged(
                 f"the attack's surrogate left the finite numbers: lower {self.setting}.trainer.learning_rate "

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.algebra.observed import Observed
-from recpoison.attacks.objectives import OBJECTIVES, TargetHits
+from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.attacks.profiles.outer import OuterOptimizer
 from recpoison.data.interactions import Interactions
@@ -103,8 +103,7 @@ class _ClosedForm:
         users, items = params["user"], params["item"].requires_grad_(want_gradient)
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         n_real = self.seen.n_rows
-        objective = OBJECTIVES[self.attack.objective]
-        value = objective(users[:n_real], items, self.targets, self.seen, hits)
+        value = self.attack.value(users[:n_real], items, self.targets, self.seen, hits)
         gradient = None
         if want_gradient:
             pull = torch.autograd.grad(value, items)[0]
