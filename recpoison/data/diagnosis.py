@@ -26,6 +26,31 @@ def split_lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
             yield reader.line_num, fields[:: len(separator)]
 
 
+def overlong_line(path: Path, content: bytes, separator: str) -> DataError | None:
+    """The error to raise if a line has more fields than line 1: its columns are not what they seem."""
+    first = None
+    for number, count in _field_counts(content, separator):
+        first = count if first is None else first
+        if count > first:
+            return DataError(
+                f"{path}, line {number}: there are {count} fields, but line 1 has {first}: mend or delete the line, or "
+                "set dataset.separator"
+            )
+    return None
+
+
+def _field_counts(content: bytes, separator: str) -> Iterator[tuple[int, int]]:
+    """Line numbers from 1 and fields of each."""
+    if separator == "," and b'"' in content:
+        text = content.decode("utf-8-sig", "replace")
+        return ((number, len(fields)) for number, fields in split_lines(text, separator))
+    lines = enumerate(io.BytesIO(content), 1)
+    if separator == r"\s+":
+        return ((number, len(line.split())) for number, line in lines)
+    mark = separator[0].encode()
+    return ((number, line.count(mark) // len(separator) + 1) for number, line in lines)
+
+
 def bad_line(
     path: Path, content: bytes, separator: str, positions: dict[str, int], layout: Layout, cause: str
 ) -> DataError:

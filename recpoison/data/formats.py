@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recpoison.data.diagnosis import bad_line, is_number, split_lines
+from recpoison.data.diagnosis import bad_line, is_number, overlong_line, split_lines
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.layout import Layout
 from recpoison.errors import DataError
@@ -72,6 +72,8 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
     first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     separator = layout.separator or _guess_separator(first)
     positions = _positions(path, first, separator, layout)
+    if (error := overlong_line(path, content, separator)) is not None:
+        raise error
     step = len(separator) if separator != r"\s+" else 1
     try:
         frame = pd.read_csv(
