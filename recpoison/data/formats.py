@@ -72,8 +72,8 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
     first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     separator = layout.separator or _guess_separator(first)
     positions = _positions(path, first, separator, layout)
-    if (error := overlong_line(path, content, separator)) is not None:
-        raise error
+    if problem := overlong_line(path, content, separator):
+        raise problem
     step = len(separator) if separator != r"\s+" else 1
     try:
         frame = pd.read_csv(
