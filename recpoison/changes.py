@@ -25,6 +25,9 @@ class Change(Protocol):
     def facts(self) -> dict[str, Any]:
         """How large it is, in plain values, for ``run.json``."""
 
+    def in_words(self, n_rows: int) -> str:
+        """How large it is, beside ``n_rows`` rows of training data, for whoever compares attacks."""
+
     def save(self, path: Path) -> None:
         """Write as npz."""
 
@@ -142,6 +145,14 @@ class FakeProfiles:
         """How large it is: fake users and their rows."""
         return {"fake_users": self.n_fakes, "rows": len(self.profile)}
 
+    def in_words(self, n_rows: int) -> str:
+        """Fake users, their rows, and these as a share of the real rows."""
+        rows = len(self.profile)
+        return (
+            f"{self.n_fakes:,} fake users with {rows / max(1, self.n_fakes):,.1f} rows each on average, "
+            f"{rows:,} in all: {rows / n_rows:.2%} of the {n_rows:,} real rows"
+        )
+
     def save(self, path: Path) -> None:
         """Write as npz."""
         save_arrays(self.arrays(), path)
@@ -197,6 +208,11 @@ class EmbeddingShift:
     def facts(self) -> dict[str, Any]:
         """Norms used, by table."""
         return {"norms": self.norms()}
+
+    def in_words(self, n_rows: int) -> str:
+        """Norms used; the data stay as they are."""
+        longest, largest = self.used("row_l2"), self.used("linf")
+        return f"the longest shift of a row is {longest:.4g} (L2), the largest entry {largest:.4g}"
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The shift of each table under its name, and under ``<table>/<norm>`` the norms used."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -59,10 +60,13 @@ def run(
         results += _cells(parts, split, Seeds(seed), stages)
     protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
     about = {"device": str(stages.device), "data": facts, "parts": describe_parts(parts)}
+    crafted = next((result for result in results if result.change is not None), None)  # the first seed's, undefended
+    if crafted is not None and crafted.change is not None:
+        about["attack_size"] = crafted.change.in_words(int(facts[crafted.cell.seed]["train_rows"]))
     return RunRecord(results, stages.costs, protocol, about)
 
 
-def _facts(split: Split) -> dict[str, object]:
+def _facts(split: Split) -> dict[str, Any]:
     """What a reader asks first about the data of a seed."""
     shape = characterise(split.train)
     return {

@@ -95,7 +95,7 @@ class RunRecord:
         results: One entry a cell and seed.
         costs: One entry a stage.
         protocol: What a reader must know to compare the numbers.
-        about: The parts, the device and the data's fingerprint, in plain values.
+        about: The parts, the device, the data and the attack's size in words, in plain values.
     """
 
     results: list[CellResult]
@@ -212,6 +212,7 @@ def markdown(record: RunRecord) -> str:
         + "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())
         + ".",
         "",
+        *([f"Attack: {size}.", ""] if (size := record.about.get("attack_size")) else []),
         f"Subjects: {in_words(set(table.subject))}.",
         "",
         "| subject | metric | attack | defense | mean | sd | n seeds | difference | p |",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from recpoison.changes import Budget, EmbeddingShift, least_share
+from recpoison.changes import Budget, EmbeddingShift, FakeProfiles, least_share
 
 SHIFT = EmbeddingShift(
     {"user": torch.tensor([[3.0, -4.0], [0.0, 0.0]]), "item": torch.tensor([[0.0, 12.0], [1.0, 0.0]])}
@@ -25,6 +25,14 @@ def test_arrays_hold_the_shift_and_the_norms():
     arrays = SHIFT.arrays()
     assert arrays["user"].tolist() == [[3, -4], [0, 0]]
     assert arrays["item/mean_row_l2"] == np.array(6.5)
+
+
+def test_sizes_in_words():
+    fakes = FakeProfiles(np.array([0, 0, 1]), np.array([2, 3, 2]), np.ones(3), 2, np.array([2]))
+    assert fakes.in_words(1500) == (
+        "2 fake users with 1.5 rows each on average, 3 in all: 0.20% of the 1,500 real rows"
+    )
+    assert SHIFT.in_words(1500) == "the longest shift of a row is 12 (L2), the largest entry 12"
 
 
 def test_an_unknown_table_is_refused():

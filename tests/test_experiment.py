@@ -18,7 +18,7 @@ from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
 from recpoison.progress import Progress
-from recpoison.records import RunRecord
+from recpoison.records import RunRecord, markdown
 from recpoison.training.trainer import Trainer
 
 LAST = Targets(rule="list", items=(40,))
@@ -65,6 +65,9 @@ def test_the_two_by_two_of_planted_blocks() -> None:
     shift = value(record, "bandwagon", "none", "target", "RankShift", None)
     before, after = (value(record, a, "none", "target", "MeanRank", None) for a in ("none", "bandwagon"))
     assert shift == pytest.approx(before - after)
+    size = record.about["attack_size"]
+    assert size.startswith("8 fake users with 9.0 rows each on average, 72 in all: "), "4 and 4 items and the target"
+    assert f"Attack: {size}." in markdown(record)
     users = {len(result.seen.list_users) for result in record.results}
     assert users == {40}, "fake users are never counted"
 
