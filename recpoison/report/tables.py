@@ -13,6 +13,7 @@ from recpoison.errors import ConfigError
 from recpoison.evaluation.significance import holm
 from recpoison.evaluation.subjects import SUBJECTS
 from recpoison.evaluation.subjects import in_words as subjects_in_words
+from recpoison.report.attack_sizes import attack_sizes
 from recpoison.report.measurements import Measurements, Metric
 from recpoison.report.runs import LABELS, Runs, shown_path
 
@@ -156,7 +157,7 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
 
 
 def with_notes(table: Table, runs: Runs) -> Table:
-    """The table with the runs' protocol, what its subjects mean, and the jobs that left no result under it."""
+    """The table, and under it protocol, attack sizes, what its subjects mean, and the jobs that left no result."""
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
     if len(protocols) > 1:
         protocols.append("these runs follow different protocols: their numbers do not compare")
@@ -166,7 +167,7 @@ def with_notes(table: Table, runs: Runs) -> Table:
         missing.insert(0, f"{len(runs.missing)} of {total} jobs have no result and are in no mean")
     about = f"{table.title} {' '.join(group for group, _ in table.columns)}".split()
     told = subjects_in_words({word for word in about if word in SUBJECTS})
-    return replace(table, notes=(*protocols, *table.notes, *([told] if told else []), *missing))
+    return replace(table, notes=(*protocols, *attack_sizes(runs), *table.notes, *([told] if told else []), *missing))
 
 
 def _effect(group: pd.DataFrame, metric: Metric) -> list[Entry | None]:
