@@ -24,12 +24,16 @@ def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]
     grid, chosen = _preset(table.preset)
     words = [f"experiment={table.preset}"]
     for key, values in grid.items():
-        wanted = [value for value in values if value in _values(cells, key)]
+        if key == "victim":  # each chooses a model
+            wanted = [value for value in values if _chosen("victim", value).get("model") in _values(cells, "model")]
+        else:
+            wanted = [value for value in values if value in _values(cells, key)]
         if wanted and wanted != values:
             words.append(f"{key}={','.join(wanted)}")
     for group in ("model", "defense"):
         wanted = _values(cells, group)
-        if group not in grid and set(wanted) - {chosen.get(group, "none")}:
+        swept = group in grid or (group == "model" and "victim" in grid)
+        if not swept and set(wanted) - {chosen.get(group, "none")}:
             words.append(f"{group}={','.join(wanted)}")
     return [_typed("recpoison", *words)]
 
@@ -66,15 +70,19 @@ def _preset(name: str) -> tuple[dict[str, list[str]], dict[str, str]]:
     """Its grid and the options it chooses; those of the presets it builds on count where it says nothing."""
     content: Mapping[str, Any] = read_plain(CONF_DIR / "experiment" / f"{name}.yaml")
     grid: dict[str, list[str]] = {}
-    chosen: dict[str, str] = {}
     for entry in content.get("defaults", []):
-        if entry == "_self_":
-            continue
+        if isinstance(entry, str) and entry != "_self_":
+            grid |= _preset(entry)[0]
+    params = content.get("hydra", {}).get("sweeper", {}).get("params", {})
+    return grid | {key: str(values).split(",") for key, values in params.items()}, _chosen("experiment", name)
+
+
+def _chosen(group: str, name: str) -> dict[str, str]:
+    """The options that a file of ``group`` chooses for other groups, itself or through those that it builds on."""
+    chosen: dict[str, str] = {}
+    for entry in read_plain(CONF_DIR / group / f"{name}.yaml").get("defaults", []):
         if isinstance(entry, str):
-            inherited = _preset(entry)
-            grid |= inherited[0]
-            chosen |= inherited[1]
+            chosen |= {} if entry == "_self_" else _chosen(group, entry)
         else:
             chosen |= {key.removeprefix("override /"): value for key, value in entry.items()}
-    params = content.get("hydra", {}).get("sweeper", {}).get("params", {})
-    return grid | {key: str(values).split(",") for key, values in params.items()}, chosen
+    return chosen

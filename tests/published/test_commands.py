@@ -32,6 +32,13 @@ def test_what_the_preset_does_not_choose_is_added():
     assert commands(table, wanted) == ["recpoison experiment=apt_table_2 defense=at"]
 
 
+def test_a_preset_of_victims_is_narrowed_by_the_models_they_choose():
+    table = load("injection_table_2")
+    wanted = [cell for cell in table.cells if cell.options["model"] in ("neumf", "cml")]
+    assert commands(table, wanted) == ["recpoison experiment=injection_table_2 victim=gowalla_neumf,gowalla_cml"]
+    assert commands(table, table.cells) == ["recpoison experiment=injection_table_2"]
+
+
 def test_without_a_preset_options_and_settings_are_typed():
     """Two models share a setting that the third does not have, so there are two commands."""
     table = replace(load("injection_table_1"), preset=None)
