@@ -162,15 +162,13 @@ class Splitter:
         if self.method == "leave_one_out_random":
             return _from_end(pairs.users, rng.random(len(pairs)), last) < 1
         wanted = np.minimum(np.floor(self.test * counts + 0.5).astype(np.int64), counts - 1)
-        order = rng.random(len(pairs))
-        if self.method == "ratio_last":
-            if times is None:
-                raise DataError(
-                    "dataset.split.method=ratio_last needs times, but the source has none: "
-                    "set dataset.split.method=ratio"
-                )
-            order = times
-        return _from_end(pairs.users, order, last) < wanted[pairs.users]
+        if self.method == "ratio":
+            return _from_end(pairs.users, rng.random(len(pairs)), last) < wanted[pairs.users]
+        if times is None:
+            raise DataError(
+                "dataset.split.method=ratio_last needs times, but the source has none: set dataset.split.method=ratio"
+            )
+        return _from_end(pairs.users, times, last) < wanted[pairs.users]
 
     def _refuse_empty_users(self, pairs: Interactions, held: np.ndarray, progress: Progress) -> None:
         left = np.bincount(pairs.users[~held], minlength=pairs.n_users)
