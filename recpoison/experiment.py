@@ -60,9 +60,9 @@ def run(
         results += _cells(parts, split, Seeds(seed), stages)
     protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
     about = {"device": str(stages.device), "data": facts, "parts": describe_parts(parts)}
-    crafted = next((result for result in results if result.change is not None), None)  # the first seed's, undefended
-    if crafted is not None and crafted.change is not None:
-        about["attack_size"] = crafted.change.in_words(int(facts[crafted.cell.seed]["train_rows"]))
+    sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
+    if size := next(sizes, ""):  # the first seed's, undefended
+        about["attack_size"] = size
     return RunRecord(results, stages.costs, protocol, about)
 
 

@@ -15,6 +15,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last", "given"]
+_BY_TIME = {"leave_one_out_last": "leave_one_out_random", "ratio_last": "ratio"}  # and what does without times
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,25 +151,19 @@ class Splitter:
                     "dataset.split.method=given, but the source has no test rows of its own: give another method"
                 )
             return given
-        if self.method == "leave_one_out_last":
-            if times is not None:
-                return _from_end(pairs.users, times, last) < 1
-            if given is not None:
+        by_time = self.method in _BY_TIME
+        if by_time and times is None:
+            if self.method == "leave_one_out_last" and given is not None:
                 return given
             raise DataError(
-                "dataset.split.method=leave_one_out_last needs times, but the source has none: "
-                "set dataset.split.method=leave_one_out_random"
+                f"dataset.split.method={self.method} needs times, but the source has none: "
+                f"set dataset.split.method={_BY_TIME[self.method]}"
             )
-        if self.method == "leave_one_out_random":
-            return _from_end(pairs.users, rng.random(len(pairs)), last) < 1
-        wanted = np.minimum(np.floor(self.test * counts + 0.5).astype(np.int64), counts - 1)
-        if self.method == "ratio":
-            return _from_end(pairs.users, rng.random(len(pairs)), last) < wanted[pairs.users]
-        if times is None:
-            raise DataError(
-                "dataset.split.method=ratio_last needs times, but the source has none: set dataset.split.method=ratio"
-            )
-        return _from_end(pairs.users, times, last) < wanted[pairs.users]
+        wanted = np.ones_like(counts)
+        if self.method in ("ratio", "ratio_last"):
+            wanted = np.minimum(np.floor(self.test * counts + 0.5).astype(np.int64), counts - 1)
+        order = times if by_time and times is not None else rng.random(len(pairs))
+        return _from_end(pairs.users, order, last) < wanted[pairs.users]
 
     def _refuse_empty_users(self, pairs: Interactions, held: np.ndarray, progress: Progress) -> None:
         left = np.bincount(pairs.users[~held], minlength=pairs.n_users)
@@ -204,7 +199,7 @@ class Splitter:
             np.floor(self.validation * counts + 0.5).astype(np.int64) if self.validation < 1 else np.ones_like(counts)
         )
         wanted = np.clip(share, 0, np.maximum(counts - 1, 0))
-        by_time = self.method in ("leave_one_out_last", "ratio_last") and times is not None
+        by_time = self.method in _BY_TIME and times is not None
         order = times[rest] if by_time and times is not None else rng.random(len(rest))
         mask[rest] = _from_end(users, order, last[rest]) < wanted[users]
         return mask

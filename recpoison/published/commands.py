@@ -21,7 +21,7 @@ def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]
         for cell in cells:
             alike.setdefault(tuple(cell.settings), []).append(cell)
         return [_by_options(table, group) for group in alike.values()]
-    grid, chosen = _preset(table.preset)
+    grid, chosen = _grid(table.preset), _chosen("experiment", table.preset)
     words = [f"experiment={table.preset}"]
     for key, values in grid.items():
         if key == "victim":  # each chooses a model
@@ -66,15 +66,15 @@ def _values(cells: Sequence[PublishedCell], key: str) -> list[str]:
     return [value for value in distinct if value != "none"] or distinct
 
 
-def _preset(name: str) -> tuple[dict[str, list[str]], dict[str, str]]:
-    """Its grid and the options it chooses; those of the presets it builds on count where it says nothing."""
-    content: Mapping[str, Any] = read_plain(CONF_DIR / "experiment" / f"{name}.yaml")
+def _grid(preset: str) -> dict[str, list[str]]:
+    """What a preset sweeps; the presets it builds on count where it says nothing."""
+    content: Mapping[str, Any] = read_plain(CONF_DIR / "experiment" / f"{preset}.yaml")
     grid: dict[str, list[str]] = {}
     for entry in content.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            grid |= _preset(entry)[0]
+            grid |= _grid(entry)
     params = content.get("hydra", {}).get("sweeper", {}).get("params", {})
-    return grid | {key: str(values).split(",") for key, values in params.items()}, _chosen("experiment", name)
+    return grid | {key: str(values).split(",") for key, values in params.items()}
 
 
 def _chosen(group: str, name: str) -> dict[str, str]:
