@@ -17,13 +17,13 @@ from recpoison.curves import of_trace, on_surrogate
 from recpoison.data.characteristics import characterise
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
-from recpoison.obtaining import obtain_cell, obtain_change, obtain_split
 from recpoison.parts import Parts, describe_parts, grid
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
-from recpoison.stages import CHECKPOINT_SECONDS, Stages
-from recpoison.store import Store
+from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
+from recpoison.stages.squares import obtain_cell, obtain_change, obtain_split
+from recpoison.stages.store import Store
 
 
 def run(

@@ -18,7 +18,7 @@ from recpoison.errors import ConfigError, UserError
 from recpoison.nearest import did_you_mean, nearest
 
 if TYPE_CHECKING:
-    from recpoison.overrides import Sweep
+    from recpoison.command.overrides import Sweep
 
 _WITH_VALUE = ("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd")
 _FLAGS = (
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if {"--help", "-h"} & set(typed):
         from rich.console import Console
 
-        from recpoison.help import show_help
+        from recpoison.command.help import show_help
 
         show_help(Console())
         return 0
@@ -101,10 +101,10 @@ def _command(typed: list[str]) -> int:
 
 def _run_sweep(sweep: Sweep, trusted: list[str], launch: Callable[[list[str]], None]) -> int:
     if sweep.cfg.sweep.plan:
-        from recpoison.plan import show_plan
+        from recpoison.sweeps.plan import show_plan
 
         return show_plan(sweep, trusted)
-    from recpoison.sweep import run_sweep
+    from recpoison.sweeps.sweep import run_sweep
 
     return run_sweep(sweep, launch, trusted)
 
@@ -118,11 +118,11 @@ def _job(told: dict[str, Any], codes: list[int]) -> Callable[[Any], None]:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
 
-        from recpoison.cells import identify
-        from recpoison.config import BASES
-        from recpoison.job import Task, attempt
-        from recpoison.machine import threads_of_one
-        from recpoison.sweep import run_cell
+        from recpoison.command.cells import identify
+        from recpoison.command.config import BASES
+        from recpoison.command.job import Task, attempt
+        from recpoison.command.machine import threads_of_one
+        from recpoison.sweeps.sweep import run_cell
 
         hydra = HydraConfig.get()
         choices = hydra.runtime.choices
@@ -147,8 +147,8 @@ def _understand(overrides: list[str], sweeping: bool, trusted: list[str]) -> Swe
     Raises:
         ConfigError: With one sentence for each problem.
     """
-    from recpoison.config import check
-    from recpoison.overrides import compose_root, compose_sweep, is_sweep, misread, try_each
+    from recpoison.command.config import check
+    from recpoison.command.overrides import compose_root, compose_sweep, is_sweep, misread, try_each
 
     presets = ("experiment", "setting", "victim", "hydra.mode")
     names_preset = any(text.lstrip("+").startswith(presets) for text in overrides)
@@ -218,7 +218,7 @@ def _config_dirs(flags: dict[str, str]) -> Iterator[str]:
 
 
 def _unexpected(error: Exception) -> int:
-    from recpoison.job import explain
+    from recpoison.command.job import explain
 
     if _wants_traceback():
         raise error

@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from recpoison.store import Store
+from recpoison.stages.store import Store
 from recpoison.train_attack_eval import main
 
 LOG = Path(sys.argv[1])

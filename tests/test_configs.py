@@ -9,8 +9,8 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from recpoison.config import BASES, check
-from recpoison.help import GROUPS, described, everyday
+from recpoison.command.config import BASES, check
+from recpoison.command.help import GROUPS, described, everyday
 from recpoison.paths import CONF_DIR
 
 OPTIONS = [(group, file) for group in BASES for file in sorted((CONF_DIR / group).glob("*.yaml"))]

@@ -24,9 +24,9 @@ from recpoison.parts import Parts
 from recpoison.progress import Progress
 from recpoison.records import markdown, write
 from recpoison.seeds import Seeds
-from recpoison.store import Store
+from recpoison.stages.store import Store
+from recpoison.stages.watching import looker
 from recpoison.training.trainer import Trainer
-from recpoison.watching import looker
 
 LOOK = FullRanking(cutoffs=(5,), metrics=("NDCG", "Coverage"))
 PARTS = Parts(

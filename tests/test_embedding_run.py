@@ -20,7 +20,7 @@ from recpoison.models.bprmf import BPRMF
 from recpoison.models.popularity import Popularity
 from recpoison.parts import Parts
 from recpoison.records import RunRecord, write
-from recpoison.store import Store
+from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
 PARTS = Parts(

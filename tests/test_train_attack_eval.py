@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from sweeping import SMALL
 
+import recpoison.command.job
 import recpoison.experiment
-import recpoison.job
 import recpoison.records
-from recpoison.cells import Status, identify, write_status
-from recpoison.help import described
-from recpoison.overrides import compose_root
+from recpoison.command.cells import Status, identify, write_status
+from recpoison.command.help import described
+from recpoison.command.overrides import compose_root
 from recpoison.train_attack_eval import main, split_trust
 
 STORE = Path("outputs/store")
@@ -191,7 +191,7 @@ def test_a_full_disk_is_found_before_work_is_lost(capsys, monkeypatch):
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(recpoison.job.os, "fsync", full)
+    monkeypatch.setattr(recpoison.command.job.os, "fsync", full)
     monkeypatch.setattr(recpoison.experiment, "run", lambda *a, **k: pytest.fail("work was done"))
     (said,) = refused(capsys, *SMALL)
     assert "cannot be written (No space left on device): free space there or choose another hydra.run.dir" in said

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from recpoison.config import build, settings
-from recpoison.overrides import compose_root, is_sweep
+from recpoison.command.config import build, settings
+from recpoison.command.overrides import compose_root, is_sweep
 from recpoison.paths import CONF_DIR
 from recpoison.progress import Progress
 from recpoison.published.tables import LABELS, load

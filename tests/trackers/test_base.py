@@ -10,9 +10,9 @@ from typing import ClassVar
 import pytest
 from sweeping import SMALL
 
-from recpoison.config import check, tracker_node
+from recpoison.command.config import check, tracker_node
+from recpoison.command.overrides import compose_root
 from recpoison.errors import ConfigError
-from recpoison.overrides import compose_root
 from recpoison.records import RunRecord, write
 from recpoison.trackers.base import TRACKERS, Tracker, is_installed, parameters, scalars
 from recpoison.train_attack_eval import main

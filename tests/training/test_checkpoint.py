@@ -45,8 +45,8 @@ from recpoison.data.synthetic import Synthetic
 from recpoison.models.bprmf import BPRMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.stages import Stages
-from recpoison.store import Store
+from recpoison.stages.obtaining import Stages
+from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
 class Slow(Progress):

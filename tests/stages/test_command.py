@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from recpoison import store_command
 from recpoison.descriptions import digest
-from recpoison.store import Entry, Store
-from recpoison.store_command import main
+from recpoison.stages import command as store_command
+from recpoison.stages.command import main
+from recpoison.stages.store import Entry, Store
 
 DAY = 86400
 
@@ -153,5 +153,5 @@ def test_ctrl_c_is_130(store, monkeypatch):
 
 
 def test_the_command_imports_no_torch():
-    code = "import sys, recpoison.store_command; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+    code = "import sys, recpoison.stages.command; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

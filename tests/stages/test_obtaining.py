@@ -15,8 +15,8 @@ from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
 from recpoison.progress import Progress
-from recpoison.stages import Stages
-from recpoison.store import Store
+from recpoison.stages.obtaining import Stages
+from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
 MODEL = BPRMF(embedding_size=4, trainer=Trainer(epochs=2, batch_size=64))

@@ -7,7 +7,7 @@ import os
 import pytest
 from omegaconf import OmegaConf
 
-from recpoison.cells import (
+from recpoison.command.cells import (
     Status,
     claim,
     data_of,
@@ -17,8 +17,8 @@ from recpoison.cells import (
     version_of,
     write_status,
 )
+from recpoison.command.overrides import compose_root
 from recpoison.data.table import OwnTable
-from recpoison.overrides import compose_root
 
 CHOICES = {"dataset": "planted", "hydra/launcher": "basic"}
 
@@ -120,7 +120,7 @@ def test_files_that_take_long_are_not_read_for_each_cell(tmp_path, monkeypatch):
         read.append(data_dir)
         return f"digest {len(read)}"
 
-    monkeypatch.setattr("recpoison.cells.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("recpoison.command.cells.time.monotonic", lambda: clock[0])
     monkeypatch.setattr(OwnTable, "fingerprint", slow)
     own = compose_root(["dataset=csv", "dataset.path=mine.csv", f"data_dir={tmp_path}"])
     assert data_of(own) == data_of(own) == "digest 1"

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from recpoison import locks
 from recpoison.errors import OutputError
-from recpoison.store import Store, default_store_dir
+from recpoison.stages import locks
+from recpoison.stages.store import Store, default_store_dir
 
 # obtain.py STORE LOG SECONDS: computes the number of its process, slowly, and notes that it did.
 CHILD = """
 import logging, os, sys, time
 from pathlib import Path
-from recpoison.store import Store
+from recpoison.stages.store import Store
 logging.basicConfig(level="INFO", format="%(message)s")
 folder, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 

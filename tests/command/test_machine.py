@@ -9,8 +9,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from recpoison import leases, machine
-from recpoison.machine import choose_device, device_of_one, set_up, threads_of_one
+from recpoison.command import leases, machine
+from recpoison.command.machine import choose_device, device_of_one, set_up, threads_of_one
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,8 @@ def test_one_job_among_many_leases_a_gpu(monkeypatch, tmp_path):
 
 
 def test_setting_up_imports_no_compiler():
-    program = (
-        "import sys; from recpoison.machine import set_up; set_up(False, 1); print('torch._dynamo' in sys.modules)"
-    )
+    start = "import sys; from recpoison.command.machine import set_up; set_up(False, 1); "
+    program = start + "print('torch._dynamo' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
 

@@ -3,10 +3,10 @@
 import tomllib
 from pathlib import Path
 
+from recpoison.command.doctor import EXTRAS, data, extras, main
 from recpoison.data.sources import SOURCES
-from recpoison.doctor import EXTRAS, data, extras, main
 
-PROJECT = tomllib.loads((Path(__file__).resolve().parents[1] / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((Path(__file__).resolve().parents[2] / "pyproject.toml").read_text())["project"]
 
 
 def test_it_reports_and_ends_well(capsys, monkeypatch):
@@ -28,7 +28,7 @@ def test_data_found_and_missing(tmp_path):
 
 
 def test_an_absent_extra_is_named_with_its_purpose(monkeypatch):
-    monkeypatch.setattr("recpoison.doctor.installed", lambda name: None if name == "pyarrow" else "1.0")
+    monkeypatch.setattr("recpoison.command.doctor.installed", lambda name: None if name == "pyarrow" else "1.0")
     said = dict(extras())
     assert said["parquet"] == "missing pyarrow: pip install 'recpoison[parquet]' (reading your own table from parquet)"
     assert said["test"] == "installed (running the tests)"

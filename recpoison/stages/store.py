@@ -22,8 +22,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from recpoison import locks
 from recpoison.errors import OutputError
+from recpoison.stages import locks
 
 log = logging.getLogger(__name__)
 Value = TypeVar("Value")

@@ -42,7 +42,7 @@ def device_of_one(device: torch.device, jobs_per_gpu: int) -> Iterator[torch.dev
     """The device for one job among many: on CUDA a GPU that it leases, any unless ``device`` has a number."""
     import torch
 
-    from recpoison.leases import cuda_names, default_folder, leased
+    from recpoison.command.leases import cuda_names, default_folder, leased
 
     if device.type != "cuda":
         yield device

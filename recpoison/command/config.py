@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recpoison.checking import TARGET, Checker, locate, shown, unknown_setting
+from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.errors import ConfigError, UserError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from recpoison.leases import leased
+from recpoison.command.leases import leased
 
 # Takes one of two devices, notes it, holds it.
 CHILD = """
 import sys, time
 from pathlib import Path
-from recpoison.leases import leased
+from recpoison.command.leases import leased
 with leased(["a", "b"], int(sys.argv[2]), Path(sys.argv[1]), 0.02) as index:
     print(index, flush=True)
     time.sleep(float(sys.argv[3]))

@@ -20,10 +20,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recpoison import locks
-from recpoison.config import build, targets
+from recpoison.command.config import build, targets
 from recpoison.descriptions import code_of, digest
 from recpoison.errors import OutputError
+from recpoison.stages import locks
 
 STATUS = "status.json"
 # Settings that say where and how fast, never what.

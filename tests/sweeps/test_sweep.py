@@ -12,9 +12,9 @@ import pytest
 import torch
 from sweeping import SMALL, results, statuses, write_table
 
-import recpoison.cells
+import recpoison.command.cells
 import recpoison.experiment
-import recpoison.plan
+import recpoison.sweeps.plan
 from recpoison.errors import DataError
 from recpoison.train_attack_eval import main
 
@@ -104,7 +104,7 @@ def test_other_code_computes_again_and_keeps_the_earlier_results(capsys, monkeyp
     assert main(command) == 0
     (cell,) = results("outputs/s")
     before = results("outputs/s")[cell]
-    monkeypatch.setattr(recpoison.cells, "version_of", lambda cfg: "edited")
+    monkeypatch.setattr(recpoison.command.cells, "version_of", lambda cfg: "edited")
     assert main(command) == 0
     assert seeds_run == [0, 0]
     assert "the code has changed since; its earlier results are in outputs/s" in capsys.readouterr().out
@@ -261,7 +261,7 @@ def test_the_plan_looks_for_stages_as_deterministic_as_the_run_will_be(monkeypat
     seen = []
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(
-        recpoison.plan.Inventory, "take", lambda *a: seen.append(torch.are_deterministic_algorithms_enabled())
+        recpoison.sweeps.plan.Inventory, "take", lambda *a: seen.append(torch.are_deterministic_algorithms_enabled())
     )
     try:
         assert main([*SWEEP[:-1], "seed=range(0,1)", "deterministic=true,false", "sweep.plan=true"]) == 0

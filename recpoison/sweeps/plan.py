@@ -13,22 +13,22 @@ import torch
 from omegaconf import OmegaConf
 from rich.table import Table
 
-from recpoison import cells
 from recpoison.attacks.base import Attack
-from recpoison.config import BASES, build, check
+from recpoison.command import cells
+from recpoison.command.config import BASES, build, check
+from recpoison.command.machine import choose_device, set_up
+from recpoison.command.overrides import Job, Sweep
 from recpoison.defenses.base import Defense
 from recpoison.descriptions import digest, identity
 from recpoison.errors import ConfigError, UserError
-from recpoison.machine import choose_device, set_up
-from recpoison.obtaining import obtain_cell, obtain_change, obtain_split, title
-from recpoison.overrides import Job, Sweep
 from recpoison.parts import Parts, grid
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.stages import Stages
-from recpoison.store import Entry, Store
-from recpoison.sweep import named_cells, settled, shown
-from recpoison.watching import has_curve
+from recpoison.stages.obtaining import Stages
+from recpoison.stages.squares import obtain_cell, obtain_change, obtain_split, title
+from recpoison.stages.store import Entry, Store
+from recpoison.stages.watching import has_curve
+from recpoison.sweeps.sweep import named_cells, settled, shown
 
 _STAGES = ("split", "change", "fit", "curve", "shift", "ranks")
 

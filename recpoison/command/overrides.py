@@ -18,9 +18,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
-from recpoison.cells import identify
-from recpoison.checking import TARGET, describe, unknown_setting
-from recpoison.config import Root, settings
+from recpoison.command.cells import identify
+from recpoison.command.checking import TARGET, describe, unknown_setting
+from recpoison.command.config import Root, settings
 from recpoison.descriptions import digest
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest

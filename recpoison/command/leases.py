@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from recpoison import locks
+from recpoison.stages import locks
 
 log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.5

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from recpoison import locks
 from recpoison.descriptions import digest
-from recpoison.store import Entry, Store, broken_files
+from recpoison.stages import locks
+from recpoison.stages.store import Entry, Store, broken_files
 
 # Age from which nobody is taken to be at work on a draft where files cannot be locked.
 _SURELY_DEAD = 86400.0

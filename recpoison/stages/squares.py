@@ -23,8 +23,8 @@ from recpoison.models.base import Fitted, Model, load_params, save_params
 from recpoison.parts import Parts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.stages import Stages
-from recpoison.watching import chosen_by, curve_of_attack, curve_of_fit, has_curve, look_inputs, looker, watch_of
+from recpoison.stages.obtaining import Stages
+from recpoison.stages.watching import chosen_by, curve_of_attack, curve_of_fit, has_curve, look_inputs, looker, watch_of
 
 CURVE = "curve.npz"
 

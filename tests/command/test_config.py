@@ -10,8 +10,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from recpoison.checking import Checker, describe, locate
-from recpoison.config import build, check
+from recpoison.command.checking import Checker, describe, locate
+from recpoison.command.config import build, check
 from recpoison.errors import ConfigError
 from recpoison.nearest import nearest, nearest_path
 from recpoison.paths import CONF_DIR

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from recpoison import cells
-from recpoison.cells import Status
+from recpoison.command import cells
+from recpoison.command.cells import Status
+from recpoison.command.job import Outcome, Task, attempt, point_latest
+from recpoison.command.overrides import Sweep
 from recpoison.errors import OutputError
-from recpoison.job import Outcome, Task, attempt, point_latest
-from recpoison.overrides import Sweep
 
 _NO_WORD = "it stopped without a word; see its run.log"
 

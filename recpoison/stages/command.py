@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from recpoison.errors import ConfigError, UserError
-from recpoison.store import Entry, Store, default_store_dir
-from recpoison.store_upkeep import Leftover, damage, discard, least_recently_used, leftovers, size
+from recpoison.stages.store import Entry, Store, default_store_dir
+from recpoison.stages.upkeep import Leftover, damage, discard, least_recently_used, leftovers, size
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

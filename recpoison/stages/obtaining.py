@@ -14,7 +14,7 @@ import torch
 from recpoison.descriptions import digest
 from recpoison.progress import Progress
 from recpoison.records import Cost
-from recpoison.store import Store
+from recpoison.stages.store import Store
 from recpoison.training.checkpoint import Checkpoint
 
 Value = TypeVar("Value")

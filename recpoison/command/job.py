@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from recpoison import cells
-from recpoison.checking import TARGET
-from recpoison.config import BASES, build, check, tracker_node
+from recpoison.command import cells
+from recpoison.command.checking import TARGET
+from recpoison.command.config import BASES, build, check, tracker_node
+from recpoison.command.machine import choose_device, device_of_one, set_up
 from recpoison.errors import OutputError, UserError
-from recpoison.machine import choose_device, device_of_one, set_up
 
 if TYPE_CHECKING:
     import torch
@@ -161,7 +161,7 @@ def _track(cfg: DictConfig, record: RunRecord, task: Task) -> None:
 def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
     from recpoison.experiment import Parts, run
     from recpoison.report.live import LiveProgress
-    from recpoison.store import Store
+    from recpoison.stages.store import Store
 
     parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES}
     with LiveProgress(quiet=task.among_many) as progress:

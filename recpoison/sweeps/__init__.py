@@ -1,0 +1,1 @@
+"""Many runs from one command: the sweep and its plan."""
