@@ -11,19 +11,19 @@ from typing import Any
 
 import torch
 
-from recpoison.attacks.none import NoAttack
-from recpoison.changes import FakeProfiles
 from recpoison.curves import of_trace, on_surrogate
 from recpoison.data.characteristics import characterise
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
-from recpoison.parts import Parts, describe_parts, grid
+from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
 from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
-from recpoison.stages.squares import obtain_cell, obtain_change, obtain_split
+from recpoison.stages.split import SplitStage
+from recpoison.stages.squares import Obtain, craft, measure
 from recpoison.stages.store import Store
+from recpoison.stages.trial import Trial, begin
 
 
 def run(
@@ -50,16 +50,16 @@ def run(
         progress: Hears about stages.
         checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
     """
-    progress = progress or Progress()
-    stages = Stages(store, progress, torch.device(device), checkpoint_seconds)
+    device = torch.device(device)
+    stages = Stages(store, progress or Progress(), device, checkpoint_seconds)
     results, facts = [], {}
     for seed in seeds:
-        stages.seed = seed
-        split = obtain_split(parts, Seeds(seed), stages, data_dir)
+        split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
+        trial = begin(parts, Seeds(seed), split, device)
         facts[seed] = _facts(split)
-        results += _cells(parts, split, Seeds(seed), stages)
+        results += _cells(trial, stages.obtain)
     protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
-    about = {"device": str(stages.device), "data": facts, "parts": describe_parts(parts)}
+    about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
@@ -81,28 +81,25 @@ def _facts(split: Split) -> dict[str, Any]:
     }
 
 
-def _cells(parts: Parts, split: Split, seeds: Seeds, stages: Stages) -> list[CellResult]:
+def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:
     """The squares of the two-by-two for one seed.
 
     Fake users are crafted before anything is fitted, so that a setting they cannot be made with costs no fit.
     """
-    parts.evaluation.check_split(split)
-    targets = parts.attack.choose_targets(split.train, seeds)
-    parts.evaluation.check_targets(len(targets))
-    stages.cell = f"{parts.label('attack')}/none"
-    crafted = obtain_change(parts, parts.attack, split.train, targets, seeds, stages)
+    parts, squares = trial.parts, squares_of(trial.parts)
+    crafted = next((craft(trial, square, obtain) for square in squares if not square.clean), None)
     results = []
     clean = None
-    for attack_label, attack, defense_label, defense in grid(parts):
-        stages.cell = f"{attack_label}/{defense_label}"
-        is_clean = isinstance(attack, NoAttack)
-        fakes = FakeProfiles.none(targets) if is_clean else crafted
-        seen, change, curve = obtain_cell(parts, attack, defense, fakes, split, targets, seeds, stages)
-        cell = Cell(parts.label("dataset"), parts.label("model"), attack_label, defense_label, seeds.seed)
-        measures = parts.evaluation.measures(seen, None if is_clean else clean) + curve.mean_over_steps()
-        clean = seen if is_clean else clean
-        if fakes.trace and isinstance(defense, NoDefense):  # the same fake users meet every defense
+    for square in squares:
+        fakes = None if square.clean else crafted
+        seen, change, curve = measure(trial, square, fakes, obtain)
+        measures = parts.evaluation.measures(seen, None if square.clean else clean) + curve.mean_over_steps()
+        clean = seen if square.clean else clean
+        if fakes and fakes.trace and isinstance(square.defense, NoDefense):  # the same fake users meet every defense
             curve += of_trace(fakes)
-            measures += on_surrogate(fakes, split.train.n_users)
-        results.append(CellResult(cell, measures, seen, None if is_clean else change, curve))
+            measures += on_surrogate(fakes, trial.split.train.n_users)
+        cell = Cell(
+            parts.label("dataset"), parts.label("model"), square.attack_label, square.defense_label, trial.seeds.seed
+        )
+        results.append(CellResult(cell, measures, seen, change, curve))
     return results

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from recpoison.attacks.base import Attack
 from recpoison.attacks.none import NoAttack
@@ -50,12 +51,31 @@ def describe_parts(parts: Parts) -> dict[str, object]:
     return {name: describe(getattr(parts, name)) for name in ("dataset", "model", "attack", "defense", "evaluation")}
 
 
-def grid(parts: Parts) -> list[tuple[str, Attack, str, Defense]]:
-    """The cells of a run in order, each with what tables call its attack and its defense."""
+class Square(NamedTuple):
+    """One square of the two-by-two: an attack, or none, on a defense, or none, with what tables call them."""
+
+    attack_label: str
+    attack: Attack
+    defense_label: str
+    defense: Defense
+
+    @property
+    def name(self) -> str:
+        """``attack/defense``."""
+        return f"{self.attack_label}/{self.defense_label}"
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is attacked."""
+        return isinstance(self.attack, NoAttack)
+
+
+def squares_of(parts: Parts) -> list[Square]:
+    """The squares of a run in order: clean before attacked, undefended before defended."""
     attacks: list[tuple[str, Attack]] = [("none", NoAttack())]
     if not isinstance(parts.attack, NoAttack):
         attacks.append((parts.label("attack"), parts.attack))
     defenses: list[tuple[str, Defense]] = [("none", NoDefense())]
     if not isinstance(parts.defense, NoDefense):
         defenses.append((parts.label("defense"), parts.defense))
-    return [(*attack, *defense) for defense in defenses for attack in attacks]
+    return [Square(*attack, *defense) for defense in defenses for attack in attacks]

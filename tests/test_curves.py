@@ -25,6 +25,7 @@ from recpoison.progress import Progress
 from recpoison.records import markdown, write
 from recpoison.seeds import Seeds
 from recpoison.stages.store import Store
+from recpoison.stages.trial import Trial
 from recpoison.stages.watching import looker
 from recpoison.training.trainer import Trainer
 
@@ -78,7 +79,7 @@ def test_evaluating_on_the_way_leaves_each_next_step_as_it_was():
     """A published program left the perturbation it had measured in place of the clean tables of the next epochs."""
     split = PARTS.dataset.load(None, Seeds(0), Progress())
     nothing, cpu = np.zeros(0, dtype=np.int64), torch.device("cpu")
-    look = looker(PARTS, split, nothing, Seeds(0), cpu)
+    look = looker(Trial(PARTS, Seeds(0), split, nothing, cpu))
 
     def attacked(epoch, params):
         now = Fitted(PARTS.model, params, split.train)

@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
 
 from recpoison.descriptions import digest
 from recpoison.progress import Progress
 from recpoison.records import Cost
+from recpoison.stages.base import Stage, Value
 from recpoison.stages.store import Store
 from recpoison.training.checkpoint import Checkpoint
-
-Value = TypeVar("Value")
 
 # What a kill may cost; a checkpoint of a 100 MB model takes well under a second.
 CHECKPOINT_SECONDS = 120.0
@@ -45,58 +41,33 @@ class Stages:
         self.device = device
         self.checkpoint_seconds = math.inf if checkpoint_seconds is None else checkpoint_seconds
         self.costs: list[Cost] = []
-        self.seed = 0
-        self.cell = ""
 
-    @property
-    def arithmetic(self) -> str:
-        """What of the device a number depends on beyond rounding: its kind, and whether CUDA must be deterministic."""
-        exact = self.device.type == "cuda" and torch.are_deterministic_algorithms_enabled()
-        return f"{self.device.type}, deterministic" if exact else self.device.type
-
-    def obtain(
-        self,
-        stage: str,
-        title: str,
-        inputs: dict[str, Any],
-        compute: Callable[[Progress], Value],
-        save: Callable[[Value, Path], None],
-        load: Callable[[Path], Value],
-    ) -> Value:
-        """The value of a stage, computed or found.
-
-        Args:
-            stage: Its kind, such as ``fit``.
-            title: What a reader is told.
-            inputs: Everything that can affect it, in plain values.
-            compute: Makes the value; loops in it go on from their checkpoints through the progress it is given.
-            save: Writes it into a folder.
-            load: Reads it back.
-        """
+    def obtain(self, stage: Stage[Value]) -> Value:
+        """The value of a stage, computed or found."""
+        title = stage.title
         if self.store is None:
-            value, seconds, peak = self._timed(title, self.progress, compute)
+            value, seconds, peak = self._timed(stage, self.progress)
             reused = False
         else:
+            inputs = stage.inputs
             key = digest(inputs)
-            with Checkpoint(self.progress, self.store.part(stage, key), self.checkpoint_seconds) as progress:
+            with Checkpoint(self.progress, self.store.part(stage.kind, key), self.checkpoint_seconds) as progress:
 
                 def timed() -> tuple[Value, float, float]:
-                    value, seconds, peak = self._timed(title, progress, compute)
+                    value, seconds, peak = self._timed(stage, progress)
                     return value, seconds + progress.earlier_seconds, peak
 
-                value, entry, reused = self.store.obtain(stage, key, inputs, timed, save, load, title)
+                value, entry, reused = self.store.obtain(stage.kind, key, inputs, timed, stage.save, stage.load, title)
             seconds, peak = entry.seconds, entry.peak_mb
         if reused:
             self.progress.reused(title)
-        self.costs.append(Cost(stage, self.cell, self.seed, seconds, peak, reused))
+        self.costs.append(Cost(stage.kind, stage.cell, stage.seed, seconds, peak, reused))
         return value
 
-    def _timed(
-        self, title: str, progress: Progress, compute: Callable[[Progress], Value]
-    ) -> tuple[Value, float, float]:
-        with progress.stage(title):
+    def _timed(self, stage: Stage[Value], progress: Progress) -> tuple[Value, float, float]:
+        with progress.stage(stage.title):
             start = time.perf_counter()
-            value = compute(progress)
+            value = stage.compute(progress)
             return value, time.perf_counter() - start, peak_mb(self.device)
 
 

@@ -6,9 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-import numpy as np
-import torch
-
 from recpoison.attacks.base import Attack, EmbeddingAttack
 from recpoison.changes import EmbeddingShift
 from recpoison.curves import Curve, points
@@ -20,72 +17,86 @@ from recpoison.evaluation.base import Measure
 from recpoison.models.base import Fitted, Monitor, Params, Watch
 from recpoison.parts import Parts
 from recpoison.progress import Progress
-from recpoison.seeds import Seeds
+from recpoison.stages.base import Promise
+from recpoison.stages.trial import Trial
 
 Look = Callable[[Fitted], list[Measure]]
 
 
-def looker(parts: Parts, split: Split, targets: np.ndarray, seeds: Seeds, device: torch.device) -> Look:
+def looker(trial: Trial) -> Look:
     """The evaluation of the run as a function of a fitted model; it tells nobody how far it is."""
 
     def look(fitted: Fitted) -> list[Measure]:
-        evaluation = parts.evaluation
-        return evaluation.measures(evaluation.look(fitted, split, targets, seeds, device, Progress()))
+        evaluation = trial.parts.evaluation
+        seen = evaluation.look(fitted, trial.split, trial.targets, trial.seeds, trial.device, Progress())
+        return evaluation.measures(seen)
 
     return look
 
 
-def look_inputs(parts: Parts, split: Split, targets: np.ndarray) -> dict[str, Any]:
+def look_inputs(trial: Trial) -> dict[str, Any]:
     """What the numbers of a curve depend on beside the model looked at."""
     return {
-        "evaluation": identity(parts.evaluation),
-        "split": split.fingerprint,
-        "targets": targets.tolist(),
-        "code": code_version(parts.evaluation),
+        "evaluation": identity(trial.parts.evaluation),
+        "split": trial.split.fingerprint,
+        "targets": trial.targets.tolist(),
+        "code": code_version(trial.parts.evaluation),
     }
 
 
-def chosen_by(parts: Parts, data: Interactions, split: Split, seeds: Seeds) -> tuple[Monitor, object]:
-    """How an epoch is chosen, and what that choice depends on: None where the last is kept.
+def selection_inputs(trial: Trial) -> dict[str, Any] | None:
+    """What the choice of an epoch depends on; None where the last is kept.
 
     Raises:
         IncompatibleParts: If there are no rows to choose by.
     """
-    evaluation = parts.evaluation
+    evaluation = trial.parts.evaluation
     if evaluation.select_on == "last":
-        return Monitor(), None
-    held_out = split.test if evaluation.select_on == "test" else split.valid
+        return None
+    known = not isinstance(trial.split, Promise)
+    return {
+        "evaluation": evaluation.score_inputs,
+        "held_out": _judges(trial).fingerprint if known else [trial.split.fingerprint, evaluation.select_on],
+        "code": code_version(evaluation),
+    }
+
+
+def monitor_of(trial: Trial, data: Interactions, look: Look) -> tuple[Monitor | None, Watch | None]:
+    """What looks at a fit while it runs: None where nobody does; and what draws its curve, where one is asked for.
+
+    Raises:
+        IncompatibleParts: If an epoch is to be chosen, but there are no rows to choose by.
+    """
+    evaluation, model = trial.parts.evaluation, trial.parts.model
+
+    def figures(epoch: int, params: Params) -> Sequence[float]:
+        return [measure.value for measure in look(Fitted(model, params, data))]
+
+    watch = None if evaluation.curve_epochs is None else Watch(evaluation.curve_epochs, figures)
+    if evaluation.select_on == "last":
+        return (None if watch is None else Monitor(watch=watch)), watch
+    judges = _judges(trial)
+
+    def score(epoch: int, params: Params) -> float:
+        return evaluation.score(Fitted(model, params, data), judges, trial.seeds)
+
+    return Monitor(evaluation.select_every, score, watch), watch
+
+
+def _judges(trial: Trial) -> Split:
+    """The rows by which an epoch is chosen, as test rows."""
+    split, select_on = trial.split, trial.parts.evaluation.select_on
+    held_out = split.test if select_on == "test" else split.valid
     if held_out is None:
         raise IncompatibleParts(
             "evaluation.select_on=valid needs a validation share: set dataset.split.validation, such as 0.1"
         )
     if not len(held_out):
         raise IncompatibleParts(
-            f"evaluation.select_on={evaluation.select_on}, but there are no such rows: raise dataset.split.validation, "
+            f"evaluation.select_on={select_on}, but there are no such rows: raise dataset.split.validation, "
             "or set it to 1 for one row of each user"
         )
-    view = split if evaluation.select_on == "test" else Split(split.train, held_out)
-
-    def score(epoch: int, params: Params) -> float:
-        return evaluation.score(Fitted(parts.model, params, data), view, seeds)
-
-    watched = {
-        "evaluation": evaluation.score_inputs,
-        "held_out": view.fingerprint,
-        "code": code_version(evaluation),
-    }
-    return Monitor(evaluation.select_every, score), watched
-
-
-def watch_of(parts: Parts, data: Interactions, look: Look) -> Watch | None:
-    """What draws the curve of a fit; None where none is asked for."""
-    if parts.evaluation.curve_epochs is None:
-        return None
-
-    def figures(epoch: int, params: Params) -> Sequence[float]:
-        return [measure.value for measure in look(Fitted(parts.model, params, data))]
-
-    return Watch(parts.evaluation.curve_epochs, figures)
+    return split if select_on == "test" else Split(split.train, held_out)
 
 
 def curve_of_fit(watch: Watch | None, fitted: Fitted, look: Look) -> Curve:
@@ -113,20 +124,25 @@ def _epsilons(parts: Parts, attack: EmbeddingAttack) -> Sequence[float]:
 
 
 def curve_of_attack(
-    parts: Parts, attack: EmbeddingAttack, fitted: Fitted, targets: np.ndarray, seeds: Seeds, look: Look, news: Progress
-) -> Curve:
-    """Measures after every few steps of an attack, and at each epsilon; what it does not have it is not asked for."""
+    trial: Trial, attack: EmbeddingAttack, fitted: Fitted, news: Progress
+) -> tuple[Curve, EmbeddingShift | None]:
+    """Measures after every few steps of an attack, and at each epsilon; what it does not have it is not asked for.
+
+    Returns:
+        The curve, and the shift after the last step; None where the attack was not followed over its steps.
+    """
+    look, curve, last = looker(trial), Curve(), None
+    every, epsilons = _stops(trial.parts, attack), _epsilons(trial.parts, attack)
 
     def at(along: str, place: float, shift: EmbeddingShift) -> Curve:
         return points(along, place, look(replace(fitted, params=shift.apply(fitted.params))), shift)
 
-    curve, every, epsilons = Curve(), _stops(parts, attack), _epsilons(parts, attack)
     if every is not None:
-        for number, shift in attack.path(fitted, targets, seeds, news):
+        for number, last in attack.path(fitted, trial.targets, trial.seeds, news):
             if number % every == 0:
-                curve += at("steps", number, shift)
+                curve += at("steps", number, last)
     for number, epsilon in enumerate(epsilons, start=1):
         stronger: Any = replace(attack, **{"epsilon": float(epsilon)})
-        curve += at("epsilon", epsilon, stronger.perturb(fitted, targets, seeds, Progress()))
+        curve += at("epsilon", epsilon, stronger.perturb(fitted, trial.targets, trial.seeds, Progress()))
         news.step(number, len(epsilons))
-    return curve
+    return curve, last

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import rich
 import torch
 from omegaconf import OmegaConf
@@ -18,19 +18,16 @@ from recpoison.command import cells
 from recpoison.command.config import BASES, build, check
 from recpoison.command.machine import choose_device, set_up
 from recpoison.command.overrides import Job, Sweep
-from recpoison.defenses.base import Defense
 from recpoison.descriptions import digest, identity
 from recpoison.errors import ConfigError, UserError
-from recpoison.parts import Parts, grid
-from recpoison.progress import Progress
+from recpoison.parts import Parts, squares_of
 from recpoison.seeds import Seeds
-from recpoison.stages.obtaining import Stages
-from recpoison.stages.squares import obtain_cell, obtain_change, obtain_split, title
+from recpoison.stages.base import Promise, Stage, Value
+from recpoison.stages.split import SplitStage
+from recpoison.stages.squares import STAGES, craft, measure
 from recpoison.stages.store import Entry, Store
-from recpoison.stages.watching import has_curve
+from recpoison.stages.trial import Trial, begin
 from recpoison.sweeps.sweep import named_cells, settled, shown
-
-_STAGES = ("split", "change", "fit", "curve", "shift", "ranks")
 
 
 @dataclass(frozen=True)
@@ -38,22 +35,16 @@ class Need:
     """A stage that a cell needs.
 
     Args:
-        stage: Its kind, such as ``fit``.
+        stage: The stage.
         key: Its key in the store, or something as distinct where that is not known before earlier stages are made.
-        title: What a reader is told.
-        inputs: What its cost may depend on.
+        inputs: The stage's, asked once: with promises in them where earlier stages are not made.
         stored: Whether the store has it.
     """
 
-    stage: str
+    stage: Stage
     key: str
-    title: str
-    inputs: dict[str, Any] = field(default_factory=dict)
-    stored: bool = False
-
-
-class _Absent(Exception):
-    """A stage is not stored, so that what depends on it is not known."""
+    inputs: dict[str, Any]
+    stored: bool
 
 
 def show_plan(sweep: Sweep, trusted: list[str]) -> int:
@@ -121,69 +112,33 @@ def _needs_of(job: Job, trusted: list[str]) -> tuple[list[Need], Store | None]:
     return list({need.key: need for need in inventory.needs}.values()), store
 
 
-class Inventory(Stages):
-    """Goes through the stages of a run and notes what is stored, as far as that can be known."""
+class Inventory:
+    """Goes through the stages of a run and notes what is stored; what is not, stands as a promise for what follows."""
 
     def __init__(self, store: Store | None, device: torch.device) -> None:
-        super().__init__(store, Progress(), device)
+        self.store, self.device = store, device
         self.needs: list[Need] = []
 
     def take(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> None:
         """Note the stages of one seed."""
-        self.seed = seeds.seed
-        split = None
-        with suppress(_Absent):
-            split = obtain_split(parts, seeds, self, data_dir)
-            parts.evaluation.check_split(split)
-        for attack_label, attack, defense_label, defense in grid(parts):
-            self.cell = f"{attack_label}/{defense_label}"
-            before = len(self.needs)
-            with suppress(_Absent):
-                if split is not None:
-                    targets = parts.attack.choose_targets(split.train, seeds)
-                    change = obtain_change(parts, attack, split.train, targets, seeds, self)
-                    obtain_cell(parts, attack, defense, change, split, targets, seeds, self)
-            seen = {need.stage for need in self.needs[before:]}
-            self.needs += [need for need in self._guesses(parts, attack, defense) if need.stage not in seen]
+        trial = self._begin(parts, seeds, data_dir)
+        for square in squares_of(parts):
+            measure(trial, square, craft(trial, square, self.obtain), self.obtain)
 
-    def obtain(
-        self,
-        stage: str,
-        title: str,
-        inputs: dict[str, Any],
-        compute: Callable[[Progress], Any],
-        save: Callable[[Any, Path], None],
-        load: Callable[[Path], Any],
-    ) -> Any:
-        """Note the stage, and load it if it is stored."""
+    def obtain(self, stage: Stage[Value]) -> Value:
+        """Note the stage; its value if it is stored, else a promise of it."""
+        inputs = stage.inputs
         key = digest(inputs)
-        entry = self.store.find(stage, key) if self.store else None
-        self.needs.append(Need(stage, key, title, inputs, stored=entry is not None))
-        if entry is None or self.store is None:
-            raise _Absent
-        return load(self.store.path(entry))
+        entry = self.store.find(stage.kind, key) if self.store else None
+        self.needs.append(Need(stage, key, inputs, stored=entry is not None))
+        return stage.load(self.store.path(entry)) if self.store and entry else stage.promise(key)
 
-    def _guesses(self, parts: Parts, attack: Attack, defense: Defense) -> Iterator[Need]:
-        """The stages of a cell, with keys that tell them apart as the store will."""
-        data = {"dataset": identity(parts.dataset), "seed": self.seed}
-        on = data | {"attack": identity(attack)}
-        fit = (on if attack.poisons else data) | {"model": identity(parts.model), "defense": identity(defense)}
-        fit |= {"selection": _choice_of_epoch(parts)}
-        shift = fit | on
-        ranks = shift | {"evaluation": parts.evaluation.look_inputs, "targets": _aim(parts.attack)}
-        skipped = {"change": not attack.poisons, "shift": not attack.perturbs, "curve": not has_curve(parts, attack)}
-        drawn = [list(parts.evaluation.curve_epsilons), parts.evaluation.curve_steps]
-        if parts.evaluation.curve_epochs is not None:  # what is made of a fit is the same with its curve and without
-            fit |= {"points": [parts.evaluation.curve_epochs, _aim(parts.attack)]}
-        curve = shift | {"curve": identity(parts.evaluation), "drawn": drawn}
-        for stage, inputs in {"change": on, "fit": fit, "curve": curve, "shift": shift, "ranks": ranks}.items():
-            if not skipped.get(stage):
-                yield Need(stage, digest([stage, inputs]), title(stage, parts, self.cell), inputs)
-
-
-def _choice_of_epoch(parts: Parts) -> Any:
-    """What decides which epoch of a fit is kept."""
-    return None if parts.evaluation.select_on == "last" else parts.evaluation.score_inputs
+    def _begin(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> Trial:
+        split = self.obtain(SplitStage(parts, seeds, data_dir))
+        if not isinstance(split, Promise):
+            return begin(parts, seeds, split, self.device)
+        targets = Promise(digest([split.fingerprint, _aim(parts.attack)]))
+        return Trial(parts, seeds, split, cast(np.ndarray, targets), self.device)
 
 
 def _aim(attack: Attack) -> Any:
@@ -211,19 +166,17 @@ def _costs(needs: list[Need], entries: list[Entry]) -> list[tuple[Need, float | 
 
 def _alike(need: Need, entry: Entry) -> bool:
     """The same kind of stage, on data of the same name, by the same attack, model and defense."""
-    same = [(need.stage, entry.stage), (need.title.partition(" (")[0], entry.title.partition(" (")[0])]
-    decides = {"change": ["attack"], "fit": ["model", "defense"], "shift": ["attack"], "curve": ["attack"]}.get(
-        need.stage, []
-    )
-    same += [(digest(need.inputs.get(name)), digest(entry.inputs.get(name))) for name in decides]
+    stage = need.stage
+    same = [(stage.kind, entry.stage), (stage.title.partition(" (")[0], entry.title.partition(" (")[0])]
+    same += [(digest(need.inputs.get(name)), digest(entry.inputs.get(name))) for name in stage.priced_by]
     return all(one == other for one, other in same)
 
 
 def _sum(costs: Collection[tuple[Need, float | None]]) -> str:
     if not costs:
         return "reading what is stored"
-    stages = [need.stage for need, _ in costs]
-    counted = ", ".join(f"{stages.count(stage)} {stage}" for stage in _STAGES if stage in stages)
+    kinds = [need.stage.kind for need, _ in costs]
+    counted = ", ".join(f"{kinds.count(stage.kind)} {stage.kind}" for stage in STAGES if stage.kind in kinds)
     known = [seconds for _, seconds in costs if seconds is not None]
     unknown = len(costs) - len(known)
     cost = f"about {sum(known):.1f} s" if known else "cost unknown"

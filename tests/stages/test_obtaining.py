@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from recpoison.attacks.embeddings.bim import BIM
 from recpoison.attacks.profiles.average import AverageAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.splitting import Splitter
@@ -15,8 +17,10 @@ from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
 from recpoison.progress import Progress
+from recpoison.stages.base import Stage
 from recpoison.stages.obtaining import Stages
 from recpoison.stages.store import Store
+from recpoison.stages.trial import arithmetic
 from recpoison.training.trainer import Trainer
 
 MODEL = BPRMF(embedding_size=4, trainer=Trainer(epochs=2, batch_size=64))
@@ -133,19 +137,31 @@ class Heard(Progress):
         self.said.append(f"reused {name}")
 
 
+class Word(Stage[str]):
+    kind, title, seed = "fit", "fit it", 0
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        return {"a": 1}
+
+    def compute(self, progress: Progress) -> str:
+        return "value"
+
+    def save(self, value: str, folder: Path) -> None:
+        (folder / "value").write_text(value)
+
+    def load(self, folder: Path) -> str:
+        return (folder / "value").read_text()
+
+    def promise(self, key: str) -> str:
+        return key
+
+
 def test_a_reader_is_told_and_costs_are_the_original_ones(tmp_path):
     heard = Heard()
     stages = Stages(Store(tmp_path), heard, torch.device("cpu"))
     for _ in range(2):
-        value = stages.obtain(
-            "fit",
-            "fit it",
-            {"a": 1},
-            lambda progress: "value",
-            lambda text, folder: (folder / "value").write_text(text),
-            lambda folder: (folder / "value").read_text(),
-        )
-        assert value == "value"
+        assert stages.obtain(Word()) == "value"
     assert heard.said == ["computing fit it", "reused fit it"]
     first, second = stages.costs
     assert (first.reused, second.reused) == (False, True)
@@ -154,7 +170,20 @@ def test_a_reader_is_told_and_costs_are_the_original_ones(tmp_path):
 
 
 def test_deterministic_cuda_is_another_arithmetic(monkeypatch):
-    cpu, cuda = (Stages(None, Progress(), torch.device(name)) for name in ("cpu", "cuda"))
-    assert (cpu.arithmetic, cuda.arithmetic) == ("cpu", "cuda")
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    assert (arithmetic(cpu), arithmetic(cuda)) == ("cpu", "cuda")
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: True)
-    assert (cpu.arithmetic, cuda.arithmetic) == ("cpu", "cuda, deterministic")
+    assert (arithmetic(cpu), arithmetic(cuda)) == ("cpu", "cuda, deterministic")
+
+
+def test_an_attack_followed_over_its_steps_is_crafted_once(monkeypatch):
+    """Its last point is the shift that is then measured, number for number."""
+    bim = BIM(epsilon=0.5, steps=3, step_size=0.2)
+    parts = replace(PARTS, attack=bim, evaluation=FullRanking(cutoffs=(5,)))
+    plain = run(parts)
+    crafted = []
+    monkeypatch.setattr(BIM, "_craft", lambda *a: crafted.append(a))
+    followed = run(replace(parts, evaluation=replace(parts.evaluation, curve_steps=2)))
+    assert not crafted
+    path = followed.metrics().subject == "path"
+    assert followed.metrics()[~path].reset_index(drop=True).equals(plain.metrics())

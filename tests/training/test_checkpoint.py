@@ -45,6 +45,7 @@ from recpoison.data.synthetic import Synthetic
 from recpoison.models.bprmf import BPRMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.stages.base import Stage
 from recpoison.stages.obtaining import Stages
 from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
@@ -57,12 +58,15 @@ class Slow(Progress):
 torch.set_num_threads(1)
 data = Synthetic("s", 40, 30, 3, 1.0).load(None, Seeds(0), Progress()).train
 model = BPRMF(embedding_size=4, trainer=Trainer(epochs=int(sys.argv[3]), batch_size=64))
-params = Stages(Store(Path(sys.argv[1])), Slow(), torch.device("cpu"), 0.0).obtain(
-    "fit", "fit", {"a": 1},
-    lambda progress: model.fit(data, Seeds(0), torch.device("cpu"), progress),
-    lambda params, folder: save_file(params, folder / "params"),
-    lambda folder: load_file(folder / "params"),
-)
+
+class Fitting(Stage):
+    kind, title, seed, inputs = "fit", "fit", 0, {"a": 1}
+    def compute(self, progress): return model.fit(data, Seeds(0), torch.device("cpu"), progress)
+    def save(self, params, folder): save_file(params, folder / "params")
+    def load(self, folder): return load_file(folder / "params")
+    def promise(self, key): raise NotImplementedError
+
+params = Stages(Store(Path(sys.argv[1])), Slow(), torch.device("cpu"), 0.0).obtain(Fitting())
 save_file(params, sys.argv[2])
 """
 

@@ -1,0 +1,51 @@
+"""The stage that crafts a change of the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from recpoison.changes import FakeProfiles
+from recpoison.descriptions import code_version, identity
+from recpoison.progress import Progress
+from recpoison.stages.base import Promise
+from recpoison.stages.trial import TrialStage
+
+
+class ChangeStage(TrialStage[FakeProfiles]):
+    """What the attack of a square does to the training rows."""
+
+    kind = "change"
+    priced_by = ("attack",)
+
+    @property
+    def title(self) -> str:
+        """``craft ATTACK on DATA``."""
+        return f"craft {self.square.attack_label} {self._on_data}"
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The attack, the rows it sees, its targets."""
+        return self.trial.base_inputs | {
+            "attack": identity(self.square.attack),
+            "data": self.trial.split.train.fingerprint,
+            "targets": self.trial.targets.tolist(),
+            "code": code_version(self.square.attack),
+        }
+
+    def compute(self, progress: Progress) -> FakeProfiles:
+        """Craft it."""
+        trial = self.trial
+        return self.square.attack.poison(trial.split.train, trial.targets, trial.seeds, trial.device, progress)
+
+    def save(self, value: FakeProfiles, folder: Path) -> None:
+        """One npz."""
+        value.save(folder / "change.npz")
+
+    def load(self, folder: Path) -> FakeProfiles:
+        """The same fake users."""
+        return FakeProfiles.load(folder / "change.npz")
+
+    def promise(self, key: str) -> FakeProfiles:
+        """Fake users that nobody has crafted."""
+        return cast(FakeProfiles, Promise(key))

@@ -1,0 +1,109 @@
+"""The stage that fits the victim, and the curve of that fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recpoison.curves import Curve
+from recpoison.data.interactions import Interactions
+from recpoison.descriptions import code_version, identity
+from recpoison.errors import IncompatibleParts
+from recpoison.models.base import Fitted, Model, load_params, save_params
+from recpoison.parts import Square
+from recpoison.progress import Progress
+from recpoison.stages import watching
+from recpoison.stages.trial import Trial, TrialStage
+
+_CURVE = "curve.npz"
+
+
+class Fit(NamedTuple):
+    """A fitted victim.
+
+    Args:
+        fitted: The model and its numbers.
+        curve: Of the fit, where asked for.
+    """
+
+    fitted: Fitted
+    curve: Curve
+
+
+class FitStage(TrialStage[Fit]):
+    """The victim, fitted under the defense of a square.
+
+    Args:
+        trial: The seed.
+        square: The attack and the defense.
+        data: What it is fitted on, fake users included.
+    """
+
+    kind = "fit"
+    priced_by = ("model", "defense")
+
+    def __init__(self, trial: Trial, square: Square, data: Interactions) -> None:
+        super().__init__(trial, square)
+        self.data = data
+
+    @property
+    def title(self) -> str:
+        """``fit MODEL on DATA (SQUARE)``."""
+        return f"fit {self._victim}"
+
+    @cached_property
+    def lineage(self) -> dict[str, Any]:
+        """All that the fitted numbers depend on.
+
+        Watching changes no number, so that what is made of a fit is the same with its curve and without.
+        """
+        model, defense = self.trial.parts.model, self.square.defense
+        return self.trial.base_inputs | {
+            "model": identity(model),
+            "defense": identity(defense),
+            "data": self.data.fingerprint,
+            "selection": watching.selection_inputs(self.trial),
+            "code": code_version(model, defense),
+        }
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The lineage, and what the curve depends on where one is drawn."""
+        every = self.trial.parts.evaluation.curve_epochs
+        if every is None:
+            return self.lineage
+        return self.lineage | {"curve": watching.look_inputs(self.trial) | {"every": every}}
+
+    def compute(self, progress: Progress) -> Fit:
+        """Fit it."""
+        trial, model = self.trial, self.trial.parts.model
+        look = watching.looker(trial)
+        monitor, watch = watching.monitor_of(trial, self.data, look)
+        fitted = self.square.defense.fit(model, self.data, trial.seeds, trial.device, progress, monitor)
+        fitted = _checked(fitted, model, self.data)
+        return Fit(fitted, watching.curve_of_fit(watch, fitted, look))
+
+    def save(self, value: Fit, folder: Path) -> None:
+        """The parameters as safetensors, and the curve if there is one."""
+        save_params(value.fitted.params, folder / "params.safetensors")
+        if value.curve.rows:
+            value.curve.save(folder / _CURVE)
+
+    def load(self, folder: Path) -> Fit:
+        """The same numbers on the trial's device."""
+        params = load_params(folder / "params.safetensors", self.trial.device)
+        curve = Curve.load(folder / _CURVE) if (folder / _CURVE).exists() else Curve()
+        return Fit(Fitted(self.trial.parts.model, params, self.data), curve)
+
+    def promise(self, key: str) -> Fit:
+        """A model without numbers."""
+        return Fit(Fitted(self.trial.parts.model, {}, self.data), Curve())
+
+
+def _checked(fitted: Fitted, model: Model, data: Interactions) -> Fitted:
+    """What the store relies on: a defense returns numbers for the model it was given."""
+    if fitted.model != model:
+        raise IncompatibleParts("a defense returned another model than it was given: what changes scores is a model")
+    return replace(fitted, data=data)

@@ -1,0 +1,65 @@
+"""The first stage: the rows of the dataset, split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from recpoison.data.saving import load_split, save_split
+from recpoison.data.splitting import Split
+from recpoison.descriptions import code_version, identity
+from recpoison.parts import Parts
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.stages.base import Promise, Stage
+
+
+class SplitStage(Stage[Split]):
+    """Reads, filters and splits the rows of a dataset.
+
+    Args:
+        parts: What the run is made of.
+        seeds: The seed's streams.
+        data_dir: Folder of the datasets; None means the default.
+    """
+
+    kind = "split"
+
+    def __init__(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> None:
+        self.parts, self.seeds, self.data_dir = parts, seeds, data_dir
+
+    @property
+    def title(self) -> str:
+        """``split DATA``."""
+        return f"split {self.parts.label('dataset')}"
+
+    @property
+    def seed(self) -> int:
+        """The seed's number."""
+        return self.seeds.seed
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """The dataset's settings and its raw files."""
+        return {
+            "dataset": identity(self.parts.dataset),
+            "files": self.parts.dataset.fingerprint(self.data_dir),
+            "seed": self.seed,
+            "code": code_version(self.parts.dataset, load_split),
+        }
+
+    def compute(self, progress: Progress) -> Split:
+        """Read and split."""
+        return self.parts.dataset.load(self.data_dir, self.seeds, progress)
+
+    def save(self, value: Split, folder: Path) -> None:
+        """One npz."""
+        save_split(value, folder / "split.npz")
+
+    def load(self, folder: Path) -> Split:
+        """The same rows."""
+        return load_split(folder / "split.npz")
+
+    def promise(self, key: str) -> Split:
+        """Rows that nobody has read."""
+        return cast(Split, Promise(key))
