@@ -16,10 +16,11 @@ from sweeping import SMALL
 import recpoison.command.job
 import recpoison.experiment
 import recpoison.records
+from recpoison.command.arguments import split_trust
 from recpoison.command.cells import Status, identify, write_status
 from recpoison.command.help import described
 from recpoison.command.overrides import compose_root
-from recpoison.train_attack_eval import main, split_trust
+from recpoison.train_attack_eval import main
 
 STORE = Path("outputs/store")
 COMMAND = [sys.executable, "-m", "recpoison.train_attack_eval"]

@@ -1,0 +1,78 @@
+"""How Hydra is started: with words of ours in place of the shell's, and its errors raised instead of printed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recpoison.command.arguments import Arguments
+from recpoison.command.cells import identify
+from recpoison.command.config import BASES
+from recpoison.command.job import Task
+from recpoison.command.machine import threads_of_one
+from recpoison.paths import CONF_DIR
+
+
+def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
+    """Have Hydra compose and run.
+
+    Args:
+        job: What it calls for each run.
+        words: What stands in ``sys.argv`` for it.
+    """
+    import hydra
+
+    with _raising(), _argv(words):
+        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(job)()
+
+
+def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:
+    """What the job that Hydra is about to run is told besides its configuration."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    hydra = HydraConfig.get()
+    choices = hydra.runtime.choices
+    many = hydra.mode == RunMode.MULTIRUN
+    return Task(
+        Path(hydra.runtime.output_dir),
+        labels={group: str(choices[group]) for group in BASES if group in choices},
+        overrides=list(hydra.overrides.task),
+        command=line.command,
+        trusted=line.trusted,
+        cell=identify(cfg, choices),
+        among_many=many,
+        threads=threads_of_one(hydra.launcher) if many else None,
+        traceback=traceback,
+    )
+
+
+@contextmanager
+def _raising() -> Iterator[None]:
+    """Have Hydra raise its errors, and logging keep quiet about a full disk: both are answered later, in a sentence."""
+    before, shown = os.environ.get("HYDRA_FULL_ERROR"), logging.raiseExceptions
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    logging.raiseExceptions = False
+    try:
+        yield
+    finally:
+        logging.raiseExceptions = shown
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+@contextmanager
+def _argv(words: Sequence[str]) -> Iterator[None]:
+    before = sys.argv
+    sys.argv = [before[0], *words]
+    try:
+        yield
+    finally:
+        sys.argv = before
