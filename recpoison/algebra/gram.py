@@ -13,6 +13,7 @@ of the gradient: differentiating through any number of optimiser steps costs a f
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +83,8 @@ class _Gradient(torch.autograd.Function):
         g_left = torch.empty_like(left, memory_format=torch.contiguous_format)
         torch.mm(real, 2 * (right.T @ right), out=g_left[:n])
         g_right = right @ (2 * (real.T @ real))
-        _add_gradient(real, right, observed, weight, g_left[:n], g_right)
+        sums = (g_left[:n], g_right)
+        _add_over_cells(add_observed_gradient, add_gradient_in_bulk, (real, right), observed, weight, sums)
         slopes = (fake @ right.T).sub_(dense).mul_(_weights(dense, weight)).mul_(2)
         torch.mm(slopes, right, out=g_left[n:])
         g_right.addmm_(slopes.T, fake)
@@ -99,7 +101,8 @@ class _Gradient(torch.autograd.Function):
         h_left[:n].addmm_(real, _symmetric(v_right.T @ right))
         h_right = v_right @ (2 * (real.T @ real))
         h_right.addmm_(right, _symmetric(v_real.T @ real))
-        _add_curvature(real, right, v_real, v_right, observed, weight, h_left[:n], h_right)
+        tables, sums = (real, right, v_real, v_right), (h_left[:n], h_right)
+        _add_over_cells(add_observed_curvature, add_curvature_in_bulk, tables, observed, weight, sums)
         weights = _weights(dense, weight).mul_(2)
         slopes = (fake @ right.T).sub_(dense).mul_(weights)
         changes = (v_fake @ right.T).addmm_(fake, v_right.T).sub_(v_dense).mul_(weights)
@@ -139,31 +142,20 @@ def _observed_value(left: Tensor, right: Tensor, observed: Observed, weight: flo
     return (weight * (1 - r).square() - r.square()).sum()
 
 
-def _add_gradient(
-    left: Tensor, right: Tensor, observed: Observed, weight: float, g_left: Tensor, g_right: Tensor
-) -> None:
-    if left.device.type == "cpu":
-        arrays = _arrays(left, right, observed.indptr, observed.indices)
-        add_observed_gradient(*arrays, *_numbers(left, 2 * (weight - 1), 2 * weight), *_arrays(g_left, g_right))
-    else:
-        add_gradient_in_bulk(left, right, observed, weight, g_left, g_right)
-
-
-def _add_curvature(
-    left: Tensor,
-    right: Tensor,
-    v_left: Tensor,
-    v_right: Tensor,
+def _add_over_cells(
+    kernel: Callable[..., None],
+    in_bulk: Callable[..., None],
+    tables: Sequence[Tensor],
     observed: Observed,
     weight: float,
-    h_left: Tensor,
-    h_right: Tensor,
+    sums: Sequence[Tensor],
 ) -> None:
-    if left.device.type == "cpu":
-        arrays = _arrays(left, right, v_left, v_right, observed.indptr, observed.indices)
-        add_observed_curvature(*arrays, *_numbers(left, 2 * (weight - 1), 2 * weight), *_arrays(h_left, h_right))
+    """Add what the observed cells contribute to ``sums``: by the kernel on a CPU, else by what does the same."""
+    if tables[0].device.type == "cpu":
+        arrays = _arrays(*tables, observed.indptr, observed.indices)
+        kernel(*arrays, *_numbers(tables[0], 2 * (weight - 1), 2 * weight), *_arrays(*sums))
     else:
-        add_curvature_in_bulk(left, right, v_left, v_right, observed, weight, h_left, h_right)
+        in_bulk(*tables, observed, weight, *sums)
 
 
 def add_gradient_in_bulk(

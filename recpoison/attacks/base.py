@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
@@ -61,6 +61,26 @@ class Attack:
         return None
 
 
+class Crafting(NamedTuple):
+    """What an attack by fake users is given.
+
+    Args:
+        data: The rows that the attacker sees.
+        targets: ``(n_targets,)`` items that the attack is about.
+        n_fakes: Fake users that the budget allows.
+        seeds: Streams of the attack's own.
+        device: Where tensors live.
+        progress: Hears how far it is, and keeps the state of long loops.
+    """
+
+    data: Interactions
+    targets: np.ndarray
+    n_fakes: int
+    seeds: Seeds
+    device: torch.device
+    progress: Progress
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProfileAttack(Attack, ABC):
     """Adds fake users. A new attack writes ``_craft``; the budget is checked here.
@@ -93,21 +113,13 @@ class ProfileAttack(Attack, ABC):
             BudgetExceeded: If the attack made more fake users than it may.
         """
         n_fakes = Budget(self.budget, self.n_fake_users).fake_users(data.n_users)
-        change = self._craft(data, targets, n_fakes, seeds.child("attack"), device, progress)
+        change = self._craft(Crafting(data, targets, n_fakes, seeds.child("attack"), device, progress))
         change.check(data, n_fakes)
         return change
 
     @abstractmethod
-    def _craft(
-        self,
-        data: Interactions,
-        targets: np.ndarray,
-        n_fakes: int,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-    ) -> FakeProfiles:
-        """At most ``n_fakes`` fake users that promote ``targets`` in ``data``."""
+    def _craft(self, crafting: Crafting) -> FakeProfiles:
+        """At most ``crafting.n_fakes`` fake users."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -103,7 +103,7 @@ class AdversarialTraining(Defense):
         if self.weight == 0 or not isinstance(model, Trainable):
             return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)
         trainer, plain = model.trainer, model.objective(data, seeds, device)
-        params = {name: tensor.to(device) for name, tensor in model.init(data, seeds).items()}
+        params = model.start(data, seeds, device)
         begin = trainer.epochs // 2 if self.from_epoch is None else self.from_epoch
         watched = None if monitor is None else replace(monitor, score=None)
         state = replace(trainer, epochs=begin).run(plain, trainer.start(params), progress, watched)

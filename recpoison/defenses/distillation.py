@@ -129,7 +129,7 @@ class Distillation(Defense):
         self.check_model(model)
         assert isinstance(model, GradientModel), "check_model has seen to that"
         teacher = self._teacher(model).fit(data, seeds, device, progress)
-        start = {name: table.to(device) for name, table in model.init(data, seeds.child("student")).items()}
+        start = model.start(data, seeds.child("student"), device)
         objective = ScoreRegression(teacher, self.temperature, self.inner_attack(), self.weight)
         try:
             params = self.trainer.fit(objective, start, progress, monitor)

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 from safetensors import SafetensorError
@@ -100,6 +100,11 @@ class GradientModel(Model):
     """A model with a differentiable loss: white-box attacks and adversarial training need one."""
 
     tables: ClassVar[tuple[str, ...]] = ()  # the params that hold one embedding a row; embedding attacks shift these
+
+    @final
+    def start(self, data: Interactions, seeds: Seeds, device: torch.device) -> Params:
+        """The values of ``init`` on ``device``."""
+        return {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
 
     @abstractmethod
     def init(self, data: Interactions, seeds: Seeds) -> Params:

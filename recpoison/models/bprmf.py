@@ -12,7 +12,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import check_factors, truncated_normal, xavier
+from recpoison.training.initial_values import check_factors, factor_tables
 from recpoison.training.objectives import BPRObjective, bpr_loss
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
@@ -51,14 +51,7 @@ class BPRMF(TrainedModel):
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""
-        params = {}
-        for name, rows in (("user", data.n_users), ("item", data.n_items)):
-            generator = seeds.child("init").numpy(name)
-            if self.initial == "xavier":
-                params[name] = xavier(generator, rows, self.embedding_size, data.n_items)
-            else:
-                params[name] = truncated_normal(generator, rows, self.embedding_size, self.initial_std)
-        return params
+        return factor_tables(self.initial, data, self.embedding_size, self.initial_std, seeds)
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Sum over the batch (users, positives, negatives) of -ln sigmoid(s_ui - s_uj), with the regulariser."""

@@ -16,7 +16,7 @@ from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.cml_kernel import cml_epoch
-from recpoison.training.initial_values import normal
+from recpoison.training.initial_values import factor_tables
 from recpoison.training.objectives import runs_on_numba
 from recpoison.training.optimizers import State
 from recpoison.training.row_objective import RowObjective, shorten
@@ -84,12 +84,10 @@ class CML(TrainedModel):
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``; rows longer than ``max_norm`` are shortened."""
-        params = {}
-        for name, rows in (("user", data.n_users), ("item", data.n_items)):
-            table = normal(seeds.child("init").numpy(name), rows, self.embedding_size, self.initial_std)
-            if self.max_norm is not None:
+        params = factor_tables("normal", data, self.embedding_size, self.initial_std, seeds)
+        if self.max_norm is not None:
+            for table in params.values():
                 shorten(table, self.max_norm)
-            params[name] = table
         return params
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:

@@ -16,7 +16,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import normal, uniform
+from recpoison.training.initial_values import factor_tables, uniform
 from recpoison.training.row_objective import RowObjective
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import Trainer
@@ -71,13 +71,9 @@ class GMF(TrainedModel):
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Normal embeddings, an output uniform within ±sqrt(3 / fan-in), bias 0; each from its stream of ``init``."""
-        streams, size = seeds.child("init"), self._row_size
-        return {
-            "user": normal(streams.numpy("user"), data.n_users, size, self.initial_std),
-            "item": normal(streams.numpy("item"), data.n_items, size, self.initial_std),
-            "output": uniform(streams.numpy("output"), (self._fan_in,), math.sqrt(3 / self._fan_in)),
-            "bias": torch.zeros(1),
-        }
+        tables = factor_tables("normal", data, self._row_size, self.initial_std, seeds)
+        output = uniform(seeds.child("init").numpy("output"), (self._fan_in,), math.sqrt(3 / self._fan_in))
+        return tables | {"output": output, "bias": torch.zeros(1)}
 
     @property
     def _row_size(self) -> int:

@@ -157,7 +157,7 @@ class ItemAE(WholeMatrixModel):
             with torch.no_grad():
                 return params | {"hidden": self._hidden(tables[:-1], seen.transposed[0], seen, None)}
 
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
+        params = self.start(data, seeds, device)
         return complete(self.trainer.fit(objective, params, progress, _shown(monitor, complete)))
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import check_factors, normal, xavier
+from recpoison.training.initial_values import check_factors, factor_tables
 from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import ChunkedLoss, rating_chunks
@@ -64,15 +64,7 @@ class MF(TrainedModel):
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""
-        params = {}
-        for name, rows in (("user", data.n_users), ("item", data.n_items)):
-            generator = seeds.child("init").numpy(name)
-            if self.initial == "normal":
-                params[name] = normal(generator, rows, self.embedding_size, self.initial_std)
-            else:
-                bound_rows = rows if self.initial == "xavier_own" else data.n_items
-                params[name] = xavier(generator, rows, self.embedding_size, bound_rows)
-        return params
+        return factor_tables(self.initial, data, self.embedding_size, self.initial_std, seeds)
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Mean over the batch of (p_u·q_i - r)² with the regulariser.

@@ -35,5 +35,5 @@ class TrainedModel(GradientModel):
         Raises:
             Diverged: If a number is no longer finite.
         """
-        params = {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
+        params = self.start(data, seeds, device)
         return self.trainer.fit(self.objective(data, seeds, device), params, progress, monitor)

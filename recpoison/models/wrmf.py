@@ -16,7 +16,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import normal
+from recpoison.training.initial_values import factor_tables
 from recpoison.training.trainer import Trainer
 
 
@@ -74,9 +74,7 @@ class WRMF(WholeMatrixModel):
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""
-        rows = {"user": data.n_users, "item": data.n_items}
-        streams = seeds.child("init")
-        return {name: normal(streams.numpy(name), n, self.embedding_size, self.initial_std) for name, n in rows.items()}
+        return factor_tables("normal", data, self.embedding_size, self.initial_std, seeds)
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Sum over the batch's users and all items of w (x - p.q)², without ``regularization``.

@@ -10,7 +10,9 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
+from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.seeds import Seeds
 
 CUT = 2.0  # standard deviations at which TensorFlow truncates
 
@@ -38,6 +40,27 @@ def xavier(generator: np.random.Generator, rows: int, size: int, n_items: int) -
 def uniform(generator: np.random.Generator, shape: tuple[int, ...], bound: float) -> Tensor:
     """``shape`` float32 between ``-bound`` and ``bound``."""
     return _table(bound * (2 * generator.random(shape) - 1))
+
+
+def factor_tables(initial: str, data: Interactions, size: int, std: float, seeds: Seeds) -> dict[str, Tensor]:
+    """Tables ``user`` ``(n_users, size)`` and ``item`` ``(n_items, size)``, each from its own stream of ``init``.
+
+    Args:
+        initial: ``truncated_normal``, ``normal``, ``xavier`` or ``xavier_own`` (within each table's own bound).
+        data: Says how many rows there are.
+        size: Length of an embedding.
+        std: Standard deviation, of the two normal ones alone.
+        seeds: The fit's.
+    """
+    tables = {}
+    for name, rows in (("user", data.n_users), ("item", data.n_items)):
+        generator = seeds.child("init").numpy(name)
+        if initial in ("normal", "truncated_normal"):
+            draw = normal if initial == "normal" else truncated_normal
+            tables[name] = draw(generator, rows, size, std)
+        else:
+            tables[name] = xavier(generator, rows, size, rows if initial == "xavier_own" else data.n_items)
+    return tables
 
 
 def _table(values: np.ndarray) -> Tensor:

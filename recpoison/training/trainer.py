@@ -166,6 +166,9 @@ class Trainable(Protocol):
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Initial parameters on the CPU."""
 
+    def start(self, data: Interactions, seeds: Seeds, device: torch.device) -> Params:
+        """The same on ``device``."""
+
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Scalar training loss of ``batch``."""
 

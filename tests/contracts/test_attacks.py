@@ -140,9 +140,10 @@ def test_a_budget_that_is_no_share_is_refused(attack, budget):
 class CheatingAttack(ProfileAttack):
     """Makes one fake user more than it may."""
 
-    def _craft(self, data, targets, n_fakes, seeds, device, progress):
-        profile = np.arange(n_fakes + 1)
-        return FakeProfiles(profile, np.zeros_like(profile), np.ones(len(profile)), n_fakes + 1, targets)
+    def _craft(self, crafting):
+        profile = np.arange(crafting.n_fakes + 1)
+        values = np.ones(len(profile))
+        return FakeProfiles(profile, np.zeros_like(profile), values, len(profile), crafting.targets)
 
 
 def test_nobody_exceeds_the_budget(data):

@@ -6,15 +6,12 @@ from abc import abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from recpoison.attacks.base import ProfileAttack
+from recpoison.attacks.base import Crafting, ProfileAttack
 from recpoison.attacks.profiles.fillers import draw_fillers
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.progress import Progress
-from recpoison.seeds import Seeds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +49,8 @@ class FillerAttack(ProfileAttack):
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Ratings of the fillers ``items`` ``(n_fakes, fillers)`` before the scale cuts them; explicit data only."""
 
-    def _craft(
-        self,
-        data: Interactions,
-        targets: np.ndarray,
-        n_fakes: int,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-    ) -> FakeProfiles:
+    def _craft(self, crafting: Crafting) -> FakeProfiles:
+        data, targets, n_fakes, seeds, _, _ = crafting
         pushed = np.concatenate([targets, self._selected(data, targets)])
         count = self._filler_count(data, len(pushed))
         fillers = draw_fillers(data.n_items, pushed, n_fakes, count, seeds.numpy("fillers"))

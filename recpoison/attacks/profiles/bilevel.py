@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recpoison.algebra.observed import Observed
-from recpoison.attacks.base import ProfileAttack
+from recpoison.attacks.base import Crafting, ProfileAttack
 from recpoison.attacks.objectives import OBJECTIVES, TargetHits
 from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_profiles
 from recpoison.changes import FakeProfiles
@@ -115,15 +115,8 @@ class BilevelAttack(ProfileAttack):
     def _start_rank(self) -> int:
         """Singular vectors of the model of the data from which fake users may be drawn."""
 
-    def _craft(
-        self,
-        data: Interactions,
-        targets: np.ndarray,
-        n_fakes: int,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-    ) -> FakeProfiles:
+    def _craft(self, crafting: Crafting) -> FakeProfiles:
+        data, targets, n_fakes, seeds, device, progress = crafting
         aims = torch.from_numpy(targets).to(device)
         surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
         first = starting_profiles(self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start"))
