@@ -113,7 +113,7 @@ def test_imports_do_not_go_in_circles():
 
 def test_only_the_command_knows_hydra():
     knows = {name_of(path) for path in MODULES if any(name.startswith("hydra") for name in imports_of(path))}
-    assert knows == {"command.config", "command.overrides", "command.launching"}
+    assert knows == {"command.config", "command.overrides", "command.launching", "command.words"}
 
 
 @pytest.mark.parametrize("part", QUICK)

@@ -15,6 +15,7 @@ from recpoison.command.cells import identify
 from recpoison.command.config import BASES
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
+from recpoison.errors import ConfigError, UserError
 from recpoison.paths import CONF_DIR
 
 
@@ -24,11 +25,31 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
     Args:
         job: What it calls for each run.
         words: What stands in ``sys.argv`` for it.
+
+    Raises:
+        ConfigError: If Hydra itself, told by the user how to start, cannot.
     """
     import hydra
 
+    broken: list[Exception] = []
+
+    def told(cfg: Any) -> None:
+        try:
+            job(cfg)
+        except Exception as error:
+            broken.append(error)
+            raise
+
     with _raising(), _argv(words):
-        hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(job)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(told)()
+        except (UserError, OSError, MemoryError):
+            raise
+        except Exception as error:
+            if broken or not any("hydra" in word or word == "--config-dir" for word in words):
+                raise
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ConfigError(f"Hydra cannot start the run ({said}): check the settings of hydra.*") from error
 
 
 def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:

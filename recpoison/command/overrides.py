@@ -21,6 +21,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from recpoison.command.cells import identify
 from recpoison.command.checking import TARGET, describe, unknown_setting
 from recpoison.command.config import Root, settings
+from recpoison.command.words import names_options, texts_of, unreadable
 from recpoison.descriptions import digest
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
@@ -80,10 +81,10 @@ def misread(overrides: Sequence[str], *, sweeping: bool) -> list[str]:
         return trial.problems
 
 
-def compose_root(overrides: Sequence[str]) -> DictConfig:
-    """The composed configuration, outside any run."""
+def compose_root(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
+    """The composed configuration, outside any run; with its ``hydra`` node if asked."""
     with _conf_dir():
-        return compose(CONFIG_NAME, overrides=list(overrides))
+        return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:
@@ -143,6 +144,8 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
             raise ConfigError(_first_line(error) + _swept(error)) from error
         if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]
             raise ConfigError("hydra.sweep.subdir names each cell by its hash, so that it is found again: leave it out")
+        if jobs == []:
+            raise ConfigError("the sweep has no cells: a glob or a range in it matches nothing")
         folder = Path(cfg.hydra.sweep.dir)
         grid = sorted(override.input_line or "" for override in parsed if override.is_sweep_override())
         return Sweep(cfg, folder / _name(cfg, grid) if folder == SWEEPS else folder, jobs)
@@ -182,13 +185,18 @@ class _Trial:
         for text in overrides:
             try:
                 override = parser.parse_override(text)
-            except HydraException as error:
-                why = str(error).replace(f"Error parsing override '{text}'\n", "").splitlines()[0]
-                self.problems.append(f"{text!r} cannot be read ({why}): write key=value, and quote special characters")
+                override.config_loader = self.loader
+                values = texts_of(override)
+            except (HydraException, ValueError, NotImplementedError) as error:
+                self.problems.append(unreadable(text, error))
                 continue
             key = override.get_key_element().lstrip("+~")
             if key in seen:
                 self.problems.append(f"{key} is given twice: keep one")
+            elif self.is_group(override) and not names_options(override):
+                self.problems.append(f"{text}: choose an option of {key} by its name")
+            elif not values:
+                self.problems.append(f"{text} matches nothing: give at least one value")
             elif override.is_sweep_override() and not self.sweeping:
                 self.problems.append(
                     f"{text} gives several values: add -m to run each, or write {key}=[...] if a list is meant"
@@ -207,7 +215,7 @@ class _Trial:
         """Try the options of a group override."""
         name = override.key_or_group
         good = []
-        for text in _texts(override):
+        for text in texts_of(override):
             try:
                 compose(CONFIG_NAME, overrides=[*self.fixed, text])
                 good.append(text)
@@ -243,14 +251,14 @@ class _Trial:
             return
         found: dict[str, None] = {}
         for context in self._contexts(group):
-            for text in _texts(override):
+            for text in texts_of(override):
                 try:
                     compose(CONFIG_NAME, overrides=[*context, text])
                 except _REFUSALS as error:
                     found[self._setting_problem(override.key_or_group, text, context, error)] = None
         self.problems += found
         if not found:
-            self.fixed.append(_texts(override)[0])
+            self.fixed.append(texts_of(override)[0])
 
     def _contexts(self, group: str) -> list[list[str]]:
         """The choices under which a setting of ``group`` must exist: each swept option of that group."""
@@ -280,13 +288,6 @@ def _swept(error: Exception) -> str:
     return (
         " The options of its group are swept, so write its value as choice(VALUE), such as attack.epsilon=choice(0.5)"
     )
-
-
-def _texts(override: Override) -> list[str]:
-    """One override string a value."""
-    if not override.is_sweep_override():
-        return [override.input_line or ""]
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 def _first_line(error: BaseException) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from omegaconf import DictConfig
+
 from recpoison.command.config import check
-from recpoison.command.overrides import Sweep, compose_root, compose_sweep, is_sweep, misread, try_each
-from recpoison.errors import ConfigError
+from recpoison.command.foreign import naming_problems, searchpath_problems
+from recpoison.command.overrides import Job, Sweep, compose_root, compose_sweep, is_sweep, misread, try_each
+from recpoison.command.references import reference_problems
+from recpoison.errors import ConfigError, UserError
 
 _PRESETS = ("experiment", "setting", "victim", "hydra.mode")
 
@@ -22,20 +26,45 @@ def understand(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str])
     Raises:
         ConfigError: With one sentence for each problem, before any folder is made.
     """
+    if problems := searchpath_problems(overrides, trusted):
+        raise ConfigError("\n".join(problems))
+    try:
+        return _understood(overrides, sweeping, trusted)
+    except UserError:
+        raise
+    except Exception as error:  # Hydra, OmegaConf and antlr raise what they like, and at depth Python does
+        raise ConfigError(_first_line(error)) from error
+
+
+def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str]) -> Sweep | None:
     names_preset = any(text.lstrip("+").startswith(_PRESETS) for text in overrides)
     sweeping = sweeping or (names_preset and is_sweep(overrides))
+    found: list[str] = []
     reasons = misread(overrides, sweeping=sweeping)
     try:
-        if not reasons and sweeping:
-            return compose_sweep(overrides)
         if not reasons:
-            cfg = compose_root(overrides)
-            if cfg.sweep.plan or cfg.sweep.retry_failed:
-                raise ConfigError("sweep.plan and sweep.retry_failed are for sweeps: add -m")
-            return None
-    except Exception as error:  # Hydra, OmegaConf and antlr raise what they like
-        reasons = [str(error).splitlines()[0]]
-    raise ConfigError("\n".join(_problems(overrides, sweeping, trusted, reasons)))
+            sweep = compose_sweep(overrides) if sweeping else None
+            cfg = sweep.cfg if sweep else compose_root(overrides, with_hydra=True)
+            found = [*naming_problems(cfg, trusted), *_references(sweep.jobs if sweep else None, cfg)]
+            if not found and not sweep and (cfg.sweep.plan or cfg.sweep.retry_failed):
+                found = ["sweep.plan and sweep.retry_failed are for sweeps: add -m"]
+            if not found:
+                return sweep
+    except Exception as error:
+        reasons = [_first_line(error)]
+    raise ConfigError("\n".join(found or _problems(overrides, sweeping, trusted, reasons)))
+
+
+def _references(jobs: Sequence[Job] | None, cfg: DictConfig) -> list[str]:
+    """What is wrong with the references of a run, or of all jobs of a sweep."""
+    cfgs = [job.cfg for job in jobs or ()] or [cfg]
+    return list(dict.fromkeys(problem for each in cfgs for problem in reference_problems(each)))
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "a value is nested too deep: write it flatter"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _problems(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], reasons: list[str]) -> list[str]:

@@ -19,6 +19,7 @@ from recpoison.seeds import Seeds
 from recpoison.training.optimizers import OPTIMIZERS, State, initial_state, slots
 
 BACKENDS = ("auto", "numba", "torch")
+_MOST = 10**7  # a number with more digits is a slip, and would run for years
 
 
 class Diverged(UserError):
@@ -55,8 +56,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         for name, low in (("epochs", 0), ("batch_size", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)}: give {low} or more")
+            if not low <= getattr(self, name) <= _MOST:
+                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)}: give {low} to {_MOST}")
         for name, choices in (("optimizer", OPTIMIZERS), ("backend", BACKENDS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(

@@ -1,0 +1,42 @@
+"""What one override says as text: its values, and what is wrong with it before anything is composed."""
+
+from __future__ import annotations
+
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException
+
+
+def names_options(override: Override) -> bool:
+    """Whether a group gets names, or null, as Hydra takes them."""
+    value = override.value()
+    if isinstance(value, list):
+        return all(isinstance(name, (str, QuotedString)) for name in value)
+    return not isinstance(value, dict)
+
+
+def unreadable(text: str, error: Exception) -> str:
+    """What is wrong with an override as text, in our words where the slip is a common one."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        return f"{text!r} has no =: write it as NAME=VALUE"
+    if key != key.strip() or not value.strip():
+        return (
+            f"{text!r}: a space stands before the =, or nothing behind it: write NAME=VALUE, or NAME=null for no value"
+        )
+    if value.endswith(","):
+        return f"{text!r} ends with a comma: drop it, or name another value"
+    if not isinstance(error, HydraException):
+        return f"{text}: {str(error).splitlines()[0]}"
+    if "INTERVAL_SWEEP" in str(error):
+        return f"{text}: interval is for sweepers that search: name values, or write range(FROM,TO,STEP)"
+    why = str(error).splitlines()[0].replace(f"Error parsing override '{text}'", "").partition(" expecting")[0]
+    lines = str(error).splitlines()
+    why = why.strip() or (lines[1].partition(" expecting")[0] if len(lines) > 1 else type(error).__name__)
+    return f"{text!r} cannot be read ({why}): write key=value, and quote special characters"
+
+
+def texts_of(override: Override) -> list[str]:
+    """One override string a value."""
+    if not override.is_sweep_override():
+        return [override.input_line or ""]
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

@@ -1,0 +1,73 @@
+"""Lines that compose in Hydra's eyes and are wrong all the same: each is answered before any folder is made."""
+
+import sys
+
+import pytest
+
+from recpoison.command.understanding import understand
+from recpoison.errors import ConfigError
+
+SMALL = ["dataset=planted", "attack=none"]
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["data_dir=${HOME}/x"], "data_dir: HOME is no setting; for an environment variable write ${oc.env:HOME}"),
+        (["data_dir=${oc.env:RECPOISON_NO_SUCH}"], "data_dir: KeyError raised while resolving"),
+        (["data_dir=${data_dir}"], "data_dir: "),
+        (["trackers=[${nope}]"], "trackers[0]: nope is no setting"),
+        (["model=[{a:1}]"], "model=[{a:1}]: choose an option of model by its name"),
+        (["model=" + "{a:" * 1000 + "1" + "}" * 1000], "a value is nested too deep"),
+        (["dataset.n_blocks =", "3"], "a space stands before the ="),
+        (["model=mf,"], "ends with a comma"),
+        (
+            ["hydra.searchpath=[pkg://antigravity]"],
+            "would import antigravity: if you trust it, add --trust antigravity",
+        ),
+        (["hydra.job_logging.handlers.file.class=numpy.load"], "names numpy.load, which is neither"),
+        (["+hydra.job_logging.handlers.x={stream:ext://os.system}"], "names ext://os.system, which is neither"),
+        (["+hydra.callbacks.x={_target_:pandas.read_pickle}"], "names pandas.read_pickle, which is neither"),
+    ],
+)
+def test_a_line_is_refused_in_a_sentence(words, sentence):
+    with pytest.raises(ConfigError) as refused:
+        understand([*SMALL, *words], False, [])
+    assert sentence in str(refused.value)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("seed=range(0,3,0)", "range() arg 3 must not be zero"),
+        ("seed=interval(0,1)", "interval is for sweepers that search"),
+        ("model=glob(zz*)", "model=glob(zz*) matches nothing"),
+        ("seed=range(0,0)", "seed=range(0,0) matches nothing"),
+    ],
+)
+def test_a_sweep_without_values_is_refused(word, sentence):
+    with pytest.raises(ConfigError) as refused:
+        understand([*SMALL, word], True, [])
+    assert sentence in str(refused.value)
+
+
+def test_a_glob_of_options_is_a_sweep():
+    sweep = understand([*SMALL, "model=glob(pop*)"], True, [])
+    assert [job.overrides for job in sweep.jobs] == [["dataset=planted", "attack=none", "model=popularity"]]
+
+
+CALLBACK = "callbacks: {x: {_target_: os.system}}"
+FACTORY = "job_logging: {formatters: {x: {'()': os.system}}}"
+
+
+@pytest.mark.parametrize("settings", [CALLBACK, FACTORY])
+def test_a_foreign_yaml_may_name_only_what_is_trusted(tmp_path, settings):
+    """A preset of somebody else's folder cannot have Hydra call a function of its choice."""
+    folder = tmp_path / "experiment"
+    folder.mkdir()
+    (folder / "theirs.yaml").write_text(f"# @package _global_\nhydra: {{{settings}}}\n")
+    words = [f"hydra.searchpath=[file://{tmp_path}]", *SMALL, "experiment=theirs"]
+    with pytest.raises(ConfigError, match=r"names os\.system, which is neither Hydra's nor recpoison's"):
+        understand(words, False, [])
+    assert understand(words, False, ["os"]) is None
