@@ -12,7 +12,7 @@ from recpoison.models.item_knn import BLOCK_BYTES, ItemKNN
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
-USERS, ITEMS, ROWS, NEIGHBORS = 10_000, 40_000, 400_000, 20
+USERS, ITEMS, ROWS, NEIGHBORS = 5_000, 20_000, 200_000, 20
 
 
 def neighbors_benchmark(rounds: int) -> list[dict[str, object]]:
