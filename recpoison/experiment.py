@@ -5,7 +5,7 @@ record = run(Parts(dataset, model, attack, defense, evaluation), seeds=[0, 1, 2]
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 
 from recpoison.curves import of_trace, on_surrogate
 from recpoison.data.characteristics import characterise
+from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
 from recpoison.parts import Parts, describe_parts, squares_of
@@ -52,14 +53,18 @@ def run(
     """
     device = torch.device(device)
     stages = Stages(store, progress or Progress(), device, checkpoint_seconds)
-    results, facts = [], {}
+    results: list[CellResult] = []
+    facts: dict[int, dict[str, Any]] = {}
+    notes: dict[int, tuple[str, ...]] = {}
+    held_out: dict[str, None] = {}
     for seed in seeds:
         split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
         trial = begin(parts, Seeds(seed), split, device)
-        facts[seed] = _facts(split)
+        facts[seed], notes[seed] = _facts(split), split.notes
         results += _cells(trial, stages.obtain)
-    protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
-    about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
+        held_out |= {split.held_out: None}
+    protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.evaluation.protocol}
+    about = {"device": str(device), "data": facts, "notes": over_seeds(notes), "parts": describe_parts(parts)}
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
@@ -74,11 +79,20 @@ def _facts(split: Split) -> dict[str, Any]:
         "items": shape.n_items,
         "train_rows": len(split.train),
         "test_rows": len(split.test),
+        "users_judged": split.n_judged,
         "density": shape.density,
         "size": shape.size,
         "shape": shape.shape,
         "fingerprint": split.fingerprint,
     }
+
+
+def _judged(facts: Mapping[int, dict[str, Any]]) -> dict[str, str]:
+    """How many users have a test row, where not all have one."""
+    counted = dict.fromkeys((fact["users_judged"], fact["users"]) for fact in facts.values())
+    if all(judged == users for judged, users in counted):
+        return {}
+    return {USERS_JUDGED: " or ".join(f"{judged:,} of {users:,}" for judged, users in counted)}
 
 
 def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:

@@ -95,7 +95,7 @@ class RunRecord:
         results: One entry a cell and seed.
         costs: One entry a stage.
         protocol: What a reader must know to compare the numbers.
-        about: The parts, the device, the data and the attack's size in words, in plain values.
+        about: The parts, the device, the data, notes about them and the attack's size in words, in plain values.
     """
 
     results: list[CellResult]
@@ -213,6 +213,7 @@ def markdown(record: RunRecord) -> str:
         + ".",
         "",
         *([f"Attack: {size}.", ""] if (size := record.about.get("attack_size")) else []),
+        *(line for note in record.about.get("notes", []) for line in (f"Data: {note}.", "")),
         f"Subjects: {in_words(set(table.subject))}.",
         "",
         "| subject | metric | attack | defense | mean | sd | n seeds | difference | p |",

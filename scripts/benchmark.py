@@ -141,12 +141,20 @@ def scale(arguments: argparse.Namespace) -> list[Row]:
     ]
 
 
+def neighbors(arguments: argparse.Namespace) -> list[Row]:
+    """Item neighbours where most pairs of items share no user: 5,000 users, 20,000 items, 200,000 rows."""
+    from benchmark_neighbors import neighbors_benchmark
+
+    return neighbors_benchmark(arguments.rounds)
+
+
 BENCHMARKS = {
     "bpr": bpr,
     "fgsm": fgsm,
     "apr": apr,
     "als": als,
     "evaluation": evaluation,
+    "neighbors": neighbors,
     "injection": injection,
     "scale": scale,
 }

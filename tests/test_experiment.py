@@ -1,6 +1,7 @@
 """The whole story on planted data, where the answers are known."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,10 @@ import pytest
 from recpoison.attacks.profiles.bandwagon import BandwagonAttack
 from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
-from recpoison.data.splitting import Splitter
+from recpoison.data.dataset import Dataset
+from recpoison.data.filtering import Filters
+from recpoison.data.interactions import Interactions
+from recpoison.data.splitting import Split, Splitter
 from recpoison.data.synthetic import Planted, Synthetic
 from recpoison.defenses.detectors.pca_select_users import PCASelectUsers
 from recpoison.defenses.filter import FilterThenFit
@@ -17,8 +21,10 @@ from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
+from recpoison.models.popularity import Popularity
 from recpoison.progress import Progress
 from recpoison.records import RunRecord, markdown
+from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
 LAST = Targets(rule="list", items=(40,))
@@ -135,3 +141,41 @@ def test_an_empty_validation_share_is_refused() -> None:
     parts = Parts(few, BPRMF(8), evaluation=FullRanking(cutoffs=(1,), select_on="valid"))
     with pytest.raises(IncompatibleParts, match=r"raise dataset\.split\.validation"):
         run(parts)
+
+
+@dataclass(frozen=True)
+class Bought(Dataset):
+    """Users with four, two and one items; one row comes twice. Of one item nothing can be held out."""
+
+    def read(self, data_dir, seeds, progress) -> Interactions:
+        users, items = [0, 0, 0, 0, 0, 1, 1, 2], [0, 1, 2, 3, 3, 0, 1, 0]
+        return Interactions(np.array(users), np.array(items), np.ones(8), 3, 4)
+
+    def _load(self, data_dir, seeds, progress) -> Split:
+        data, _ = Filters().apply(self.read(data_dir, seeds, progress), seeds, progress)
+        return Splitter("ratio", test=0.4).split(data, seeds, progress)
+
+    def fingerprint(self, data_dir) -> str:
+        return ""
+
+
+def test_notes_about_the_data_are_part_of_the_record_computed_or_reused(tmp_path: Path) -> None:
+    parts = Parts(Bought("bought"), Popularity(), evaluation=FullRanking(cutoffs=(1,)))
+    store = Store(tmp_path)
+    for reused in (False, True):
+        record = run(parts, [0, 1], store=store)
+        assert {cost.reused for cost in record.costs if cost.stage == "split"} == {reused}
+        assert record.about["notes"] == [
+            "8 rows are 7 distinct pairs of user and item: duplicates merged",
+            "1 of 3 users have no test row: learned from, but not judged",
+        ]
+        assert record.protocol["test rows"] == "a random 40% of each user's rows"
+        assert record.protocol["users judged"] == "2 of 3"
+        assert "\nData: 1 of 3 users have no test row: learned from, but not judged.\n" in markdown(record)
+
+
+def test_where_everybody_is_judged_the_protocol_does_not_count() -> None:
+    record = run(Parts(Planted("planted"), Popularity(), evaluation=FullRanking(cutoffs=(1,))))
+    assert "users judged" not in record.protocol
+    assert record.protocol["test rows"] == "item u of user u"
+    assert record.about["notes"] == []

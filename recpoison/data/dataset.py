@@ -1,12 +1,13 @@
 """What a dataset is: where a run's training and held-out rows come from."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, final
 
 from recpoison.data.graph import NodeGraph
 from recpoison.data.interactions import Interactions
+from recpoison.data.notes import Heard
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT
 from recpoison.progress import Progress
@@ -32,9 +33,11 @@ class Dataset(ABC):
         Where the source counts (plays, hours), ``values`` are the counts and ``scale`` is None.
         """
 
-    @abstractmethod
+    @final
     def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
         """Read, filter and split; ``seeds`` feed the stream ``split`` (and ``data`` where data are drawn).
+
+        Whatever is noted on the way stays with the split, so that a table tells it too where the split is reused.
 
         Args:
             data_dir: Folder that holds the datasets' folders; None means ``$RECPOISON_DATA``, else the user cache.
@@ -44,15 +47,19 @@ class Dataset(ABC):
         Raises:
             DataError: If a file is missing or broken, or nothing is left after filtering.
         """
+        heard = Heard(progress)
+        split = self._load(data_dir, seeds, heard)
+        if unjudged := split.train.n_users - split.n_judged:
+            heard.note(f"{unjudged:,} of {split.train.n_users:,} users have no test row: learned from, but not judged")
+        return replace(split, notes=(*split.notes, *heard.notes))
+
+    @abstractmethod
+    def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """What ``load`` says; a split says itself which of its rows are held out."""
 
     @abstractmethod
     def fingerprint(self, data_dir: Path | None) -> str:
         """A digest of the raw files that ``load`` reads; of nothing for generated data."""
-
-    @property
-    @abstractmethod
-    def held_out(self) -> str:
-        """Which rows are test rows, in words, for the protocol over every table."""
 
 
 @dataclass(frozen=True)

@@ -84,11 +84,23 @@ class Filters:
             self._refuse_nothing(rows, "k_core", "users and items without as many took the others with them")
         if self.sample_users is not None:
             rows = self._sample(data, rows, seeds)
+        self._note_dropped(data, rows, progress)
         rows = self._merge(data, rows, progress)
         kept = renumber(data, rows)
         if self.implicit or self.binarise_at is not None or kept.implicit:
             kept = replace(kept, scale=None, values=np.ones(len(kept)))
         return Filtered(kept, rows)
+
+    def _note_dropped(self, data: Interactions, rows: np.ndarray, progress: Progress) -> None:
+        if len(rows) == len(data):
+            return
+        names = ("binarise_at", "min_user", "min_item", "k_core", "sample_users")
+        at_work = ", ".join(f"{name}={value:g}" for name in names if (value := getattr(self, name)))
+        users, items = len(np.unique(data.users[rows])), len(np.unique(data.items[rows]))
+        progress.note(
+            f"filters ({at_work}) keep {len(rows):,} of {len(data):,} rows, {users:,} of {data.n_users:,} users, "
+            f"{items:,} of {data.n_items:,} items"
+        )
 
     def _refuse_nothing(self, rows: np.ndarray, name: str, why: str) -> None:
         if not len(rows):

@@ -44,7 +44,8 @@ class Variant:
         layout: Columns of a delimited file.
         test: The one of ``files`` that holds the test rows, where the source ships a split.
         negatives: File of given negatives.
-        last: File that marks each user's last interaction, read where the rows have no time.
+        last: File that marks each user's last interaction, looked at where the rows have no time: a list of users and
+            items, or ``test`` where that holds the last row of each user and nothing else.
     """
 
     files: tuple[str, ...]
@@ -83,10 +84,10 @@ class Source:
 
 def data_folder(data_dir: Path | None) -> Path:
     """``data_dir``, else ``$RECPOISON_DATA``, else ``data`` in the user's cache folder."""
-    if data_dir is not None:
-        return Path(data_dir)
-    setting = os.environ.get("RECPOISON_DATA")
-    return Path(setting) if setting else platformdirs.user_cache_path("recpoison") / "data"
+    setting = data_dir if data_dir is not None else os.environ.get("RECPOISON_DATA")
+    if not setting:
+        return platformdirs.user_cache_path("recpoison") / "data"
+    return Path(os.path.expanduser(setting))  # shells leave the ~ of data_dir=~/x alone
 
 
 def find(folder: Path, name: str) -> list[Path]:

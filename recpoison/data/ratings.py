@@ -20,7 +20,7 @@ from recpoison.data.layout import Layout
 from recpoison.data.netflix import read_netflix
 from recpoison.data.provenance import Source, Variant, data_folder, find, require
 from recpoison.data.sources import SOURCES
-from recpoison.data.splitting import Split, Splitter
+from recpoison.data.splitting import Method, Split, Splitter
 from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -31,12 +31,18 @@ _LAST = Layout(",", True, "user", "movie", None, None)
 class Raw(NamedTuple):
     """All rows of a source, and what it says about which are held out.
 
-    ``given`` is a mask of the rows that it marks; ``negatives`` are pairs ``(n, 2)`` and items ``(n, m)``, as labels.
+    ``given`` is a mask of its own test rows; ``negatives`` are pairs ``(n, 2)`` and items ``(n, m)``, as labels;
+    ``last`` is a mask of each user's last row, where it has no times but marks that.
     """
 
     data: Interactions
     given: np.ndarray | None = None
     negatives: tuple[np.ndarray, np.ndarray] | None = None
+    last: np.ndarray | None = None
+
+    def marked(self, method: Method) -> np.ndarray | None:
+        """Mask of the rows that the source marks as what ``method`` holds out."""
+        return {"given": self.given, "leave_one_out_last": self.last}.get(method)
 
 
 @dataclass(frozen=True)
@@ -82,20 +88,16 @@ class KnownRatings(Dataset):
         """All rows as the source has them; see ``Dataset.read``."""
         return self._raw(data_dir, progress).data
 
-    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
-        """Read, filter and split; see ``Dataset.load``."""
+    def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Read, filter and split."""
         return prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
-
-    @property
-    def held_out(self) -> str:
-        """As the splitter says."""
-        return self.split.in_words
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files as they lie on disk, in order."""
         paths = require(self._source, self._variant_name, data_dir)
         for extra in (self._variant.negatives, self._variant.last):
-            paths += find(data_folder(data_dir) / self._source.folder, extra) if extra else []
+            new = extra is not None and extra not in self._variant.files
+            paths += find(data_folder(data_dir) / self._source.folder, extra) if extra and new else []
         return digest(paths)
 
     def _raw(self, data_dir: Path | None, progress: Progress) -> Raw:
@@ -104,14 +106,15 @@ class KnownRatings(Dataset):
         parts = [read_netflix(paths)] if variant.form == "netflix" else [_read(path, variant) for path in paths]
         data = number(stack(parts), variant.layout.scale)
         self._compare(data, progress)
-        given = None
+        given = last = None
         if variant.test:
             marks = [name == variant.test for name in variant.files]
             given = np.repeat(marks, [len(part) for part in parts])
-        elif variant.last and data.times is None and (last := find(folder, variant.last)):
-            given = _mark(data, read_delimited(last[0], _LAST), last[0])
+        if variant.last and data.times is None:
+            own = variant.last == variant.test
+            last = given if own else _marks(data, find(folder, variant.last))
         negatives = find(folder, variant.negatives) if variant.negatives else []
-        return Raw(data, given, read_negatives(negatives[0]) if negatives else None)
+        return Raw(data, given, read_negatives(negatives[0]) if negatives else None, last)
 
     def _compare(self, data: Interactions, progress: Progress) -> None:
         found = (data.n_users, data.n_items, len(data))
@@ -137,6 +140,11 @@ def _has_column(path: Path, layout: Layout) -> bool:
         return True  # reading the whole file says what is wrong with it
     assert isinstance(layout.time, int)
     return len(first.split(layout.separator)) > layout.time
+
+
+def _marks(data: Interactions, paths: list[Path]) -> np.ndarray | None:
+    """Mask of the rows that a file of users and items names; None where there is no file."""
+    return _mark(data, read_delimited(paths[0], _LAST), paths[0]) if paths else None
 
 
 def _mark(data: Interactions, last: Rows, path: Path) -> np.ndarray:
@@ -166,11 +174,20 @@ def ids_of(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
 def prepare(raw: Raw, filters: Filters, splitter: Splitter, seeds: Seeds, progress: Progress) -> Split:
     """Filter, then split; given negatives follow their test rows."""
     data, rows = filters.apply(raw.data, seeds, progress)
-    given = None if raw.given is None else raw.given[rows]
-    split = splitter.split(data, seeds, progress, given)
+    marked = raw.marked(splitter.method)
+    if marked is not None and (lost := _lost(raw.data.users, marked, rows)):
+        row = "marked last" if splitter.method == "leave_one_out_last" else "test"
+        progress.note(f"filters took the {row} row of {lost:,} of the {data.n_users:,} users who stay")
+    split = splitter.split(data, seeds, progress, None if marked is None else marked[rows])
     if raw.negatives is None or splitter.method != "given":
         return split
     return replace(split, negatives=_follow(split.test, *raw.negatives, progress))
+
+
+def _lost(users: np.ndarray, marked: np.ndarray, rows: np.ndarray) -> int:
+    """How many users have one of ``rows``, but none of those that were ``marked`` for them."""
+    stay, had, have = (np.unique(users[part]) for part in (rows, marked, rows[marked[rows]]))
+    return len(np.setdiff1d(np.intersect1d(stay, had), have))
 
 
 def _follow(test: Interactions, pairs: np.ndarray, negatives: np.ndarray, progress: Progress) -> np.ndarray | None:

@@ -21,6 +21,8 @@ def save_split(split: Split, path: Path) -> None:
             arrays |= {f"{name}/{key}": value for key, value in _arrays(table).items()}
     if split.negatives is not None:
         arrays["negatives"] = split.negatives
+    arrays["held_out"] = np.array(split.held_out)
+    arrays["notes"] = np.array(split.notes, dtype=str)
     with path.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keywords for its flag
 
@@ -30,7 +32,8 @@ def load_split(path: Path) -> Split:
     with np.load(path, allow_pickle=False) as file:
         tables = {name: _table(file, name) for name in ("train", "test", "valid") if f"{name}/users" in file}
         negatives = file.get("negatives")
-    return Split(tables["train"], tables["test"], tables.get("valid"), negatives)
+        held_out, notes = str(file["held_out"]), tuple(map(str, file["notes"]))
+    return Split(tables["train"], tables["test"], tables.get("valid"), negatives, held_out, notes)
 
 
 def _arrays(table: Interactions) -> dict[str, np.ndarray]:

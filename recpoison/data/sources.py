@@ -221,6 +221,7 @@ _ALL = (
                 layout=_PAIR,
                 test="yelp.test.rating",
                 negatives="yelp.test.negative",
+                last="yelp.test.rating",
             )
         },
         "He et al. 2018 (APR)",
@@ -237,6 +238,7 @@ _ALL = (
                 layout=_PAIR,
                 test="pinterest-20.test.rating",
                 negatives="pinterest-20.test.negative",
+                last="pinterest-20.test.rating",
             )
         },
         "Geng et al. 2015; processed by He et al. 2017 (NCF)",

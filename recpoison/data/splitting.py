@@ -16,6 +16,7 @@ from recpoison.seeds import Seeds
 
 Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last", "given"]
 _BY_TIME = {"leave_one_out_last": "leave_one_out_random", "ratio_last": "ratio"}  # and what does without times
+_TIES = " (of equal times the last in the file)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,21 @@ class Split:
         test: What they are judged by.
         valid: What an epoch may be chosen by; None where no share was set aside.
         negatives: ``(len(test), n)`` given negatives of each test row, where the source ships them.
+        held_out: Which rows are test and validation rows, in words, for the protocol over every table.
+        notes: What a reader should know of how the tables came about, such as rows dropped; no number depends on them.
     """
 
     train: Interactions
     test: Interactions
     valid: Interactions | None = None
     negatives: np.ndarray | None = None
+    held_out: str = "the dataset's own"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_judged(self) -> int:
+        """Users with a test row."""
+        return len(np.unique(self.test.users))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -62,15 +72,17 @@ class Split:
 class Splitter:
     """Holds out rows of each user.
 
-    - ``leave_one_out_last``: the last row by time; of rows at the same time the last in file order. Where the
-      source has no times but marks each user's last row, that one.
+    - ``leave_one_out_last``: the last row by time; of rows at the same time the last in file order (a note says for
+      how many users that decides). Where the source has no times but marks each user's last row, that one; whose marked
+      row a filter took has no test row.
     - ``leave_one_out_random``: one row at random.
     - ``ratio``: a share of the user's rows at random, rounded to the nearest count (half up), never all.
     - ``ratio_last``: the same share, but the user's last rows by time.
     - ``given``: the rows that the source marks as test rows.
 
     Rows of the same user and item go together; the test table has each such pair once. Random choices use the stream
-    ``split``. Validation rows are taken from the rest in the same way (last or random), and never all of it.
+    ``split``. Validation rows are taken from the rest, and never all of it: the last ones by time where test rows are
+    the last ones by time, else, so also under marks of last rows, at random.
 
     Args:
         method: One of the above.
@@ -96,18 +108,18 @@ class Splitter:
                 "give a share from 0 to below 1, or 1 for one row per user"
             )
 
-    @property
-    def in_words(self) -> str:
-        """Which rows are test rows, for the protocol over every table."""
+    def _in_words(self, by_time: bool) -> str:
+        last = "each user's last row"
         said = {
-            "leave_one_out_last": "each user's last row",
+            "leave_one_out_last": f"{last} by time{_TIES}" if by_time else f"{last}, as the source marks it",
             "leave_one_out_random": "one random row of each user",
             "ratio": f"a random {self.test:.0%} of each user's rows",
-            "ratio_last": f"the last {self.test:.0%} of each user's rows by time",
+            "ratio_last": f"the last {self.test:.0%} of each user's rows by time{_TIES}",
             "given": "the source's own test rows",
         }[self.method]
-        share = "one row of each user" if self.validation == 1 else f"{self.validation:.0%} of the rest"
-        return f"{said}; validation: {share}" if self.validation else said
+        one, share = ("the last row", "the last") if by_time else ("one random row", "a random")
+        kept = f"{one} of each user's rest" if self.validation == 1 else f"{share} {self.validation:.0%} of the rest"
+        return f"{said}; validation: {kept}" if self.validation else said
 
     def split(self, data: Interactions, seeds: Seeds, progress: Progress, given: np.ndarray | None = None) -> Split:
         """Training, validation and test rows of ``data``.
@@ -115,8 +127,10 @@ class Splitter:
         Args:
             data: All rows.
             seeds: Feed the stream ``split``.
-            progress: Hears about users without training rows, where the source leaves such.
-            given: ``(len(data),)`` mask of the rows that the source marks as held out.
+            progress: Hears for how many users file order decides, and of users without training rows, where the source
+                leaves such.
+            given: ``(len(data),)`` mask of the rows that the source marks as what the method holds out: its own test
+                rows for ``given``, last rows for ``leave_one_out_last``.
 
         Raises:
             DataError: If the method needs what the data do not have, or leaves a user without training rows.
@@ -130,10 +144,15 @@ class Splitter:
         held = self._held(pairs, times, last, rng, None if given is None else np.bincount(pair, given, len(last)) > 0)
         self._refuse_empty_users(pairs, held, progress)
         valid = self._validation(pairs, times, last, held, rng)
+        by_time = self.method in _BY_TIME and times is not None
+        if by_time and times is not None:
+            _note_ties(pairs, times, held, ~held, self.method == "leave_one_out_last", "test", progress)
+            _note_ties(pairs, times, valid, ~(held | valid), False, "validation", progress)
         return Split(
             data.take(~(held | valid)[pair]),
             data.take(np.sort(last[held])),
             data.take(np.sort(last[valid])) if self.validation else None,
+            held_out=self._in_words(by_time),
         )
 
     def _held(
@@ -157,7 +176,7 @@ class Splitter:
                 return given
             raise DataError(
                 f"dataset.split.method={self.method} needs times, but the source has none: "
-                f"set dataset.split.method={_BY_TIME[self.method]}"
+                f"set dataset.split.method={_BY_TIME[self.method]}, or given where the source has test rows of its own"
             )
         wanted = np.ones_like(counts)
         if self.method in ("ratio", "ratio_last"):
@@ -203,6 +222,27 @@ class Splitter:
         order = times[rest] if by_time and times is not None else rng.random(len(rest))
         mask[rest] = _from_end(users, order, last[rest]) < wanted[users]
         return mask
+
+
+def _note_ties(
+    pairs: Interactions,
+    times: np.ndarray,
+    taken: np.ndarray,
+    left: np.ndarray,
+    one: bool,
+    kind: str,
+    progress: Progress,
+) -> None:
+    """Say for how many users a row that is taken and one that is left have the same time."""
+    first, last = np.full(pairs.n_users, np.inf), np.full(pairs.n_users, -np.inf)
+    np.minimum.at(first, pairs.users[taken], times[taken])
+    np.maximum.at(last, pairs.users[left], times[left])
+    if tied := int((first == last).sum()):
+        what = "last time" if one else f"time where the {kind} rows begin"
+        progress.note(
+            f"the {what} of {tied:,} of {pairs.n_users:,} users is shared by several rows: file order decides which "
+            + (f"is the {kind} row" if one else f"are {kind} rows")
+        )
 
 
 def _latest(times: np.ndarray | None, pair: np.ndarray, n_pairs: int) -> np.ndarray:

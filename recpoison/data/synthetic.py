@@ -66,14 +66,9 @@ class Synthetic(Dataset):
             "2 items: lower it"
         )
 
-    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
-        """Draw and split; see ``Dataset.load``."""
+    def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Draw and split."""
         return self.split.split(self.read(data_dir, seeds, progress), seeds, progress)
-
-    @property
-    def held_out(self) -> str:
-        """As the splitter says."""
-        return self.split.in_words
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""
@@ -111,16 +106,11 @@ class Planted(Dataset):
         same = users % self.n_blocks == items % self.n_blocks
         return Interactions(users[same], items[same], np.ones(same.sum()), self.n_users, self.n_users + 1)
 
-    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
-        """Training rows without the diagonal, and the diagonal; see ``Dataset.load``."""
+    def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Training rows without the diagonal, and the diagonal."""
         data = self.read(data_dir, seeds, progress)
         held = data.users == data.items
-        return Split(data.take(~held), data.take(held))
-
-    @property
-    def held_out(self) -> str:
-        """The known answer."""
-        return "item u of user u"
+        return Split(data.take(~held), data.take(held), held_out="item u of user u")
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""

@@ -74,14 +74,9 @@ class OwnTable(Dataset):
         """All rows of the file or files; see ``Dataset.read``."""
         return self._raw(data_dir).data
 
-    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
-        """Read, filter and split; see ``Dataset.load``."""
+    def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Read, filter and split."""
         return prepare(self._raw(data_dir), self.filters, self.split, seeds, progress)
-
-    @property
-    def held_out(self) -> str:
-        """As the splitter says."""
-        return self.split.in_words
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files."""

@@ -18,6 +18,7 @@ from recpoison.seeds import Seeds
 SIMILARITIES = ("cosine", "jaccard")
 LISTS = ("candidate", "history")
 BLOCK_BYTES = 64 * 2**20
+BYTES_EACH = 48  # of one similarity, with all that is made on the way to it
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,17 @@ class ItemKNN(Model):
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
     ) -> Params:
-        """Find neighbours for blocks of items whose similarities fit 64 MiB, never for the square of the catalogue."""
+        """Find neighbours for blocks of items whose nonzero similarities fit 64 MiB; no zero is ever looked at."""
         by_user = data.seen
         by_item = by_user.T.tocsr()
-        block = max(1, BLOCK_BYTES // (8 * data.n_items))
         rows, columns, values = [], [], []
-        for start in range(0, data.n_items, block):
-            items = np.arange(start, min(start + block, data.n_items))
-            similarity = self._similarity((by_item[items] @ by_user).toarray(), data.item_counts, items)
-            near, value = _nearest(similarity, min(self.neighbors, data.n_items))
-            kept = value > 0
-            rows.append(near[kept])
-            columns.append(np.broadcast_to(items[:, None], near.shape)[kept])
-            values.append(value[kept])
+        for items in _blocks(by_item, data.user_counts):
+            common = by_item[items] @ by_user
+            similarity = self._similarity(common, data.item_counts, items)
+            kept = _nearest(common.indptr, common.indices, similarity, self.neighbors)
+            rows.append(common.indices[kept])
+            columns.append(np.repeat(items, np.diff(common.indptr))[kept])
+            values.append(similarity[kept])
             progress.step(int(items[-1]) + 1, data.n_items)
         ends = (np.concatenate(rows), np.concatenate(columns))  # the neighbour, the item whose neighbour it is
         entries = (np.concatenate(values), ends if self.neighbors_of == "candidate" else ends[::-1])
@@ -78,13 +77,14 @@ class ItemKNN(Model):
         parts = {"indptr": matrix.indptr, "indices": matrix.indices, "similarity": matrix.data}
         return {name: torch.from_numpy(part).to(device) for name, part in parts.items()}
 
-    def _similarity(self, common: np.ndarray, counts: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """``(len(items), n_items)`` float32 from the numbers of ``common`` users; an item is no neighbour of itself."""
-        own = counts[items][:, None].astype(np.float32)
+    def _similarity(self, common: sp.csr_matrix, counts: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """float32, one for each number of ``common`` users ``(len(items), n_items)``; no item is near to itself."""
+        lengths = np.diff(common.indptr)
         all_counts = counts.astype(np.float32)
-        below = np.sqrt(own * all_counts) if self.similarity == "cosine" else own + all_counts - common
-        similarity = np.divide(common, below, out=np.zeros_like(common), where=common > 0)
-        similarity[np.arange(len(items)), items] = 0
+        own, other = np.repeat(all_counts[items], lengths), all_counts[common.indices]
+        below = np.sqrt(own * other) if self.similarity == "cosine" else own + other - common.data
+        similarity = common.data / below
+        similarity[common.indices == np.repeat(items, lengths)] = 0
         return similarity
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
@@ -94,15 +94,23 @@ class ItemKNN(Model):
         return torch.from_numpy((data.seen[users.cpu().numpy()] @ matrix).toarray()).to(users.device)
 
 
-def _nearest(similarity: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The ``k`` most similar columns of each row and their similarities, each ``(rows, k)``.
+def _blocks(by_item: sp.csr_matrix, user_counts: np.ndarray) -> list[np.ndarray]:
+    """Items in order, in blocks whose similarities take up to ``BLOCK_BYTES``, or one item where its own take more."""
+    n_items = by_item.shape[0]
+    most = np.minimum(by_item @ user_counts.astype(np.int64), n_items)  # similarities of an item that are not zero
+    number = np.cumsum(most) * BYTES_EACH // BLOCK_BYTES
+    return np.split(np.arange(n_items), np.flatnonzero(np.diff(number)) + 1)
+
+
+def _nearest(indptr: np.ndarray, columns: np.ndarray, similarity: np.ndarray, k: int) -> np.ndarray:
+    """Mask of the ``k`` largest positive similarities of each row; of equal ones those of the lower columns.
 
     Non-negative float32 numbers are ordered as their bits are, so one integer holds a similarity above and, for ties,
     the column below.
     """
-    n_columns = similarity.shape[1]
-    keys = similarity.view(np.int32).astype(np.int64) << 32
-    keys |= np.arange(n_columns)[::-1]
-    best = np.partition(keys, n_columns - k, axis=1)[:, n_columns - k :]
-    columns = n_columns - 1 - (best & 0xFFFFFFFF)
-    return columns, (best >> 32).astype(np.int32).view(np.float32)
+    keys = (similarity.view(np.int32).astype(np.int64) << 32) + (np.iinfo(np.int32).max - columns)
+    kept = similarity > 0
+    for row in np.flatnonzero(np.diff(indptr) > k):
+        own = slice(indptr[row], indptr[row + 1])
+        kept[own] &= keys[own] >= np.partition(keys[own], -k)[-k]
+    return kept

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from recpoison.data.notes import USERS_JUDGED
 from recpoison.errors import ConfigError, DataError
 
 LABELS = ("dataset", "model", "attack", "defense")
@@ -61,13 +62,22 @@ class Runs:
     missing: tuple[Missing, ...]
 
     def protocols(self) -> list[dict[str, str]]:
-        """The distinct protocols of the runs, in order of appearance."""
+        """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes."""
         distinct: list[dict[str, str]] = []
         for run in self.runs:
             protocol = {str(key): str(value) for key, value in run.about.get("protocol", {}).items()}
+            protocol.pop(USERS_JUDGED, None)
             if protocol and protocol not in distinct:
                 distinct.append(protocol)
         return distinct
+
+    def data_notes(self) -> list[str]:
+        """What was noted about the data of each run, as a line each; equal ones once."""
+        lines = []
+        for run in self.runs:
+            if notes := run.about.get("notes"):
+                lines.append(f"{', '.join(dict.fromkeys(run.metrics.dataset))}: {'; '.join(notes)}")
+        return list(dict.fromkeys(lines))
 
 
 def read_runs(paths: Iterable[str | Path]) -> Runs:

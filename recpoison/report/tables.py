@@ -167,7 +167,10 @@ def with_notes(table: Table, runs: Runs) -> Table:
         missing.insert(0, f"{len(runs.missing)} of {total} jobs have no result and are in no mean")
     about = f"{table.title} {' '.join(group for group, _ in table.columns)}".split()
     told = subjects_in_words({word for word in about if word in SUBJECTS})
-    return replace(table, notes=(*protocols, *attack_sizes(runs), *table.notes, *([told] if told else []), *missing))
+    return replace(
+        table,
+        notes=(*protocols, *runs.data_notes(), *attack_sizes(runs), *table.notes, *([told] if told else []), *missing),
+    )
 
 
 def _effect(group: pd.DataFrame, metric: Metric) -> list[Entry | None]:

@@ -106,6 +106,15 @@ def test_duplicates_keep_the_last_by_time_then_by_file_order():
     assert left(Filters(), table([row[:3] for row in ties])) == [("u0", "i0", 2)]
 
 
+def test_what_filters_drop_is_said():
+    notes = Notes()
+    rows = [(0, 0, 5), (0, 1, 2), (1, 0, 4), (1, 1, 4), (2, 2, 5)]
+    Filters(binarise_at=4, min_user=2).apply(table(rows), Seeds(0), notes)
+    assert notes.texts == ["filters (binarise_at=4, min_user=2) keep 2 of 5 rows, 1 of 10 users, 2 of 10 items"]
+    Filters(min_user=1, k_core=1).apply(table(rows), Seeds(0), notes)
+    assert len(notes.texts) == 1, "nothing was dropped"
+
+
 @pytest.mark.parametrize(("duplicates", "rows"), [("merge", 2), ("keep", 3)])
 def test_both_counts_of_duplicates_are_said(duplicates, rows):
     notes = Notes()

@@ -100,7 +100,10 @@ def test_steam_counts_rows_and_pairs(data_dir: Path):
     notes = Notes()
     kept, _ = Filters(k_core=20, count="rows", duplicates="keep").apply(raw, Seeds(0), notes)
     assert (kept.n_users, kept.n_items, len(kept), kept.n_pairs) == (1698, 1397, 132_831, 84_424)
-    assert notes.texts == ["132,831 rows are 84,424 distinct pairs of user and item: duplicates kept"]
+    assert notes.texts == [
+        f"filters (k_core=20) keep 132,831 of 200,000 rows, 1,698 of 12,393 users, 1,397 of {raw.n_items:,} items",
+        "132,831 rows are 84,424 distinct pairs of user and item: duplicates kept",
+    ]
     pairs, _ = Filters(k_core=20).apply(raw, Seeds(0), notes)
     assert (pairs.n_users, pairs.n_items) == (1111, 1055)
 
@@ -120,7 +123,38 @@ def test_held_out_rows(data_dir: Path):
     assert (len(filmtrust.train), len(filmtrust.test)) == (30_084, 796)
     raw, notes = load(data_dir, "filmtrust", "variant=raw", "split.method=ratio")
     assert counts(raw) == (1508, 2071, 35_494)
-    assert notes == ["35,497 rows are 35,494 distinct pairs of user and item: duplicates merged"]
+    assert notes[0] == "35,497 rows are 35,494 distinct pairs of user and item: duplicates merged"
+    few = int((np.bincount(raw.whole.users) < 3).sum())  # a fifth of 2 rows rounds to none
+    assert notes[1:] == [f"{few:,} of 1,508 users have no test row: learned from, but not judged"]
+
+
+@pytest.mark.data
+def test_whose_test_row_is_decided_or_lost_is_counted(data_dir: Path):
+    split, notes = load(data_dir, "ml_100k")
+    whole = split.whole
+    tied = 0
+    for user in range(whole.n_users):
+        times = whole.times[whole.users == user]
+        tied += int((times == times.max()).sum() > 1)
+    assert tied == 415
+    said = "the last time of 415 of 943 users is shared by several rows: file order decides which is the test row"
+    assert notes == [said]
+    assert split.notes == (said,)
+    assert split.held_out == "each user's last row by time (of equal times the last in the file)"
+    split, notes = load(data_dir, "ml_1m", "filters.k_core=100")
+    assert (split.train.n_users, split.n_judged) == (2828, 2475)
+    assert notes[1:] == [
+        "filters took the marked last row of 353 of the 2,828 users who stay",
+        "353 of 2,828 users have no test row: learned from, but not judged",
+    ]
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["gowalla", "filmtrust"])
+def test_a_test_file_is_not_taken_for_last_rows(data_dir: Path, name: str):
+    said = r"leave_one_out_last needs times, but .*leave_one_out_random, or given where the source has test rows"
+    with pytest.raises(DataError, match=said):
+        load(data_dir, name, "split.method=leave_one_out_last")
 
 
 def write_ml_1m(folder: Path, times: bool, last: str = "user,movie,rating,timestamp\n1,20,3,9\n2,10,1,9\n") -> None:
@@ -140,7 +174,10 @@ def test_ml_1m_with_times_ignores_the_file_of_last_rows(tmp_path: Path):
     write_ml_1m(tmp_path, times=True)
     split, notes = load(tmp_path, "ml_1m")
     assert held(split) == [(1, 20), (2, 30)]
-    assert notes == ["ml_1m has (users, items, rows) (2, 3, 4), but (6040, 3706, 1000209) were expected"]
+    assert notes == [
+        "ml_1m has (users, items, rows) (2, 3, 4), but (6040, 3706, 1000209) were expected",
+        "the last time of 1 of 2 users is shared by several rows: file order decides which is the test row",
+    ]
 
 
 def test_ml_1m_without_times_follows_the_file_of_last_rows(tmp_path: Path):
@@ -148,10 +185,29 @@ def test_ml_1m_without_times_follows_the_file_of_last_rows(tmp_path: Path):
     dataset = build_dataset("ml_1m")
     before = dataset.fingerprint(tmp_path)
     assert held(dataset.load(tmp_path, Seeds(0), Progress())) == [(1, 20), (2, 10)]
+    with pytest.raises(DataError, match="no test rows of its own"):
+        load(tmp_path, "ml_1m", "split.method=given")
     (tmp_path / "ml-1m" / "last_interactions.csv").unlink()
     assert dataset.fingerprint(tmp_path) != before
     with pytest.raises(DataError, match="needs times"):
         dataset.load(tmp_path, Seeds(0), Progress())
+
+
+def test_marked_rows_that_filters_take_are_counted(tmp_path: Path):
+    """User 1's last row has 3 stars, user 2's has 1: from 2 stars on user 2 has no last row, and 30 alone to learn."""
+    write_ml_1m(tmp_path, times=False)
+    split, notes = load(tmp_path, "ml_1m", "filters.binarise_at=2", "split.validation=1")
+    assert held(split) == [(1, 20)]
+    assert split.n_judged == 1
+    assert notes[1:] == [
+        "filters (binarise_at=2) keep 3 of 4 rows, 2 of 2 users, 3 of 3 items",
+        "filters took the marked last row of 1 of the 2 users who stay",
+        "1 of 2 users have no test row: learned from, but not judged",
+    ]
+    assert split.notes == tuple(notes)
+    assert split.held_out == (
+        "each user's last row, as the source marks it; validation: one random row of each user's rest"
+    )
 
 
 def test_a_last_row_that_does_not_exist(tmp_path: Path):
@@ -183,6 +239,8 @@ def test_ncf_pair_with_given_negatives(tmp_path: Path):
     assert counts(split) == (2, 4, 6)
     assert held(split) == [(4, 7), (0, 9)]
     assert split.train.item_labels[split.negatives].tolist() == [[5], [6]]
+    last, _ = load(tmp_path, "pinterest", "split.method=leave_one_out_last")
+    assert held(last) == [(4, 7), (0, 9)], "NCF's test file holds each user's last row"
     filtered, notes = load(tmp_path, "pinterest", "filters.min_item=2")
     assert filtered.negatives is None
     assert any("negatives" in note for note in notes)

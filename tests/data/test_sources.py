@@ -42,3 +42,10 @@ def test_where_data_are_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (tmp_path / name).write_text("x")
     assert [path.name for path in find(tmp_path, "mv_*.txt")] == ["mv_1.txt", "mv_2.txt"]
     assert [path.name for path in find(tmp_path, "u.data")] == ["u.data.gz"]
+
+
+def test_a_tilde_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RECPOISON_DATA", "~/x")
+    assert data_folder(None) == tmp_path / "x"
+    assert data_folder(Path("~/y")) == tmp_path / "y"

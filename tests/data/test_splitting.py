@@ -33,6 +33,59 @@ def test_last_by_time_and_in_a_tie_by_file_order():
     assert pairs(parts.train) == [(0, 0), (1, 0), (1, 1), (0, 2)]
     assert parts.valid is None
     assert parts.test.values.tolist() == [3.0, 6.0]
+    assert parts.held_out == "each user's last row by time (of equal times the last in the file)"
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def noted(splitter: Splitter, data: Interactions) -> list[str]:
+    notes = Notes()
+    splitter.split(data, Seeds(0), notes)
+    return notes.texts
+
+
+def test_users_for_whom_file_order_decides_are_counted():
+    """User 0's last time is tied; of user 1 the times before the last are; user 2's are all apart."""
+    data = table([0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 1, 2] * 3, [1, 5, 5, 3, 3, 4, 1, 2, 3])
+    last = "the last time of 1 of 3 users is shared by several rows: file order decides which is the test row"
+    valid = (
+        "the time where the validation rows begin of 1 of 3 users is shared by several rows: "
+        "file order decides which are validation rows"
+    )
+    assert noted(Splitter("leave_one_out_last"), data) == [last]
+    assert noted(Splitter("leave_one_out_last", validation=1), data) == [last, valid]
+    two_of_three = "the time where the test rows begin of 1 of 3 users is shared by several rows: "
+    assert noted(Splitter("ratio_last", test=0.6), data) == [two_of_three + "file order decides which are test rows"]
+    assert noted(Splitter("leave_one_out_random"), data) == []
+    apart = table([0, 0, 1, 1], [0, 1, 0, 1], [1, 2, 2, 1])
+    assert noted(Splitter("leave_one_out_last"), apart) == []
+
+
+def test_the_same_pair_twice_at_one_time_decides_nothing():
+    assert noted(Splitter("leave_one_out_last"), table([0, 0, 0], [0, 1, 1], [1, 2, 2])) == []
+
+
+@pytest.mark.parametrize(
+    ("splitter", "words"),
+    [
+        (Splitter("leave_one_out_last", validation=1), "; validation: the last row of each user's rest"),
+        (Splitter("ratio_last", validation=0.1), "; validation: the last 10% of the rest"),
+        (Splitter("ratio", validation=0.1), "a random 20% of each user's rows; validation: a random 10% of the rest"),
+        (
+            Splitter("leave_one_out_random", validation=1),
+            "one random row of each user; validation: one random row of each user's rest",
+        ),
+    ],
+)
+def test_the_protocol_says_how_validation_rows_were_taken(splitter: Splitter, words: str):
+    data = table([0] * 20, list(range(20)), list(range(20)))
+    assert split(splitter, data).held_out.endswith(words)
 
 
 def test_without_times_the_source_may_mark_the_last():

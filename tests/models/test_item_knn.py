@@ -64,9 +64,43 @@ def test_each_item_of_the_history_speaks_for_its_nearest(data):
 
 
 def test_of_equals_the_lower_ids_are_kept():
-    columns, values = _nearest(np.array([[0.5, 0.25, 0.5, 0.5, 0.0]], dtype=np.float32), 2)
-    assert sorted(columns[0]) == [0, 2]
-    assert values.tolist() == [[0.5, 0.5]]
+    """Two rows: of three equal ones the lower two stay, and what is zero never does."""
+    columns = np.array([3, 0, 2, 1, 4, 1], dtype=np.int32)
+    similarity = np.array([0.5, 0.5, 0.5, 0.25, 0.0, 0.125], dtype=np.float32)
+    kept = _nearest(np.array([0, 4, 6]), columns, similarity, 2)
+    assert kept.tolist() == [False, True, True, False, False, True]
+
+
+def dense(data: Interactions, model: ItemKNN) -> np.ndarray:
+    """The same model by sorting whole rows of the square of the catalogue, in the same float32 arithmetic."""
+    seen = data.seen.toarray()
+    common, counts = seen.T @ seen, data.item_counts.astype(np.float32)
+    cosine = model.similarity == "cosine"
+    below = np.sqrt(np.outer(counts, counts)) if cosine else np.add.outer(counts, counts) - common
+    similarity = np.divide(common, below, out=np.zeros_like(common), where=common > 0)
+    np.fill_diagonal(similarity, 0)
+    order = np.argsort(-similarity, axis=1, kind="stable")[:, : model.neighbors]  # stable: of equals the lower first
+    near = np.zeros_like(similarity)
+    np.put_along_axis(near, order, np.take_along_axis(similarity, order, axis=1), axis=1)
+    return near.T if model.neighbors_of == "candidate" else near
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "jaccard"])
+@pytest.mark.parametrize("neighbors_of", ["candidate", "history"])
+@pytest.mark.parametrize("neighbors", [1, 4, 100])
+@pytest.mark.parametrize("share", [0.03, 0.3])
+def test_bit_for_bit_as_the_dense_way(monkeypatch, similarity, neighbors_of, neighbors, share):
+    """Few users make many ties; a quarter of the items has no user, and some pairs of items share none."""
+    monkeypatch.setattr(item_knn, "BLOCK_BYTES", 50 * item_knn.BYTES_EACH)  # several blocks
+    rng = np.random.default_rng(5)
+    users, items = np.nonzero(rng.random((25, 60)) < share)
+    data = Interactions(users, items, np.ones(len(users)), 25, 80)
+    model = ItemKNN(neighbors, similarity, neighbors_of)
+    got, want = matrix(model.fit(data, Seeds(0), CPU, Progress()), 80), dense(data, model)
+    assert np.array_equal(got, want)
+    nonzero = np.sort(want[want > 0])
+    assert (np.diff(nonzero) == 0).any(), "there are ties"
+    assert (want == 0).sum() > 2000
 
 
 def test_blocks_do_not_matter(monkeypatch):
@@ -74,9 +108,10 @@ def test_blocks_do_not_matter(monkeypatch):
     users, items = np.nonzero(rng.random((60, 31)) < 0.2)
     data = Interactions(users, items, np.ones(len(users)), 60, 31)
     whole = ItemKNN(5).fit(data, Seeds(0), CPU, Progress())
-    monkeypatch.setattr(item_knn, "BLOCK_BYTES", 8 * 31 * 4)
-    parts = ItemKNN(5).fit(data, Seeds(0), CPU, Progress())
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    for room in (31 * 4, 1):  # of four items and more, of one item
+        monkeypatch.setattr(item_knn, "BLOCK_BYTES", room * item_knn.BYTES_EACH)
+        parts = ItemKNN(5).fit(data, Seeds(0), CPU, Progress())
+        assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
 def test_settings_out_of_range():

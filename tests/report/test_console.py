@@ -55,6 +55,15 @@ def test_means_spreads_and_differences(three_seeds: list[CellResult], tmp_path: 
     assert "protocol ties: against" in told
 
 
+def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    console = Console(file=StringIO(), width=80)
+    notes = ["36 rows are 29 distinct pairs", "1 of 9 users have no test row"]
+    show(RunRecord(three_seeds, [], {"ties": "against"}, {"notes": notes}), tmp_path, console)
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    start = lines.index("data      36 rows are 29 distinct pairs")
+    assert lines[start + 1 : start + 3] == ["1 of 9 users have no test row", "protocol  ties: against"]
+
+
 def test_chance_is_called_chance(tmp_path: Path) -> None:
     results = [result("none", "none", 0, 0.1, 0.5), result("average", "none", 0, 0.15, 0.5)]
     text = " ".join(shown(results, tmp_path).split())

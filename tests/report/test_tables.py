@@ -71,6 +71,21 @@ def test_notes_give_the_protocol_and_warn_where_it_differs(sweep: Path) -> None:
     assert notes[2] == "these runs follow different protocols: their numbers do not compare"
 
 
+def test_what_was_noted_about_the_data_stands_below_the_table(sweep: Path) -> None:
+    """Two of the jobs have 8 of 9 users judged, the others 9: the same protocol, and a line that says so."""
+    for job in ("0", "1"):
+        about = json.loads((sweep / job / "run.json").read_text())
+        about["protocol"] |= {"users judged": "8 of 9"}
+        about["notes"] = ["3 rows are 2 distinct pairs", "1 of 9 users have no test row"]
+        (sweep / job / "run.json").write_text(json.dumps(about))
+    runs = read_runs([sweep])
+    assert len(runs.protocols()) == 1
+    notes = with_notes(effect_table(measure(runs), [TARGET]), runs).notes
+    (dataset,) = {str(name) for run in runs.runs[:2] for name in run.metrics.dataset}
+    assert notes[1] == f"{dataset}: 3 rows are 2 distinct pairs; 1 of 9 users have no test row"
+    assert sum("distinct pairs" in note for note in notes) == 1
+
+
 def test_a_pivot_by_two_names(measurements: Measurements) -> None:
     table = pivot_table(measurements, ["dataset"], "attack", TARGET)
     assert table.columns == (("attack", "none"), ("attack", "average"), ("attack", "random"))
