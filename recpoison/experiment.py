@@ -60,6 +60,7 @@ def run(
         results += _cells(trial, stages.obtain)
     protocol = {"test rows": parts.dataset.held_out, **parts.evaluation.protocol}
     about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
+    about["notes"] = parts.evaluation.notes([result.seen for result in results])
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
