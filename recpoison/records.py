@@ -213,7 +213,7 @@ def markdown(record: RunRecord) -> str:
         + ".",
         "",
         *([f"Attack: {size}.", ""] if (size := record.about.get("attack_size")) else []),
-        *(line for note in record.about.get("notes", []) for line in (f"Data: {note}.", "")),
+        *(line for note in record.about.get("notes", []) for line in (f"Note: {note}.", "")),
         f"Subjects: {in_words(set(table.subject))}.",
         "",
         "| subject | metric | attack | defense | mean | sd | n seeds | difference | p |",

@@ -45,6 +45,26 @@ def test_every_preset_composes_and_is_sound(group, file):
     check(composed(f"{group}={file.stem}"))
 
 
+@pytest.mark.parametrize("file", [file for group, file in PRESETS if group == "experiment"], ids=name)
+def test_every_experiment_that_ranks_keeps_the_ties_of_its_kept_numbers(file):
+    """A preset says its rule itself: a default may change, numbers in REPRODUCTION.md may not."""
+    evaluation = composed(f"experiment={file.stem}").evaluation
+    ranks = "cutoffs" in evaluation
+    assert ranks != (file.stem == "injection_figure_5_detection")
+    assert evaluation.get("ties") == ("against" if ranks else None)
+    if ranks:
+        other = composed("evaluation.ties=for", f"experiment={file.stem}").evaluation
+        assert other.ties == "for"  # the command line still has the last word
+    content = [yaml.safe_load(path.read_text()) for path in _ancestry(file)]
+    assert any(one.get("evaluation", {}).get("ties") == "against" for one in content) == ranks
+
+
+def _ancestry(file: Path) -> list[Path]:
+    """A preset's file and those it builds on."""
+    bases = [base for base in yaml.safe_load(file.read_text()).get("defaults", []) if isinstance(base, str)]
+    return [file] + [path for base in bases if base != "_self_" for path in _ancestry(file.with_name(f"{base}.yaml"))]
+
+
 @pytest.mark.parametrize(("group", "file"), OPTIONS + PRESETS, ids=name)
 def test_every_yaml_starts_with_one_short_sentence(group, file):
     lines = file.read_text(encoding="utf-8").splitlines()

@@ -140,6 +140,10 @@ class Evaluation(ABC, Generic[Seen]):
     def measures(self, seen: Seen, clean: Seen | None = None) -> list[Measure]:
         """The numbers of a table. ``clean`` is the same cell without an attack, for metrics that compare."""
 
+    def notes(self, seen: Sequence[Seen]) -> list[str]:
+        """Sentences that a reader of the numbers needs, from what was seen in all cells; none by default."""
+        return []
+
     @abstractmethod
     def score(self, fitted: Fitted, held_out: Split, seeds: Seeds) -> float:
         """One number, higher is better, by which an epoch is chosen."""

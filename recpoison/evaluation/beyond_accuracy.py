@@ -23,7 +23,7 @@ def expected_free_discovery(held: HeldOut, item_counts: np.ndarray, k: int) -> n
     the name; this form fits its table 1, where EFD x 4.54 / nDCG (one held-out item, k = 10) is 9.9 bits on ML-1M, the
     novelty of an item with a thousandth of all pairs.
     """
-    gain = np.where(held.places < k, discount(held.places) * novelty(item_counts)[held.items], 0.0)
+    gain = held.worth(discount, k) * novelty(item_counts)[held.items]
     return held.total(gain) / discount(np.arange(k)).sum()
 
 

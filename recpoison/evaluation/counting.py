@@ -24,7 +24,7 @@ class Rows(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """Where counts are written: per queried item, in the order of the queries, and per user. All int32.
+    """Where counts are written: per queried item, in the order of the queries, and per user. int32 but for ``listed``.
 
     They are allocated once for all users: small arrays kept from every block would split the memory that the next block
     needs, and the process would grow with the users.
@@ -33,23 +33,27 @@ class Counts(NamedTuple):
         above: ``(n_queries,)`` candidates that score strictly higher than the item.
         ties: ``(n_queries,)`` other candidates with the same score.
         candidates: ``(n_queries,)`` candidates, the item among them.
+        listed: ``(n_queries,)`` whether the item is a candidate itself; boolean.
         lists: ``(n_users, k)`` best candidates, equal scores by item id, -1 where there are no more; k may be 0.
     """
 
     above: np.ndarray
     ties: np.ndarray
     candidates: np.ndarray
+    listed: np.ndarray
     lists: np.ndarray
 
     @staticmethod
     def empty(n_queries: int, n_users: int, k: int) -> Counts:
         """Room for so many."""
         above, ties, candidates = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
-        return Counts(above, ties, candidates, np.full((n_users, k), -1, dtype=np.int32))
+        listed = np.empty(n_queries, dtype=np.bool_)
+        return Counts(above, ties, candidates, listed, np.full((n_users, k), -1, dtype=np.int32))
 
     def part(self, queries: slice, users: slice) -> Counts:
         """A view of some queries and users."""
-        return Counts(self.above[queries], self.ties[queries], self.candidates[queries], self.lists[users])
+        columns = (column[queries] for column in self[:-1])
+        return Counts(*columns, self.lists[users])
 
 
 def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, out: Counts) -> bool:
@@ -88,6 +92,7 @@ def _count_rows(
     above: np.ndarray,
     ties: np.ndarray,
     candidates: np.ndarray,
+    listed: np.ndarray,
     lists: np.ndarray,
 ) -> bool:
     n_users, n_items = scores.shape
@@ -115,6 +120,7 @@ def _count_rows(
             above[query] = higher
             ties[query] = not_lower - higher - itself
             candidates[query] = n_candidates + (not itself)
+            listed[query] = itself
         if lists.shape[1]:
             _best(row, lists[user])
     return True
@@ -265,6 +271,7 @@ def count_in_bulk(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows,
     out.above[:] = above.cpu().numpy()
     out.ties[:] = (not_lower - above - itself.long()).cpu().numpy()
     out.candidates[:] = ((row > -torch.inf).sum(1)[users] + ~itself).cpu().numpy()
+    out.listed[:] = itself.cpu().numpy()
     out.lists[:] = _best_in_bulk(row, out.lists.shape[1]).cpu().numpy()
     return True
 

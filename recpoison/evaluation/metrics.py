@@ -1,7 +1,8 @@
 """Accuracy on held-out items: pure functions of their places, one number a user.
 
 Places start at 0. A user may hold out several items; a user without any is not counted. Every function returns
-``(n_users,)`` and a table shows the mean.
+``(n_users,)`` and a table shows the mean. Where ties count half, a number is the expected value over all orders of
+candidates with the same score, held-out items among them (McSherry and Najork 2008, in closed form).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recpoison.evaluation.ranks import ItemRanks
+from recpoison.evaluation.ties import chance_of_none, expected_reciprocal, expected_worth, one
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,8 +25,12 @@ class HeldOut:
         starts: ``(n_users,)`` first row of each user.
         counts: ``(n_users,)`` held-out items of each user.
         items: ``(n,)`` item ids.
-        places: ``(n,)`` places from 0, different within a user: tied items of one user take the places after one
+        places: ``(n,)`` the first place from 0 that each may have.
+        widths: ``(n,)`` how many places from there it may have, all equally likely: more than 1 where it is tied and
+            ties count half. Items with one place have different ones within a user: where they are tied, one after
             another.
+        sharing: ``(n,)`` held-out items of the user, itself included, that stand in these places.
+        ahead: ``(n,)`` held-out items of the user that stand before these places.
         candidates: ``(n_users,)`` candidates of each user, held-out items among them.
     """
 
@@ -33,16 +39,22 @@ class HeldOut:
     counts: np.ndarray
     items: np.ndarray
     places: np.ndarray
+    widths: np.ndarray
+    sharing: np.ndarray
+    ahead: np.ndarray
     candidates: np.ndarray
-
-    @property
-    def order(self) -> np.ndarray:
-        """``(n,)`` 0 for the best held-out item of a user, 1 for the next."""
-        return np.arange(len(self.places)) - np.repeat(self.starts, self.counts)
 
     def total(self, values: np.ndarray) -> np.ndarray:
         """Sum of ``(n,)`` values over each user's items."""
         return np.add.reduceat(values, self.starts) if len(values) else np.zeros(0)
+
+    def worth(self, worth: Callable[[np.ndarray], np.ndarray], k: int) -> np.ndarray:
+        """``(n,)`` what each item's place is worth, 0 from place k on."""
+        return expected_worth(self.places, self.widths, worth, k)
+
+    def hits(self, k: int) -> np.ndarray:
+        """``(n_users,)`` held-out items in the first k."""
+        return self.total(self.worth(one, k))
 
 
 def place_held_out(part: ItemRanks, ties: str) -> HeldOut:
@@ -50,7 +62,7 @@ def place_held_out(part: ItemRanks, ties: str) -> HeldOut:
 
     Args:
         part: Ranks of the held-out items.
-        ties: ``against``: negatives of the same score stand before it, as in APR's code; ``for``: after it.
+        ties: Where others of the same score stand: ``half``, ``against`` or ``for`` (``recpoison.evaluation.ties``).
     """
     order = np.lexsort((part.above, part.users))
     sorted_part = part.take(order)
@@ -60,11 +72,23 @@ def place_held_out(part: ItemRanks, ties: str) -> HeldOut:
     new[1:] = (np.diff(keys, axis=1) != 0).any(axis=0)
     first = np.flatnonzero(new)
     sizes = np.diff(np.append(first, len(part)))
-    within = np.arange(len(part)) - np.repeat(first, sizes)
-    places = sorted_part.above.astype(np.int64) + within
-    if ties == "against":
-        places += sorted_part.ties - (np.repeat(sizes, sizes) - 1)
-    return HeldOut(users, starts, counts, sorted_part.items, places, sorted_part.candidates[starts].astype(np.int64))
+    sharing = np.repeat(sizes, sizes)
+    others = sorted_part.ties.astype(np.int64) - (sharing - 1)
+    shared = (sorted_part.ties > 0) & (ties == "half")
+    within = np.where(shared, 0, np.arange(len(part)) - np.repeat(first, sizes))
+    places = sorted_part.above.astype(np.int64) + within + (others if ties == "against" else 0)
+    ahead = np.repeat(first, sizes) - np.repeat(starts, counts) + within
+    return HeldOut(
+        users,
+        starts,
+        counts,
+        sorted_part.items,
+        places,
+        np.where(shared, others + sharing, 1),
+        np.where(shared, sharing, 1),
+        ahead,
+        sorted_part.candidates[starts].astype(np.int64),
+    )
 
 
 def discount(places: np.ndarray) -> np.ndarray:
@@ -74,7 +98,13 @@ def discount(places: np.ndarray) -> np.ndarray:
 
 def hit_ratio(held: HeldOut, k: int) -> np.ndarray:
     """HR: 1 for a user with at least one held-out item in the first k (share of hits with one held-out item)."""
-    return (held.total(held.places < k) > 0).astype(float)
+    sure = held.places + held.widths <= k
+    # At most one tie of a user lies across the end of the list; its items are rows of the same numbers.
+    across = np.flatnonzero((held.places < k) & ~sure)
+    missed = np.ones(len(held.places))
+    missed[sure] = 0.0
+    missed[across] = chance_of_none(held.widths[across], held.sharing[across], k - held.places[across])
+    return 1.0 - np.minimum.reduceat(missed, held.starts) if len(missed) else np.zeros(0)
 
 
 def ndcg(held: HeldOut, k: int) -> np.ndarray:
@@ -83,41 +113,62 @@ def ndcg(held: HeldOut, k: int) -> np.ndarray:
     With one held-out item it is ln 2 / ln(place + 2), as in APR and APT. ``revisit_adv_rec`` cuts the list itself to
     the number of held-out items; we do not.
     """
-    gain = held.total(np.where(held.places < k, discount(held.places), 0.0))
+    gain = held.total(held.worth(discount, k))
     best = np.concatenate([[0.0], np.cumsum(discount(np.arange(k)))])
     return gain / best[np.minimum(held.counts, k)]
 
 
 def precision(held: HeldOut, k: int) -> np.ndarray:
     """Precision: hits in the first k, over k."""
-    return held.total(held.places < k) / k
+    return held.hits(k) / k
 
 
 def recall(held: HeldOut, k: int) -> np.ndarray:
     """Recall: hits in the first k, over the user's held-out items."""
-    return held.total(held.places < k) / held.counts
+    return held.hits(k) / held.counts
 
 
 def reciprocal_rank(held: HeldOut, k: int) -> np.ndarray:
     """MRR: 1 / (place from 1) of the first hit, 0 if it is not in the first k."""
-    first = held.places[held.starts]
-    return np.where(first < k, 1.0 / (first + 1), 0.0)
+    first, widths = held.places[held.starts], held.widths[held.starts]
+    values = np.where(first < k, 1.0 / (first + 1), 0.0)
+    wide = widths > 1
+    values[wide] = expected_reciprocal(first[wide], widths[wide], held.sharing[held.starts][wide], k)
+    return values
 
 
 def average_precision(held: HeldOut, k: int) -> np.ndarray:
     """MAP: the precision at each hit in the first k, summed, over min(k, held-out items)."""
-    at_hit = np.where(held.places < k, (held.order + 1) / (held.places + 1), 0.0)
+    at_hit = np.where(held.places < k, (held.ahead + 1) / (held.places + 1), 0.0)
+    wide = held.widths > 1
+    at_hit[wide] = _precision_at_hit(
+        *(column[wide] for column in (held.places, held.widths, held.sharing, held.ahead)), k
+    )
     return held.total(at_hit) / np.minimum(held.counts, k)
+
+
+def _precision_at_hit(
+    places: np.ndarray, widths: np.ndarray, sharing: np.ndarray, ahead: np.ndarray, k: int
+) -> np.ndarray:
+    """Expected precision at a tied item, 0 where that is not in the first k.
+
+    At place r of its tie, from 1 in the list, (r - 1 - place) (sharing - 1) / (width - 1) of the others that share the
+    tie are expected before it: a mean over r of a constant and a multiple of 1 / r.
+    """
+    sums = np.concatenate([[0.0], np.cumsum(1.0 / np.arange(1, k + 1))])
+    first, end = np.minimum(places, k), np.minimum(places + widths, k)
+    slope = (sharing - 1) / (widths - 1)
+    return ((ahead + 1 - (places + 1) * slope) * (sums[end] - sums[first]) + slope * (end - first)) / widths
 
 
 def auc(held: HeldOut) -> np.ndarray:
     """AUC: 1 minus the share of negatives placed before a held-out item, averaged over the user's held-out items.
 
-    With ties against it this is APR's ``1 - (negatives >= positive) / negatives``; the mean of ``against`` and ``for``
-    is the usual area, where a tie counts half. NaN for a user without negatives.
+    With ties counted half this is the usual area; with ties against the item it is APR's
+    ``1 - (negatives >= positive) / negatives``. NaN for a user without negatives.
     """
     negatives = held.candidates - held.counts
-    before = held.total((held.places - held.order).astype(float)) / held.counts
+    before = held.total(held.places - held.ahead + (held.widths - held.sharing) / 2) / held.counts
     return 1 - np.divide(before, negatives, out=np.full(len(before), np.nan), where=negatives > 0)
 
 

@@ -17,6 +17,7 @@ from recpoison.evaluation import beyond_accuracy, target_effect
 from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.metrics import AT_CUTOFF, HeldOut, auc, place_held_out
 from recpoison.evaluation.ranks import Ranks
+from recpoison.evaluation.ties import TIES, share_decided
 from recpoison.models.base import Fitted
 from recpoison.seeds import Seeds
 
@@ -28,6 +29,10 @@ LABELS = tuple(dict.fromkeys((*ON_HELD_OUT, *ON_LISTS, *ON_TARGETS)))
 
 _SELECTING = ("select_on", "select_metric", "select_every")
 _COUNTING = ("metrics", "cutoffs", "owners", "target_hr")
+_DECIDED = (
+    "ranks tied with another candidate that give another metric with evaluation.ties=for than with against; "
+    "the largest share of any cell"
+)
 _OWNERS = {
     "missing": "a miss, without a rank",
     "excluded": "not counted",
@@ -43,7 +48,9 @@ class RankingEvaluation(Evaluation[Ranks]):
         metrics: Labels, in the order of the table. HR and NDCG are taken on held-out items and on targets, MeanRank and
             RankShift on targets, the others on held-out items or lists.
         cutoffs: List lengths, in the order of the table.
-        ties: Whether candidates of the same score stand before an item (``against``) or after it (``for``).
+        ties: Where candidates of the same score stand: in random order, a metric being its expected value (``half``),
+            before an item (``against``) or after it (``for``). An epoch is chosen by the same rule. Recommended lists
+            are one order whatever it is: equal scores by item number.
         owners: What becomes of users who have a target in training: ``missing``, ``excluded`` or ``included``
             (``recpoison.evaluation.target_effect``).
         target_hr: HR on several targets: the ``mean`` over users and targets, or users with ``any`` of them.
@@ -56,7 +63,7 @@ class RankingEvaluation(Evaluation[Ranks]):
 
     metrics: Sequence[str] = ("HR", "NDCG", "AUC", "MeanRank", "RankShift")
     cutoffs: Sequence[int] = (10, 50)
-    ties: str = "against"
+    ties: str = "half"
     owners: str = "missing"
     target_hr: str = "mean"
     select_metric: str = "NDCG@10"
@@ -65,7 +72,7 @@ class RankingEvaluation(Evaluation[Ranks]):
     def __post_init__(self) -> None:
         super().__post_init__()
         choices = {
-            "ties": ("against", "for"),
+            "ties": tuple(TIES),
             "owners": tuple(_OWNERS),
             "target_hr": ("mean", "any"),
         }
@@ -135,15 +142,33 @@ class RankingEvaluation(Evaluation[Ranks]):
     @property
     def protocol(self) -> dict[str, str]:
         """What a reader must know to compare these numbers."""
+        lists = {"lists": "equal scores in order of item number"} if set(self.metrics) & set(ON_LISTS) else {}
         chosen_by = f"best {self.select_metric} on the {'validation' if self.select_on == 'valid' else 'test'} items"
         return {
             "candidates": self._candidates,
-            "ties": f"{self.ties} the item",
+            "ties": TIES[self.ties],
+            **lists,
             "users": "all real users, no fake ones",
             "owners of a target": _OWNERS[self.owners],
             "HR on targets": "mean over users and targets" if self.target_hr == "mean" else "users with any target",
             "epoch": "last" if self.select_on == "last" else f"{chosen_by}, looked at every {self.select_every}",
         }
+
+    def notes(self, seen: Sequence[Ranks]) -> list[str]:
+        """Warn where ties decide more than 2% of the ranks of some cell."""
+        held = [place_held_out(ranks.test, "half") for ranks in seen]
+        targets = [r.target if self.owners == "included" else r.target.take(~r.target.owned) for r in seen]
+        places = {
+            "the held-out items' ranks": [(h.places, h.widths - h.sharing) for h in held],
+            "the targets' ranks": [(part.above, part.ties) for part in targets],
+        }
+        known = dict(zip(places, (ON_HELD_OUT, ON_TARGETS), strict=True))
+        shares = {
+            whose: max(share_decided(*cell, set(self.metrics) & set(known[whose]), self.cutoffs) for cell in cells)
+            for whose, cells in places.items()
+        }
+        told = [f"{share:.0%} of {whose}" for whose, share in shares.items() if share > 0.02]
+        return [f"ties decide {' and '.join(told)} ({_DECIDED})"] if told else []
 
     @property
     @abstractmethod

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from recpoison.data.arrays import save_arrays
 from recpoison.data.splitting import Split
-from recpoison.errors import UserError
+from recpoison.evaluation.asking import ask, not_finite
 from recpoison.evaluation.counting import Counts, Rows, contains, count
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
@@ -36,6 +36,8 @@ class ItemRanks:
         above: Candidates that score strictly higher; 0 is the top.
         ties: Other candidates with exactly the same score.
         candidates: Candidates, the item among them.
+        listed: Whether it is a candidate itself, so that other items' columns count it. A held-out item is; a target is
+            none where it is owned or outside a sample.
         owned: Whether the user has the item in training or validation; it is then ranked as if it were a candidate.
     """
 
@@ -44,6 +46,7 @@ class ItemRanks:
     above: np.ndarray
     ties: np.ndarray
     candidates: np.ndarray
+    listed: np.ndarray
     owned: np.ndarray
 
     def __len__(self) -> int:
@@ -79,10 +82,12 @@ class Ranks:
     def arrays(self) -> dict[str, np.ndarray]:
         """Its arrays under the names that ``ranks.npz`` gives them.
 
-        Keys: ``test_users test_items test_above test_ties test_candidates test_owned``, the same with ``target_``, and
-        ``list_users lists item_counts``; integers but for ``owned``, which is boolean. They mean what the arguments of
-        ``ItemRanks`` and ``Ranks`` mean. The 0-based place of an item is ``above`` with ties in its favour and
-        ``above + ties`` with ties against it.
+        Keys: ``test_users test_items test_above test_ties test_candidates test_listed test_owned``, the same with
+        ``target_``, and ``list_users lists item_counts``; integers but for ``listed`` and ``owned``, which are boolean.
+        They mean what the arguments of ``ItemRanks`` and ``Ranks`` mean. The 0-based place of an item is ``above`` with
+        ties in its favour and ``above + ties`` with ties against it; in a random order of the tied it is each number
+        from ``above`` to ``above + ties`` equally often. Items of one user with the same ``above`` and ties have the
+        same score.
         """
         arrays = {"list_users": self.list_users, "lists": self.lists, "item_counts": self.item_counts}
         for subject, part in (("test", self.test), ("target", self.target)):
@@ -133,7 +138,7 @@ def rank_items(
         negatives: Sampled candidates of each real user; by default every item that it has not seen.
 
     Raises:
-        UserError: If a score is infinite or not a number.
+        UserError: If scores have another shape, kind or place than expected, or one is infinite or not a number.
     """
     everyone = np.arange(split.train.n_users)
     users = everyone if users is None else users
@@ -151,15 +156,12 @@ def rank_items(
         rows = [rows.part(first, last) for rows in (pool, held, queries)]
         part = out.part(slice(starts[first], starts[last]), slice(first, last))
         if not count(scores, rows[0], negatives is not None, rows[1], rows[2], part):
-            raise UserError(
-                f"{type(fitted.model).__name__} gives scores that are infinite or not a number, so its fit diverged: "
-                "lower model.learning_rate or check the model's settings"
-            )
+            raise not_finite(fitted, scores, users[first:last])
         progress.step(last, len(users))
     place = np.argsort(order)
-    above, ties, candidates = out.above[place], out.ties[place], out.candidates[place]
+    counted = (column[place] for column in out[:-1])
     owned = contains(seen, users[pairs[0]], pairs[1])
-    columns = (users[pairs[0]].astype(np.int32), pairs[1].astype(np.int32), above, ties, candidates, owned)
+    columns = (users[pairs[0]].astype(np.int32), pairs[1].astype(np.int32), *counted, owned)
     n_test = len(order) - len(users) * len(targets)
     return Ranks(
         ItemRanks(*(column[:n_test] for column in columns)),
@@ -183,9 +185,7 @@ def _score(
     padded = torch.from_numpy(np.pad(users, (0, -len(users) % height), mode="edge" if len(users) else "constant"))
     blocks: list[Tensor] = []
     for start in range(0, len(padded), height):
-        with torch.no_grad():
-            scores = fitted.scores(padded[start : start + height].to(device))
-        blocks.append(scores if scores.dtype in (torch.float32, torch.float64) else scores.float())
+        blocks.append(ask(fitted, padded[start : start + height].to(device), n_items))
         size = 2 * blocks[0].element_size() * n_items * height  # a block, and its place in their concatenation
         if (len(blocks) + 1) * size > memory_mb * 2**20 or start + height >= len(padded):
             first = start - (len(blocks) - 1) * height

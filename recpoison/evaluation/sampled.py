@@ -11,7 +11,7 @@ import torch
 from recpoison.data.splitting import Split
 from recpoison.errors import ConfigError
 from recpoison.evaluation.counting import Rows
-from recpoison.evaluation.ranking import RankingEvaluation
+from recpoison.evaluation.ranking import ON_LISTS, RankingEvaluation
 from recpoison.evaluation.ranks import Ranks, rank_items, rows_of, seen_items
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
@@ -23,6 +23,7 @@ class Sampled(RankingEvaluation):
     """Ranks each held-out and target item among the user's held-out items and a sample of the others.
 
     Numbers depend on the sample's size and do not compare with full ranking. All cells of a seed share the negatives.
+    EFD, Entropy and Coverage say what lists are made of; of a list out of a sample they would tell the sample.
 
     Args:
         n_negatives: Negatives of each user, drawn without replacement from the items it has not in training,
@@ -33,6 +34,7 @@ class Sampled(RankingEvaluation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._refuse_metrics_of_lists()
         if self.n_negatives is None:
             if self.select_on == "valid":
                 raise ConfigError(
@@ -124,6 +126,16 @@ class Sampled(RankingEvaluation):
         keys = np.unique(split.test.users[:, None] * n_items + given)
         starts = np.searchsorted(keys, np.arange(split.train.n_users + 1) * n_items)
         return Rows(starts, (keys % n_items).astype(np.int32))
+
+    def _refuse_metrics_of_lists(self) -> None:
+        selected = self.select_metric.partition("@")[0]
+        for name, labels in (("metrics", self.metrics), ("select_metric", [selected])):
+            if found := [label for label in labels if label in ("EFD", *ON_LISTS)]:
+                raise ConfigError(
+                    f"evaluation.{name} has {', '.join(found)}, which would measure the sample of candidates that "
+                    "evaluation=sampled draws and not what is recommended: take evaluation=full_ranking, "
+                    "or leave it out"
+                )
 
     def _check_cutoffs(self, n_candidates: int) -> None:
         if max(self.cutoffs) > n_candidates:

@@ -152,8 +152,8 @@ def _footer(record: RunRecord, summary: pd.DataFrame, folder: Path) -> list[tupl
     tested = f"{STARS}; Holm-corrected" if np.isfinite(summary.p).any() else ""
     curves = ", curves in curve.csv" if _curves(record) else ""
     facts = [
+        *(("note", note) for note in record.about.get("notes", [])),
         ("attack", record.about.get("attack_size", "")),
-        *(("" if place else "data", note) for place, note in enumerate(record.about.get("notes", []))),
         ("protocol", "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())),
         ("numbers", (spread + tested).removesuffix("; ")),
         ("files", f"{shown_path(folder)}: all metrics in table.md, every rank in ranks.npz{curves}"),

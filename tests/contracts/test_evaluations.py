@@ -109,10 +109,33 @@ def test_a_random_scorer_hits_by_chance(evaluation, split):
 @pytest.mark.parametrize("evaluation", RANKINGS)
 def test_ties_for_and_against(evaluation, split):
     """A scorer that knows nothing is perfect or useless, by the setting alone."""
+    seen = look(evaluation, np.zeros((N_USERS, N_ITEMS)), split)
     for ties, value in (("for", 1), ("against", 0)):
-        chosen = replace(evaluation, ties=ties)
-        found = numbers(chosen.measures(look(chosen, np.zeros((N_USERS, N_ITEMS)), split)))
+        found = numbers(replace(evaluation, ties=ties).measures(seen))
         assert found["test", "HR", 10] == found["test", "AUC", None] == value
+    half = numbers(replace(evaluation, ties="half").measures(seen))
+    assert half["test", "HR", 10] == pytest.approx(np.mean(10 / seen.test.candidates))
+    assert half["test", "AUC", None] == 0.5
+
+
+@pytest.mark.parametrize("evaluation", RANKINGS)
+def test_a_note_says_where_ties_decide(evaluation, split):
+    """All ranks are tied where nothing is known, none where scores differ; 7 of 333 users make 2.1%, 6 make none."""
+    nothing, something = np.zeros((N_USERS, N_ITEMS)), random_scores()
+    assert evaluation.notes([look(evaluation, something, split)]) == []
+    told = evaluation.notes([look(evaluation, scores, split, [TARGET]) for scores in (something, nothing)])
+    assert len(told) == 1
+    assert told[0].startswith("ties decide 100% of the held-out items' ranks and 100% of the targets' ranks (")
+    for users, expected in ((6, []), (7, ["ties decide 2% of the held-out items' ranks"])):
+        few = np.concatenate([nothing[:users], something[users:]])
+        assert [note.partition(" (")[0] for note in evaluation.notes([look(evaluation, few, split)])] == expected
+
+
+@pytest.mark.parametrize("evaluation", RANKINGS)
+def test_an_epoch_is_chosen_by_the_same_ties(evaluation, split):
+    for ties, value in (("for", 1), ("half", 0.5), ("against", 0)):
+        chosen = replace(evaluation, ties=ties, select_metric="AUC")
+        assert chosen.score(given(np.zeros((N_USERS, N_ITEMS)), split), split, Seeds(0)) == value
 
 
 @pytest.mark.parametrize("evaluation", RANKINGS)

@@ -16,7 +16,7 @@ def test_novelty_is_the_surprise_of_an_items_share():
 
 def test_efd_by_hand():
     """Hits at places 1 and 3 with 1 and 2 bits; discounts 1, 1/log2(3), 1/2."""
-    part = ItemRanks(*np.array([[5, 5], [0, 1], [0, 2], [0, 0], [9, 9], [0, 0]]))
+    part = ItemRanks(*np.array([[5, 5], [0, 1], [0, 2], [0, 0], [9, 9], [1, 1], [0, 0]]))
     held = place_held_out(part, "against")
     counts = np.array([2, 1, 1])
     assert expected_free_discovery(held, counts, 3)[0] == pytest.approx((1 * 1 + 2 / 2) / (1 + 1 / np.log2(3) + 1 / 2))
@@ -31,7 +31,14 @@ def test_efd_equals_a_walk_along_the_lists():
     relevant = np.array([rng.choice(n_items, 3, replace=False) for _ in range(n_users)])
     places = np.array([[list(order[u]).index(i) for i in relevant[u]] for u in range(n_users)])
     n = n_users * 3
-    columns = (np.repeat(np.arange(n_users), 3), relevant.ravel(), places.ravel(), np.zeros(n), np.full(n, n_items))
+    columns = (
+        np.repeat(np.arange(n_users), 3),
+        relevant.ravel(),
+        places.ravel(),
+        np.zeros(n),
+        np.full(n, n_items),
+        np.ones(n),
+    )
     held = place_held_out(ItemRanks(*(column.astype(int) for column in columns), np.zeros(n, dtype=bool)), "against")
     shares = np.maximum(counts, 1) / counts.sum()
     for user in range(n_users):

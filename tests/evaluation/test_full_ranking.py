@@ -89,7 +89,10 @@ def test_score_is_the_metric_of_the_table(small):
 
 def test_protocol_follows_the_settings():
     plain = FullRanking().protocol
-    assert plain["ties"] == "against the item"
+    assert plain["ties"] == "half: expected value over a random order of candidates with the same score"
+    assert FullRanking(ties="against").protocol["ties"] == "against the item"
+    assert "lists" not in plain
+    assert FullRanking(metrics=("Coverage",)).protocol["lists"] == "equal scores in order of item number"
     assert plain["owners of a target"] == "a miss, without a rank"
     assert plain["epoch"] == "last"
     other = FullRanking(ties="for", owners="excluded", target_hr="any", select_on="test", select_metric="HR@5").protocol
@@ -114,7 +117,7 @@ def test_cutoffs_beyond_the_catalogue(small):
         ({"metrics": ("NCDG",)}, "did you mean NDCG"),
         ({"metrics": ()}, "evaluation.metrics"),
         ({"metrics": ("HR", "HR")}, "each once"),
-        ({"ties": "half"}, "evaluation.ties is 'half': choose one of against, for"),
+        ({"ties": "third"}, "evaluation.ties is 'third': choose one of half, against, for"),
         ({"owners": "kept"}, "evaluation.owners"),
         ({"target_hr": "all"}, "evaluation.target_hr"),
         ({"select_on": "train"}, "evaluation.select_on"),

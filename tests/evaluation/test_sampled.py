@@ -99,3 +99,16 @@ def test_bad_settings_are_one_sentence(split):
     shipped = Split(split.train, split.test, negatives=np.zeros((30, 3), dtype=int))
     with pytest.raises(ConfigError, match=r"evaluation.cutoffs has 5, but a user has 4 candidates"):
         Sampled(n_negatives=None, cutoffs=(5,)).check_split(shipped)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"metrics": ("HR", "Coverage")}, "evaluation.metrics has Coverage, which"),
+        ({"metrics": ("Entropy", "EFD")}, "evaluation.metrics has Entropy, EFD, which"),
+        ({"select_metric": "EFD@10"}, "evaluation.select_metric has EFD, which"),
+    ],
+)
+def test_what_would_measure_the_sample_is_refused(setting, told):
+    with pytest.raises(ConfigError, match=f"^{told} would measure the sample .*: take evaluation=full_ranking, or"):
+        Sampled(**setting)

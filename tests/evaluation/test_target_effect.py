@@ -13,7 +13,7 @@ TIES = np.array([0, 0, 9, 0, 0, 0, 0, 0])
 
 
 def part(above=ABOVE, ties=TIES) -> ItemRanks:
-    return ItemRanks(USERS, TARGETS, np.asarray(above), ties, np.full(8, 100), OWNED)
+    return ItemRanks(USERS, TARGETS, np.asarray(above), ties, np.full(8, 100), ~OWNED, OWNED)
 
 
 @pytest.mark.parametrize(
