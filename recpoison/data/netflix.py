@@ -94,6 +94,6 @@ def _netflix_error(blocks: list[Block], cause: str) -> DataError:
             movie |= head
             if parts != [""] and not (head or (rating and movie)):
                 return DataError(
-                    f"{path}, line {number}: {shown(line)} is no 'movie:' and no 'user,rating,date': mend it"
+                    f"{path}, line {number}: {shown(line)} is neither 'movie:' nor 'user,rating,date': mend it"
                 )
     return DataError(f"{blocks[0][0]} (or a file after it) cannot be read ({cause.splitlines()[0]}): fetch it again")

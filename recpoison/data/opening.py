@@ -181,7 +181,7 @@ def _opened(path: Path) -> Iterator[io.BufferedReader]:
 def _unpacked(path: Path, stream: IO[bytes], kind: str, member: str | None) -> io.BufferedReader:
     openers: dict[str, Callable[[IO[bytes]], Any]] = {
         "zip": lambda packed: _member(path, packed, member),
-        "gz": lambda packed: gzip.GzipFile(fileobj=packed),
+        "gz": lambda packed: gzip.GzipFile(fileobj=packed, mode="rb"),
         "xz": lzma.LZMAFile,
         "bz2": bz2.BZ2File,
     }
