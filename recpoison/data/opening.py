@@ -25,7 +25,8 @@ from recpoison.errors import DataError, some_of
 CHUNK = 1 << 20  # bytes taken at a time
 LONGEST_LINE = 16 << 20  # bytes; a table's line is shorter, a broken file's may be its whole
 DEEPEST = 3  # a gz in a zip is read, a packing for ever is not
-SHARE = 3  # the text may take this part of free memory: the rows need the rest
+TEXT_COST = 2  # bytes of memory that reading takes for a byte of text
+ROW_COST = 64  # and for a row: its columns, and its ids as numbers
 _BROKEN = (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError)
 _NO_TABLE = re.compile(r"(?i)(^|/)(__MACOSX/|\.|readme|licen[cs]e)|/$|\.(md|pdf|html?|py|png|jpe?g)$")
 
@@ -260,13 +261,14 @@ def _undecodable(path: Path, encoding: str, error: UnicodeError, line: int) -> s
 
 def _gathered(path: Path, chunks: Iterable[bytes]) -> bytes:
     """All pieces together, if free memory allows."""
-    limit, whole = available_memory() // SHARE, io.BytesIO()
+    free, rows, whole = available_memory(), 0, io.BytesIO()
     for chunk in chunks:
         whole.write(chunk)
-        if whole.tell() > limit:
+        rows += chunk.count(b"\n")
+        if TEXT_COST * whole.tell() + ROW_COST * rows > free:
             raise DataError(
-                f"{path} holds over {limit / 1e9:.1f} GB of text, a third of the memory that is free: give only "
-                "the columns and rows that are needed, or use a machine with more memory"
+                f"{path} has more rows than free memory holds (over {rows:,} in {whole.tell() / 1e9:.1f} GB of text, "
+                f"and {free / 1e9:.1f} GB free): give only the rows and columns needed, or take a machine with more memory"
             )
     content = whole.getvalue()
     if not content or content.isspace():
