@@ -119,3 +119,13 @@ def _cell(path: Path, number: int, key: str, value: Any) -> str:
     if "\0" in text:
         raise DataError(f"{path}, line {number}: {shown(key)} holds a zero byte, which no id has: mend the line")
     return text
+
+
+def other_json(path: Path, form: str) -> str:
+    """What to say of JSON, or its look-alike, that is not in lines; ``form`` as ``recognising.json_form`` has it."""
+    if form == "array":
+        return f"{path} is a JSON array: make JSON lines of it with `jq -c '.[]' {path.name}`, or save it as csv"
+    return (
+        f"{path} holds Python dictionaries in single quotes, no JSON: write each line again as JSON, such as "
+        "`json.dumps(ast.literal_eval(line))`"
+    )

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from recpoison.data.json_lines import as_csv
+from recpoison.data.json_lines import as_csv, other_json
 from recpoison.data.layout import Layout
 from recpoison.data.memory import available_memory
 from recpoison.data.recognising import HEAD, encoding_of, foreign, json_form, packing
@@ -54,7 +54,7 @@ def open_table(path: Path, layout: Layout) -> tuple[bytes, Layout]:
         if form is None:
             return _line_feeds(_gathered(path, chunks)), layout
         if form != "lines":
-            raise DataError(_other_json(path, form))
+            raise DataError(other_json(path, form))
         lines, layout = as_csv(path, _lines(chunks), layout)
         return _gathered(path, lines), layout
 
@@ -268,7 +268,7 @@ def _gathered(path: Path, chunks: Iterable[bytes]) -> bytes:
         if TEXT_COST * whole.tell() + ROW_COST * rows > free:
             raise DataError(
                 f"{path} has more rows than free memory holds (over {rows:,} in {whole.tell() / 1e9:.1f} GB of text, "
-                f"and {free / 1e9:.1f} GB free): give only the rows and columns needed, or take a machine with more memory"
+                f"and {free / 1e9:.1f} GB free): give only the rows needed, or take a machine with more memory"
             )
     content = whole.getvalue()
     if not content or content.isspace():
@@ -290,12 +290,3 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
         *whole, rest = (rest + chunk).split(b"\n")
         yield from whole
     yield rest
-
-
-def _other_json(path: Path, form: str) -> str:
-    if form == "array":
-        return f"{path} is a JSON array: make JSON lines of it with `jq -c '.[]' {path.name}`, or save it as csv"
-    return (
-        f"{path} holds Python dictionaries in single quotes, no JSON: write each line again as JSON, such as "
-        "`json.dumps(ast.literal_eval(line))`"
-    )
