@@ -16,7 +16,7 @@ from rich.table import Table
 from recpoison.data.named import build_dataset, choose, dataset_files
 from recpoison.data.provenance import data_folder, find
 from recpoison.data.sources import SOURCES
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import ConfigError, UserError, printable
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -30,7 +30,7 @@ class _Notes(Progress):
         self._console = console
 
     def note(self, text: str) -> None:
-        self._console.print(f"note: {text}", highlight=False, markup=False)
+        self._console.print(f"note: {printable(text)}", highlight=False, markup=False)
 
 
 def _list(root: Path, console: Console) -> None:

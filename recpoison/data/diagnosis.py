@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 from recpoison.data.layout import Layout
-from recpoison.errors import DataError
+from recpoison.errors import DataError, shown
 
 
 def split_lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -20,7 +21,8 @@ def split_lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
             if line.strip():
                 yield number, line.split()
         return
-    reader = csv.reader(io.StringIO(text), delimiter=separator[0])
+    csv.field_size_limit(sys.maxsize)  # texts are longer than its default; lines have a bound where they are opened
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator[0])
     for fields in reader:
         if fields:
             yield reader.line_num, fields[:: len(separator)]
@@ -42,7 +44,7 @@ def overlong_line(path: Path, content: bytes, separator: str) -> DataError | Non
 def _field_counts(content: bytes, separator: str) -> Iterator[tuple[int, int]]:
     """Line numbers from 1 and fields of each."""
     if separator == "," and b'"' in content:
-        text = content.decode("utf-8-sig", "replace")
+        text = content.decode("utf-8", "replace")
         return ((number, len(fields)) for number, fields in split_lines(text, separator))
     lines = enumerate(io.BytesIO(content), 1)
     if separator == r"\s+":
@@ -55,7 +57,7 @@ def bad_line(
     path: Path, content: bytes, separator: str, positions: dict[str, int], layout: Layout, cause: str
 ) -> DataError:
     """The error to raise for the first line that cannot be read; ``cause`` is said where no line is found at fault."""
-    text = content.decode("utf-8-sig", "replace")
+    text = content.decode("utf-8", "replace")
     rows = 0
     for number, fields in split_lines(text, separator):
         if layout.header and number == 1:
@@ -75,11 +77,11 @@ def _problem(fields: list[str], positions: dict[str, int], layout: Layout) -> st
             return f"the {role} is missing"
         text = fields[position].strip()
         if role == "time" and not (is_number(text) or is_date(text)):
-            return f"the time is {text!r}, but seconds or an ISO date are needed"
+            return f"the time is {shown(text)}, but seconds or an ISO date are needed"
         if role != "rating":
             continue
         if not is_number(text):
-            return f"the rating is {text!r}, but a number is needed"
+            return f"the rating is {shown(text)}, but a number is needed"
         if layout.scale is not None and not layout.scale[0] <= float(text) <= layout.scale[1]:
             return f"the rating is {text}, but the scale runs from {layout.scale[0]:g} to {layout.scale[1]:g}"
     return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,9 @@ import pandas as pd
 from recpoison.data.diagnosis import bad_line, is_number, overlong_line, split_lines
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.layout import Layout
-from recpoison.errors import DataError
+from recpoison.data.opening import open_table, read_bytes
+from recpoison.data.parquet import open_parquet
+from recpoison.errors import DataError, shown, some_of
 
 SEPARATORS = ("::", "\t", ";", ",", "|")  # in the order in which a guess tries them
 
@@ -41,25 +41,6 @@ class Rows:
         return len(self.users)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The contents of ``path``, unpacked if its name ends in ``.gz``.
-
-    Raises:
-        DataError: If the file is missing, empty, or a truncated or broken gz.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"there is no file {path}: check the path") from None
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is cut short or broken ({error}): delete it and fetch it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
-    if not content.strip():
-        raise DataError(f"{path} is empty: fetch it again, or give a file with rows")
-    return content
-
-
 def read_delimited(path: Path, layout: Layout) -> Rows:
     """Read a table with one interaction a line (csv, tsv, ``::``; plain or gz).
 
@@ -68,8 +49,9 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
     Raises:
         DataError: If the file is broken, a column is missing, or a line holds no number where one belongs.
     """
-    content = _without_blank_start(read_bytes(path))
-    first = content.removeprefix(b"\xef\xbb\xbf").split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
+    content, layout = open_table(path, layout)
+    content = _without_blank_start(content)
+    first = content.split(b"\n", 1)[0].decode("utf-8", "replace").rstrip("\r")
     separator = layout.separator or _guess_separator(first)
     positions = _positions(path, first, separator, layout)
     if problem := overlong_line(path, content, separator):
@@ -85,13 +67,10 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
             dtype={positions["rating"] * step: np.float64} if "rating" in positions else None,
             keep_default_na=False,
             na_values=[""],
-            encoding="utf-8-sig",
             low_memory=False,
             quoting=csv.QUOTE_MINIMAL if separator == "," else csv.QUOTE_NONE,
         )
         rows = _rows_of({role: frame[position * step] for role, position in positions.items()}, layout)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 ({error.reason} at byte {error.start}): convert it with iconv") from None
     except ValueError as error:
         raise bad_line(path, content, separator, positions, layout, str(error)) from None
     return rows
@@ -100,7 +79,7 @@ def read_delimited(path: Path, layout: Layout) -> Rows:
 def _without_blank_start(content: bytes) -> bytes:
     """The file from its first line that is not blank."""
     start = 0
-    while (end := content.find(b"\n", start)) >= 0 and not content[start:end].removeprefix(b"\xef\xbb\xbf").strip():
+    while (end := content.find(b"\n", start)) >= 0 and not content[start:end].strip():
         start = end + 1
     return content[start:]
 
@@ -120,7 +99,7 @@ def _positions(path: Path, first: str, separator: str, layout: Layout) -> dict[s
         and layout.rating < len(names)
         and is_number(names[layout.rating])
     ):
-        raise DataError(f"{path}, line 1: {first!r} looks like data, not like a header: set dataset.header=false")
+        raise DataError(f"{path}, line 1: {shown(first)} looks like data, not like a header: set dataset.header=false")
     positions = {}
     for role, column in layout.columns.items():
         if isinstance(column, str) and not layout.header:
@@ -128,7 +107,7 @@ def _positions(path: Path, first: str, separator: str, layout: Layout) -> dict[s
                 f"{path} is read without a header, but dataset.{role} is {column!r}: give its number from 0"
             )
         if isinstance(column, str) and column not in names:
-            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {', '.join(names)}")
+            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {some_of(names)}")
         positions[role] = names.index(column) if isinstance(column, str) else column
         if positions[role] >= len(names):
             raise DataError(
@@ -231,27 +210,18 @@ def read_negatives(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def read_parquet(path: Path, layout: Layout) -> Rows:
-    """Read the same columns from a parquet file.
+    """Read the same columns from a parquet file, or a folder of its parts.
 
     Raises:
         DataError: If pyarrow is not installed, the file is broken or a column is missing.
     """
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError:
-        raise DataError(f"{path} needs pyarrow: pip install 'recpoison[parquet]', or save the table as csv") from None
-    if not path.is_file():
-        raise DataError(f"there is no file {path}: check the path")
-    try:
-        frame = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is no readable parquet file ({error}): write it again") from None
+    frame = open_parquet(path)
     names = list(map(str, frame.columns))
     columns = {}
     for role, column in layout.columns.items():
         name = names[column] if isinstance(column, int) and column < len(names) else column
         if name not in names:
-            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {', '.join(names)}")
+            raise DataError(f"{path} has no column {column!r}: set dataset.{role} to one of {some_of(names)}")
         columns[role] = frame.iloc[:, names.index(str(name))]
     return _parquet_rows(path, columns, layout)
 

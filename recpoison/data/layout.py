@@ -20,6 +20,7 @@ class Layout:
         rating: Column of ratings or counts; None where a row only says that something happened.
         time: Column of timestamps, in seconds or as ISO dates; None where there is none.
         scale: Lowest rating, highest rating and step; None means implicit feedback, and the column (if any) counts.
+        encoding: What the text was written in, where no byte order mark says so.
     """
 
     separator: str | None = None
@@ -29,6 +30,7 @@ class Layout:
     rating: Column | None = 2
     time: Column | None = None
     scale: tuple[float, float, float] | None = None
+    encoding: str = "utf-8"
 
     @property
     def columns(self) -> dict[str, Column]:

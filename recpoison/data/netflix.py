@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from recpoison.data.diagnosis import is_date
-from recpoison.data.formats import Rows, read_bytes, seconds
-from recpoison.errors import DataError
+from recpoison.data.formats import Rows, seconds
+from recpoison.data.opening import read_bytes
+from recpoison.errors import DataError, shown
 
 CHUNK = 64 << 20  # bytes parsed at a time
 
@@ -92,5 +93,7 @@ def _netflix_error(blocks: list[Block], cause: str) -> DataError:
             rating = len(parts) == 3 and parts[0].isdigit() and parts[1] in tuple("12345") and is_date(parts[2])
             movie |= head
             if parts != [""] and not (head or (rating and movie)):
-                return DataError(f"{path}, line {number}: {line!r} is neither 'movie:' nor 'user,rating,date': mend it")
+                return DataError(
+                    f"{path}, line {number}: {shown(line)} is neither 'movie:' nor 'user,rating,date': mend it"
+                )
     return DataError(f"{blocks[0][0]} (or a file after it) cannot be read ({cause.splitlines()[0]}): fetch it again")

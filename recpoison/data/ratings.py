@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from recpoison.data.formats import Rows, number, read_delimited, read_grouped, r
 from recpoison.data.interactions import Interactions
 from recpoison.data.layout import Layout
 from recpoison.data.netflix import read_netflix
+from recpoison.data.opening import first_line, on_disk, parts_of
 from recpoison.data.provenance import Source, Variant, data_folder, find, require
 from recpoison.data.sources import SOURCES
 from recpoison.data.splitting import Method, Split, Splitter
@@ -133,13 +132,8 @@ def _read(path: Path, variant: Variant) -> Rows:
 
 def _has_column(path: Path, layout: Layout) -> bool:
     """Whether the first line reaches to the time column: copies of ml_1m exist that have none."""
-    try:
-        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-            first = file.readline().decode("utf-8", "replace")
-    except (OSError, EOFError, zlib.error):
-        return True  # reading the whole file says what is wrong with it
     assert isinstance(layout.time, int)
-    return len(first.split(layout.separator)) > layout.time
+    return len(first_line(path).split(layout.separator)) > layout.time
 
 
 def _marks(data: Interactions, paths: list[Path]) -> np.ndarray | None:
@@ -213,10 +207,8 @@ def digest(paths: Sequence[Path]) -> str:
     """
     whole = hashlib.sha256()
     for path in paths:
-        whole.update(path.name.encode())
-        try:
-            with path.open("rb") as file:
+        for part in parts_of(path) if path.is_dir() else [path]:
+            whole.update(part.name.encode())
+            with on_disk(part) as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
-        except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}): check the path and its permissions") from None
     return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""Anyone's own table of users and items: csv, tsv, gz or parquet."""
+"""Anyone's own table of users and items: csv, tsv, JSON lines or parquet, packed or not."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from recpoison.data.filtering import Filters
 from recpoison.data.formats import Rows, number, read_delimited, read_parquet, stack
 from recpoison.data.interactions import Interactions
 from recpoison.data.layout import Column, Layout
+from recpoison.data.opening import is_parquet, is_there
 from recpoison.data.provenance import data_folder
 from recpoison.data.ratings import Raw, digest, prepare
+from recpoison.data.recognising import is_encoding
 from recpoison.data.splitting import Split, Splitter
 from recpoison.descriptions import NO_EFFECT
 from recpoison.errors import ConfigError, DataError
@@ -27,7 +29,9 @@ class OwnTable(Dataset):
 
     Args:
         name: What tables call it.
-        path: The file, from where the command is run or from the data folder; ``.gz`` and ``.parquet`` by their names.
+        path: The file, from where the command is run or from the data folder: text with separators or JSON lines, plain
+            or packed (gz, xz, bz2, zip; ``some.zip/member.csv`` in a zip of several), parquet or a folder of its parts.
+            Its first bytes say which, not its name.
         test_path: A second file with test rows, for ``split.method=given``; None where one file is to be split.
         separator: Between columns, one character or one repeated; ``"\s+"`` is any white space; None guesses.
         header: Whether the first line names the columns.
@@ -35,6 +39,7 @@ class OwnTable(Dataset):
         item: Column of items.
         rating: Column of ratings; None where there is none.
         time: Column of timestamps (seconds or ISO dates); None where there is none.
+        encoding: What the text was written in, such as ``latin-1``; a byte order mark goes first.
         low: Lowest rating; None (with ``high``) means implicit feedback.
         high: Highest rating.
         step: Step of the rating scale.
@@ -53,6 +58,7 @@ class OwnTable(Dataset):
     item: Column = "item"
     rating: Column | None = None
     time: Column | None = None
+    encoding: str = "utf-8"
     low: float | None = None
     high: float | None = None
     step: float = 1.0
@@ -69,6 +75,8 @@ class OwnTable(Dataset):
             )
         if self.low is not None and self.rating is None:
             raise ConfigError("dataset.low is set, but dataset.rating names no column: name it, or drop low and high")
+        if not is_encoding(self.encoding):
+            raise ConfigError(f"dataset.encoding is {self.encoding!r}: give utf-8, latin-1, cp1252, utf-16 or such")
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """All rows of the file or files; see ``Dataset.read``."""
@@ -84,19 +92,19 @@ class OwnTable(Dataset):
 
     def _paths(self, data_dir: Path | None) -> list[Path]:
         names = [Path(name).expanduser() for name in (self.path, self.test_path) if name is not None]
-        paths = [path if path.exists() else data_folder(data_dir) / path for path in names]
+        paths = [path if is_there(path) else data_folder(data_dir) / path for path in names]
         for name, path in zip(names, paths, strict=True):
-            if not path.is_file():
+            if not is_there(path):
                 raise DataError(f"there is no file {name}, here or in {data_folder(data_dir)}: check dataset.path")
         return paths
 
     def _raw(self, data_dir: Path | None) -> Raw:
         scale = None if self.low is None or self.high is None else (self.low, self.high, self.step)
-        layout = Layout(self.separator, self.header, self.user, self.item, self.rating, self.time, scale)
+        layout = Layout(self.separator, self.header, self.user, self.item, self.rating, self.time, scale, self.encoding)
         parts = [_read(path, layout) for path in self._paths(data_dir)]
         given = np.repeat([False, True], [len(part) for part in parts]) if self.test_path is not None else None
         return Raw(number(stack(parts), scale), given)
 
 
 def _read(path: Path, layout: Layout) -> Rows:
-    return read_parquet(path, layout) if path.suffix == ".parquet" else read_delimited(path, layout)
+    return read_parquet(path, layout) if is_parquet(path) else read_delimited(path, layout)

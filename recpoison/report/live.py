@@ -17,6 +17,7 @@ from rich.progress import BarColumn, SpinnerColumn, TaskID, TextColumn, TimeElap
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from recpoison.errors import printable
 from recpoison.progress import Progress
 
 log = logging.getLogger("recpoison")
@@ -112,7 +113,7 @@ class LiveProgress(Progress):
 
     def note(self, text: str) -> None:
         """Say something a reader of the log should know."""
-        self._line("·", "dim", text)
+        self._line("·", "dim", printable(text))
 
     def _line(self, mark: str, style: str, text: str) -> None:
         if self._bars is not None:

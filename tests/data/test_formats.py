@@ -1,5 +1,4 @@
 import gzip
-import importlib.util
 import time
 from pathlib import Path
 
@@ -87,20 +86,9 @@ def test_a_header_in_front_of_text_ids_is_not_a_row(tmp_path: Path):
         read_delimited(path, Layout(",", True))
 
 
-def test_truncated_gz(tmp_path: Path):
-    whole = gzip.compress(b"1,1,3\n" * 1000)
-    for name, data in (("cut.gz", whole[: len(whole) // 2]), ("none.gz", b"1,1,3\n" * 10)):
-        (tmp_path / name).write_bytes(data)
-        with pytest.raises(DataError, match=rf"{name} is cut short or broken .*fetch it again"):
-            read_delimited(tmp_path / name, Layout(","))
-
-
-def test_missing_file_and_other_encodings(tmp_path: Path):
+def test_missing_file():
     with pytest.raises(DataError, match=r"there is no file .*gone.csv"):
-        read_delimited(tmp_path / "gone.csv", Layout(","))
-    (tmp_path / "latin.csv").write_bytes("M\xfcller,1,3\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"latin.csv is not UTF-8 .*iconv"):
-        read_delimited(tmp_path / "latin.csv", Layout(","))
+        read_delimited(Path("gone.csv"), Layout(","))
 
 
 def test_grouped(tmp_path: Path):
@@ -119,12 +107,6 @@ def test_negatives(tmp_path: Path):
         read_negatives(write(tmp_path / "b", "(0,25)\t3\t4\n(1,7)\t5\n"))
     with pytest.raises(DataError, match=r"line 1: an id is no whole number"):
         read_negatives(write(tmp_path / "c", "(0,25)\tx\t4\n"))
-
-
-@pytest.mark.skipif(importlib.util.find_spec("pyarrow") is not None, reason="pyarrow is installed")
-def test_parquet_without_pyarrow(tmp_path: Path):
-    with pytest.raises(DataError, match=r"needs pyarrow: pip install 'recpoison\[parquet\]'"):
-        read_parquet(tmp_path / "a.parquet", Layout())
 
 
 def test_parquet(tmp_path: Path):
