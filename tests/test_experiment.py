@@ -171,7 +171,7 @@ def test_notes_about_the_data_are_part_of_the_record_computed_or_reused(tmp_path
         ]
         assert record.protocol["test rows"] == "a random 40% of each user's rows"
         assert record.protocol["users judged"] == "2 of 3"
-        assert "\nData: 1 of 3 users have no test row: learned from, but not judged.\n" in markdown(record)
+        assert "\nNote: 1 of 3 users have no test row: learned from, but not judged.\n" in markdown(record)
 
 
 def test_where_everybody_is_judged_the_protocol_does_not_count() -> None:

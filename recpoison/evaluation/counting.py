@@ -52,8 +52,8 @@ class Counts(NamedTuple):
 
     def part(self, queries: slice, users: slice) -> Counts:
         """A view of some queries and users."""
-        columns = (column[queries] for column in self[:-1])
-        return Counts(*columns, self.lists[users])
+        above, ties, candidates = (column[queries] for column in (self.above, self.ties, self.candidates))
+        return Counts(above, ties, candidates, self.listed[queries], self.lists[users])
 
 
 def count(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, out: Counts) -> bool:

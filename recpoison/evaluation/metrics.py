@@ -141,9 +141,7 @@ def average_precision(held: HeldOut, k: int) -> np.ndarray:
     """MAP: the precision at each hit in the first k, summed, over min(k, held-out items)."""
     at_hit = np.where(held.places < k, (held.ahead + 1) / (held.places + 1), 0.0)
     wide = held.widths > 1
-    at_hit[wide] = _precision_at_hit(
-        *(column[wide] for column in (held.places, held.widths, held.sharing, held.ahead)), k
-    )
+    at_hit[wide] = _precision_at_hit(held.places[wide], held.widths[wide], held.sharing[wide], held.ahead[wide], k)
     return held.total(at_hit) / np.minimum(held.counts, k)
 
 
