@@ -44,11 +44,17 @@ class Progress:
     def note(self, text: str) -> None:
         """Say something a reader of the log should know, such as rows dropped as duplicates."""
 
-    def loop(self, work: object) -> Loop:
+    def loop(self, work: object, fits: Callable[[dict[str, Tensor]], bool] = lambda state: True) -> Loop:
         """Begin a loop that may be long.
 
         Args:
             work: What tells the loop from others of the same stage: its settings, data, stream and initial values, as
                 parts, interactions, tensors, arrays or plain values.
+            fits: Whether the loop could have kept a state: looks at names, shapes, types, and how far it is.
         """
         return Loop()
+
+
+def alike(tensor: Tensor | None, other: Tensor) -> bool:
+    """Whether a tensor that was kept has the shape and type of ``other``: what ``fits`` of a loop asks of each."""
+    return tensor is not None and tensor.shape == other.shape and tensor.dtype == other.dtype

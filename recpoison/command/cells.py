@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from recpoison.command.config import build, targets
 from recpoison.descriptions import code_of, digest
 from recpoison.errors import OutputError
+from recpoison.intact import altered, sha256_of
 from recpoison.stages import locks
 
 STATUS = "status.json"
@@ -50,6 +51,7 @@ class Status:
         seconds: Wall time.
         process: Who runs it, or ran it last.
         data: Digest of the raw files it reads; empty where nobody could read them.
+        files: sha256 of each file that a done one left.
     """
 
     status: str
@@ -61,6 +63,7 @@ class Status:
     seconds: float = 0.0
     process: str = ""
     data: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def identify(cfg: DictConfig, choices: Mapping[str, Any]) -> str:
@@ -137,11 +140,22 @@ def read_status(folder: Path) -> Status | None:
         content = json.loads((folder / STATUS).read_text(encoding="utf-8"))
         known = {item.name for item in fields(Status)}
         status = Status(**{key: value for key, value in content.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    if not _is_plausible(status):
         return None
     if status.status == "running" and locks.is_free(_lock(folder)):
         return replace(status, status="stopped")  # its process died without a word
     return status
+
+
+def _is_plausible(status: Status) -> bool:
+    """Whether what was read has the types of a status."""
+    like = Status("")
+    kinds = {
+        item.name: (int, float) if item.name == "seconds" else type(getattr(like, item.name)) for item in fields(like)
+    }
+    return all(isinstance(getattr(status, name), kind) for name, kind in kinds.items())
 
 
 def write_status(folder: Path, status: Status, *, only_first: bool = False) -> None:
@@ -187,8 +201,7 @@ def set_results_aside(folder: Path) -> Path | None:
     Returns:
         Where they are now, or None where there were none.
     """
-    stay = ("run.log", STATUS)
-    found = [path for path in folder.iterdir() if path.is_file() and path.name[0] != "." and path.name not in stay]
+    found = _results(folder)
     if not (folder / "metrics.csv").exists():
         return None
     aside = folder / f".earlier-{uuid.uuid4().hex[:8]}"
@@ -196,6 +209,16 @@ def set_results_aside(folder: Path) -> Path | None:
     for path in sorted(found, key=lambda path: path.name != "metrics.csv"):
         os.replace(path, aside / path.name)
     return aside
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """The sha256 of each file of results in ``folder``."""
+    return {path.name: sha256_of(path) or "" for path in sorted(_results(folder))}
+
+
+def damaged(folder: Path, status: Status) -> list[str]:
+    """The files of a done cell that are missing or not as it left them; nobody can vouch for those without a sha256."""
+    return altered(folder, {"metrics.csv": ""} | status.files)
 
 
 def refuse_results(folder: Path, cell: str, setting: str = "hydra.run.dir") -> None:
@@ -217,6 +240,11 @@ def refuse_results(folder: Path, cell: str, setting: str = "hydra.run.dir") -> N
         raise OutputError(f"{folder} already holds results ({held[0]}): {remedy}")
     if status is not None and not ours:
         raise OutputError(f"{folder} holds an unfinished run with other settings: {remedy}")
+
+
+def _results(folder: Path) -> list[Path]:
+    stay = ("run.log", STATUS)
+    return [path for path in folder.iterdir() if path.is_file() and path.name[0] != "." and path.name not in stay]
 
 
 def _lock(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -13,9 +14,17 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import ConfigError, OutputError, UserError
 from recpoison.stages.store import Entry, Store, default_store_dir
-from recpoison.stages.upkeep import Leftover, damage, discard, least_recently_used, leftovers, size
+from recpoison.stages.upkeep import (
+    Leftover,
+    damage,
+    damaged_checkpoints,
+    discard,
+    least_recently_used,
+    leftovers,
+    size,
+)
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _BYTES = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -110,23 +119,45 @@ def _show(store: Store, entry: Entry, console: Console) -> None:
 
 
 def _prune(store: Store, older_than: float | None, keep_size: float | None, dry_run: bool, console: Console) -> None:
-    doomed = least_recently_used(store, older_than, keep_size)
-    found = [left for left in leftovers(store) if _of_no_use(left, older_than)]
+    doomed: list[Entry | Leftover] = [*least_recently_used(store, older_than, keep_size)]
+    doomed += [left for left in leftovers(store) if _of_no_use(left, older_than)]
+    removed: list[Entry | Leftover] = []
+    refused: list[OSError] = []
     freed = 0
-    for entry in doomed:
-        freed += size(store.path(entry))
-        console.print(f"{entry.stage} {entry.key[:12]}  {entry.title}", markup=False)
-        if not dry_run:
-            store.remove(entry)
-    for left in found:
-        freed += size(left.path)
-        console.print(f"{left.what}: {left.path.relative_to(store.folder)}", markup=False)
-        if not dry_run:
-            discard(left.path)
+    for one in doomed:
+        bytes_ = size(store.path(one) if isinstance(one, Entry) else one.path)
+        try:
+            if not dry_run:
+                _remove(store, one)
+        except OSError as error:
+            refused.append(error)
+            continue
+        removed.append(one)
+        freed += bytes_
+        console.print(_named(store, one), markup=False)
+    n_stages = sum(isinstance(one, Entry) for one in removed)
     verb = "would free" if dry_run else "freed"
-    console.print(f"{len(doomed)} stages and {len(found)} leftovers: {verb} {_readable(freed)}")
+    console.print(f"{n_stages} stages and {len(removed) - n_stages} leftovers: {verb} {_readable(freed)}")
     if older_than is None and keep_size is None:
         console.print("give --older-than or --keep-size to remove finished stages too")
+    if refused:
+        raise OutputError(
+            f"{len(refused)} of {len(doomed)} could not be removed from {store.folder} ({refused[0].strerror}): "
+            "run prune as the user who made them"
+        )
+
+
+def _remove(store: Store, one: Entry | Leftover) -> None:
+    if isinstance(one, Entry):
+        store.remove(one)
+    else:
+        discard(one.path)
+
+
+def _named(store: Store, one: Entry | Leftover) -> str:
+    if isinstance(one, Entry):
+        return f"{one.stage} {one.key[:12]}  {one.title}"
+    return f"{one.what}: {one.path.relative_to(store.folder)}"
 
 
 def _of_no_use(left: Leftover, older_than: float | None) -> bool:
@@ -138,20 +169,34 @@ def _of_no_use(left: Leftover, older_than: float | None) -> bool:
 
 def _verify(store: Store, console: Console) -> int:
     entries = store.entries()
-    broken = {entry.key: damage(store, entry) for entry in entries}
+    n_broken = 0
     for entry in entries:
-        if broken[entry.key] and store.path(entry).is_dir():
-            store.set_aside(entry, list(broken[entry.key]))
-            named = ", ".join(broken[entry.key])
-            console.print(f"damaged: {entry.stage} {entry.key[:12]} ({named}), set aside", markup=False)
+        broken = damage(store, entry)
+        if broken and os.path.lexists(store.path(entry)):  # Else pruned meanwhile.
+            n_broken += 1
+            end = "set aside" if store.set_aside(entry, broken) else "cannot be set aside"
+            named = ", ".join(broken)
+            console.print(f"damaged: {entry.stage} {entry.key[:12]} ({named}), {end}", markup=False)
+    checkpoints = damaged_checkpoints(store)
+    for path in checkpoints:
+        end = "removed" if _discarded(path) else "cannot be removed"
+        console.print(f"damaged checkpoint: {path.relative_to(store.folder)}, {end}", markup=False)
     found = [left for left in leftovers(store) if left.what in ("unfinished", "removed")]
-    for left in found:
-        discard(left.path)
-    n_broken = sum(map(bool, broken.values()))
+    n_gone = sum(_discarded(left.path) for left in found)
     console.print(
-        f"{len(entries)} stages checked, {n_broken} damaged, {len(found)} unfinished ones of dead runs removed"
+        f"{len(entries)} stages checked, {n_broken} damaged, {len(checkpoints)} damaged checkpoints, "
+        f"{n_gone} unfinished ones of dead runs removed"
     )
-    return 1 if n_broken else 0
+    return 1 if n_broken or checkpoints else 0
+
+
+def _discarded(path: Path) -> bool:
+    """Whether it is gone; another user's may stay."""
+    try:
+        discard(path)
+    except OSError:
+        return False
+    return True
 
 
 def _find(store: Store, prefix: str) -> Entry:

@@ -9,20 +9,20 @@ being written, ``.part-<key>`` where a long stage keeps its checkpoints, ``.remo
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import logging
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from recpoison.errors import OutputError
+from recpoison.intact import altered, sha256_of
 from recpoison.stages import locks
 
 log = logging.getLogger(__name__)
@@ -68,13 +68,14 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+        self._stuck: set[Path] = set()
 
     def find(self, stage: str, key: str) -> Entry | None:
-        """The entry of ``key``, or None; one whose files do not match their sha256 is set aside, and is missing."""
+        """The entry of ``key``, or None; one that is not as it was written is set aside, and is missing."""
         folder = self.folder / stage / key
         entry = read_entry(folder)
-        broken = broken_files(folder, entry) if entry else []
-        if entry is None or not folder.exists():  # Pruned while we looked.
+        broken = altered(folder, entry.files) if entry else []
+        if entry is None or not os.path.lexists(folder):  # Pruned while we looked.
             return None
         if broken:
             self.set_aside(entry, broken)
@@ -110,10 +111,10 @@ class Store:
         Raises:
             OutputError: If the store's folder cannot be made or read.
         """
-        found = self._load(stage, key, load)
+        found = self.load(stage, key, load)
         if found is None:
             with self.lock(stage, key):
-                found = self._load(stage, key, load)
+                found = self.load(stage, key, load)
                 if found is None:
                     value, seconds, peak_mb = compute()
                     entry = self._keep(Entry(stage, key, inputs, seconds, peak_mb, time.time(), title), value, save)
@@ -121,7 +122,9 @@ class Store:
         return *found, True
 
     def lock(self, stage: str, key: str) -> AbstractContextManager[None]:
-        """Hold the stage's lock for a block."""
+        """Hold the stage's lock for a block; none in a store that may only be read, where nothing can be kept."""
+        if self.folder.is_dir() and not os.access(self.folder, os.W_OK):
+            return nullcontext()
         _make(self.lock_path(stage, key).parent)
         return locks.holding(self.lock_path(stage, key), f"{stage} {key[:12]}")
 
@@ -134,9 +137,9 @@ class Store:
         return self.folder / stage / f".part-{key}"
 
     def entries(self) -> list[Entry]:
-        """All entries, oldest first."""
-        folders = [path.parent for path in self.folder.glob("*/*/entry.json")]
-        found = [read_entry(path) for path in folders if not path.name.startswith(".") and path.parent.name[0] != "."]
+        """All entries, oldest first; those that cannot be read among them."""
+        stages = [path for path in children(self.folder) if path.name[0] != "."]
+        found = [read_entry(path) for stage in stages for path in children(stage) if path.name[0] != "."]
         return sorted((entry for entry in found if entry), key=lambda entry: entry.created)
 
     def path(self, entry: Entry) -> Path:
@@ -144,44 +147,54 @@ class Store:
         return self.folder / entry.stage / entry.key
 
     def last_used(self, entry: Entry) -> float:
-        """When an entry was last made or loaded, in seconds since 1970; when it was made if it is gone."""
+        """When an entry was last made or loaded, in seconds since 1970; when it was made if nobody can tell."""
         try:
             return (self.path(entry) / "entry.json").stat().st_mtime
-        except FileNotFoundError:
+        except OSError:
             return entry.created
 
     def remove(self, entry: Entry) -> None:
-        """Delete an entry: it disappears by one rename first, so that nobody loads half of it."""
+        """Delete an entry: it disappears by one rename first, so that nobody loads half of it.
+
+        Raises:
+            OSError: If it may not be deleted, such as another user's.
+        """
         doomed = self.folder / entry.stage / f".removed-{uuid.uuid4().hex}"
         with contextlib.suppress(FileNotFoundError):  # Removed by another process.
             os.replace(self.path(entry), doomed)
-            shutil.rmtree(doomed)
+            delete(doomed)
 
-    def set_aside(self, entry: Entry, broken: list[str]) -> None:
-        """Move a damaged entry where nobody loads it, and say so."""
+    def set_aside(self, entry: Entry, broken: Sequence[str]) -> bool:
+        """Move a damaged entry where nobody loads it, and say so, once. Whether it is gone from its place."""
         aside = self.folder / ".damaged" / f"{entry.stage}-{entry.key}-{uuid.uuid4().hex[:8]}"
         what = f"{entry.stage} {entry.key[:12]}"
         try:
             aside.parent.mkdir(parents=True, exist_ok=True)
             os.replace(self.path(entry), aside)
         except FileNotFoundError:
-            return  # Another process set it aside.
+            return True  # Another process set it aside.
         except OSError as error:  # A store we may only read.
-            log.warning("the stored %s is damaged (%s) and stays: %s", what, ", ".join(broken), error)
-        else:
-            log.warning("the stored %s is damaged (%s): set aside as %s", what, ", ".join(broken), aside)
+            if self.path(entry) not in self._stuck:
+                log.warning("the stored %s is damaged (%s) and stays: %s", what, ", ".join(broken), error)
+            self._stuck.add(self.path(entry))
+            return False
+        log.warning("the stored %s is damaged (%s): set aside as %s", what, ", ".join(broken), aside)
+        return True
 
-    def _load(self, stage: str, key: str, load: Callable[[Path], Value]) -> tuple[Value, Entry] | None:
+    def load(self, stage: str, key: str, load: Callable[[Path], Value]) -> tuple[Value, Entry] | None:
+        """A stored value and its entry, or None; an entry that ``load`` cannot read is set aside, and is missing."""
         entry = self.find(stage, key)
         if entry is None:
             return None
         folder = self.path(entry)
         try:
             value = load(folder)
-        except Exception:
-            if (folder / "entry.json").exists():
+        except Exception as error:
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 raise
-            return None  # Pruned while we read.
+            if (folder / "entry.json").exists():  # Else pruned while we read.
+                self.set_aside(entry, [f"{type(error).__name__}: {error}".splitlines()[0]])
+            return None
         with contextlib.suppress(OSError):  # Gone, or a store we may only read.
             os.utime(folder / "entry.json")
         return value, entry
@@ -196,7 +209,7 @@ class Store:
         try:
             draft.mkdir(parents=True)
             save(value, draft)
-            files = {path.name: _sha256(path) for path in sorted(draft.iterdir())}
+            files = {path.name: sha256_of(path) or "" for path in sorted(draft.iterdir())}
             entry = replace(entry, files=files)
             about = draft / "entry.json"
             about.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
@@ -214,41 +227,56 @@ class Store:
 
 
 def read_entry(folder: Path) -> Entry | None:
-    """The entry in ``folder``, or None where there is none; an unreadable one counts as one with a broken file.
-
-    Raises:
-        OutputError: If it may not be read.
-    """
+    """The entry in ``folder``, None where there is none; one that cannot be read counts as one with a broken file."""
+    about = folder / "entry.json"
     try:
-        entry = Entry(**json.loads((folder / "entry.json").read_text(encoding="utf-8")))
-    except (FileNotFoundError, NotADirectoryError):
+        if not about.is_file():
+            gone = not os.path.lexists(folder) or about.is_file()  # An entry comes and goes whole.
+            return None if gone else _unreadable(folder)
+        entry = Entry(**json.loads(about.read_text(encoding="utf-8")))
+    except FileNotFoundError:
         return None
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return _unreadable(folder)
-    except OSError as error:
-        raise OutputError(
-            f"the store's {folder} cannot be read ({error.strerror}): set store_dir to another folder or to null"
-        ) from error
     if (entry.stage, entry.key) != (folder.parent.name, folder.name):  # Moved by hand: not what its place promises.
         return _unreadable(folder)
-    return entry
+    return entry if _is_plausible(entry) else _unreadable(folder)
+
+
+def _is_plausible(entry: Entry) -> bool:
+    """Whether what was read has the types of an entry, and its files lie in its folder."""
+    if not isinstance(entry.inputs, dict) or not isinstance(entry.files, dict):
+        return False
+    texts, numbers = (entry.title, *entry.files, *entry.files.values()), (entry.seconds, entry.peak_mb, entry.created)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(isinstance(number, int | float) for number in numbers)
+        and all(Path(name).name == name for name in entry.files)
+    )
 
 
 def _unreadable(folder: Path) -> Entry:
     return Entry(folder.parent.name, folder.name, {}, 0.0, 0.0, 0.0, files={"entry.json": ""})
 
 
-def broken_files(folder: Path, entry: Entry) -> list[str]:
-    """Files of an entry that are missing or do not match their sha256."""
-    return [name for name, expected in entry.files.items() if _sha256(folder / name) != expected]
+def delete(path: Path) -> None:
+    """Delete a file, a link or a folder.
+
+    Raises:
+        OSError: If it may not be deleted, or is gone.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
-def _sha256(path: Path) -> str:
+def children(folder: Path) -> list[Path]:
+    """What is in ``folder``, by name; nothing where it cannot be listed."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except FileNotFoundError:
-        return "missing"
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _make(folder: Path) -> None:

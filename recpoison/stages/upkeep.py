@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from recpoison.descriptions import digest
+from recpoison.intact import altered, named_by_content
 from recpoison.stages import locks
-from recpoison.stages.store import Entry, Store, broken_files
+from recpoison.stages.store import Entry, Store, children, delete
 
 # Age from which nobody is taken to be at work on a draft where files cannot be locked.
 _SURELY_DEAD = 86400.0
@@ -49,40 +51,82 @@ def least_recently_used(store: Store, older_than: float | None, keep_size: float
 
 def leftovers(store: Store) -> list[Leftover]:
     """What dead processes left. Locks that they left are removed on the way."""
-    for path in (store.folder / ".locks").glob("*"):
+    for path in children(store.folder / ".locks"):
         locks.is_free(path)
     return sorted(_leftovers(store), key=lambda leftover: leftover.last_used)
 
 
 def discard(path: Path) -> None:
-    """Remove a file or folder; one that is gone already is fine."""
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    """Remove a file or folder; one that is gone already is fine.
+
+    Raises:
+        OSError: If it may not be removed, such as another user's.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        delete(path)
 
 
 def damage(store: Store, entry: Entry) -> Sequence[str]:
-    """What is wrong with an entry: its files that do not match their sha256, or ``key`` if its inputs do not."""
-    broken = broken_files(store.path(entry), entry)
+    """What is wrong with an entry.
+
+    Its files that do not match their sha256; else those that hold nothing readable all the same; else ``key`` if its
+    inputs do not make it.
+    """
+    folder = store.path(entry)
+    broken = altered(folder, entry.files)
+    broken = broken or [name for name in entry.files if not _is_readable(folder / name)]
     return broken or ([] if digest(entry.inputs) == entry.key else ["key"])
 
 
+def damaged_checkpoints(store: Store) -> list[Path]:
+    """Checkpoints of unfinished stages that do not match the sha256 in their name."""
+    parts = [path for path in _hidden(store) if path.name.startswith(".part-")]
+    written = [path for part in parts for path in children(part) if path.suffix == ".safetensors"]
+    return [path for path in written if not named_by_content(path) and os.path.lexists(path)]
+
+
 def size(path: Path) -> int:
-    """Bytes of a file or of all files in a folder; what disappears meanwhile does not count."""
-    total = 0
-    for file in [path] if path.is_file() else path.rglob("*"):
-        try:
-            total += file.stat().st_size if file.is_file() else 0
-        except FileNotFoundError:
-            continue
-    return total
+    """Bytes of a file or of all files in a folder; what disappears meanwhile or may not be seen does not count."""
+    if not path.is_dir() or path.is_symlink():
+        return _bytes(path)
+    return sum(_bytes(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:
+        return 0
+
+
+def _is_readable(file: Path) -> bool:
+    """Whether a file holds what its ending promises; nothing in it is unpickled."""
+    import numpy as np
+    from safetensors import safe_open
+
+    try:
+        if file.suffix == ".npz":
+            with np.load(file, allow_pickle=False) as arrays:
+                for name in arrays.files:
+                    arrays[name]
+        elif file.suffix == ".safetensors":
+            with safe_open(file, framework="np") as tensors:
+                tensors.keys()
+    except Exception:  # zip, zlib, numpy and safetensors raise what they like
+        return False
+    return True
+
+
+def _hidden(store: Store) -> list[Path]:
+    """What stands beside entries and is none."""
+    stages = [path for path in children(store.folder) if path.name[0] != "."]
+    return [path for stage in stages for path in children(stage) if path.name[0] == "."]
 
 
 def _leftovers(store: Store) -> Iterator[Leftover]:
-    for path in (store.folder / ".damaged").glob("*"):
+    for path in children(store.folder / ".damaged"):
         yield Leftover(path, "damaged", _touched(path))
-    for path in store.folder.glob("*/.*"):
+    for path in _hidden(store):
         kind, _, rest = path.name[1:].partition("-")
         stage, key, touched = path.parent.name, rest.partition("-")[0], _touched(path)
         if kind == "removed":
@@ -95,6 +139,6 @@ def _leftovers(store: Store) -> Iterator[Leftover]:
 
 def _touched(path: Path) -> float:
     try:
-        return max(file.stat().st_mtime for file in (path, *path.glob("*")))
-    except FileNotFoundError:
+        return max(file.lstat().st_mtime for file in (path, *children(path)))
+    except OSError:
         return time.time()

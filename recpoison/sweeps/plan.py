@@ -129,9 +129,9 @@ class Inventory:
         """Note the stage; its value if it is stored, else a promise of it."""
         inputs = stage.inputs
         key = digest(inputs)
-        entry = self.store.find(stage.kind, key) if self.store else None
-        self.needs.append(Need(stage, key, inputs, stored=entry is not None))
-        return stage.load(self.store.path(entry)) if self.store and entry else stage.promise(key)
+        found = self.store.load(stage.kind, key, stage.load) if self.store else None
+        self.needs.append(Need(stage, key, inputs, stored=found is not None))
+        return found[0] if found else stage.promise(key)
 
     def _begin(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> Trial:
         split = self.obtain(SplitStage(parts, seeds, data_dir))

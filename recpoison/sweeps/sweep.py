@@ -17,7 +17,7 @@ from recpoison.command import cells
 from recpoison.command.cells import Status
 from recpoison.command.job import Outcome, Task, attempt, point_latest
 from recpoison.command.overrides import Sweep
-from recpoison.errors import OutputError
+from recpoison.errors import OutputError, UserError
 
 _NO_WORD = "it stopped without a word; see its run.log"
 
@@ -106,14 +106,15 @@ def _settled_cells(sweep: Sweep, statuses: dict[str, Status], trusted: Sequence[
 
 
 def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Sequence[str], retry_failed: bool) -> bool:
-    """Whether a cell needs no more work: done, or failed for good, by the code and on the data as they are now."""
+    """Whether a cell needs no more work: done, with its files as it left them, or failed for good.
+
+    By the code and on the data as they are now.
+    """
     if status is None or status.status not in ("done", "failed") or status.version != cells.version_of(cfg):
         return False
     if status.data != cells.data_of(cfg, trusted):
         return False
-    return (status.status == "done" and (folder / "metrics.csv").is_file()) or (
-        status.status == "failed" and not retry_failed
-    )
+    return not cells.damaged(folder, status) if status.status == "done" else not retry_failed
 
 
 def run_cell(cfg: DictConfig, task: Task) -> None:
@@ -127,27 +128,44 @@ def run_cell(cfg: DictConfig, task: Task) -> None:
         data = cells.data_of(cfg, task.trusted)
         now = Status("running", task.cell, cells.version_of(cfg), task.overrides, data=data or "")
         if before and data is not None and _was_done(task.folder, before, now):
-            _write(task.folder, replace(before, status="done"))
+            _write(task.folder, replace(before, status="done", files=cells.digests(task.folder)))
             return
-        with suppress(OSError):
-            aside = cells.set_results_aside(task.folder)
-            if aside:
-                print(f"{name}: {_what_changed(before, now)}; its earlier results are in {shown(aside)}", flush=True)
+        _set_aside(task.folder, name, before, now)
         outcome = _watched(cfg, task, now)
     said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
     print(f"{name}: {said}", flush=True)
 
 
+def _set_aside(folder: Path, name: str, before: Status | None, now: Status) -> None:
+    """Make room for new results of a cell, and say why they are made again."""
+    with suppress(OSError):
+        changed = _what_changed(folder, before, now)
+        aside = cells.set_results_aside(folder)
+        if aside or (before and before.status == "done"):
+            where = f"its earlier results are in {shown(aside)}" if aside else "it is computed again"
+            print(f"{name}: {changed}; {where}", flush=True)
+
+
 def _was_done(folder: Path, before: Status, now: Status) -> bool:
-    """Whether a cell was killed between its last file and its status."""
+    """Whether a cell was killed between its last file and its status; what it left must be readable."""
     same = (before.version, before.data) == (now.version, now.data)
-    return same and before.status in ("running", "stopped") and (folder / "metrics.csv").is_file()
+    if not same or before.status not in ("running", "stopped") or not (folder / "metrics.csv").is_file():
+        return False
+    from recpoison.report.runs import read_runs
+
+    try:
+        read_runs([folder])
+    except UserError:
+        return False
+    return True
 
 
-def _what_changed(before: Status | None, now: Status) -> str:
+def _what_changed(folder: Path, before: Status | None, now: Status) -> str:
     if before is None or before.version != now.version:
         return "the code has changed since"
-    return "the data have changed since" if now.data else "its data cannot be read now"
+    if before.data != now.data or not now.data:
+        return "the data have changed since" if now.data else "its data cannot be read now"
+    return f"not as the run left it: {', '.join(cells.damaged(folder, before))}"
 
 
 def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
@@ -157,8 +175,8 @@ def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
     _write(task.folder, replace(status, process=cells.this_process()))
     try:
         outcome = attempt(cfg, task)
-        word = "failed" if outcome.code else "done"
-        end = replace(end, status=word, code=outcome.code, reason=outcome.reason)
+        word, files = ("failed", {}) if outcome.code else ("done", cells.digests(task.folder))
+        end = replace(end, status=word, code=outcome.code, reason=outcome.reason, files=files)
     finally:
         _write(task.folder, replace(end, seconds=time.monotonic() - start))
     return outcome

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
@@ -22,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from recpoison.descriptions import digest, identity
+from recpoison.intact import named_by_content
 from recpoison.progress import Loop, Progress
 
 log = logging.getLogger(__name__)
@@ -30,14 +32,14 @@ _SHARE = 0.02
 
 
 class SavedLoop(Loop):
-    """A loop of a stage, and its file."""
+    """A loop of a stage, and what its files are called."""
 
-    def __init__(self, checkpoint: Checkpoint, path: Path, state: dict[str, Tensor] | None) -> None:
-        self.checkpoint, self.path, self.state = checkpoint, path, state
+    def __init__(self, checkpoint: Checkpoint, name: str, state: dict[str, Tensor] | None) -> None:
+        self.checkpoint, self.name, self.state = checkpoint, name, state
 
     def keep(self, state: Callable[[], dict[str, Tensor]]) -> None:
         """Write ``state`` if it is time, or a signal asks for it."""
-        self.checkpoint.offer(self.path, state)
+        self.checkpoint.offer(self.name, state)
 
 
 class Checkpoint(Progress):
@@ -47,6 +49,9 @@ class Checkpoint(Progress):
     of the time) and when the process gets SIGTERM or SIGUSR1. SIGTERM is delivered once the state is safe, to whoever
     handled it before; a second one is delivered at once. Signals are taken only in the main thread, only from the first
     loop on, and given back at the end of the block.
+
+    A file's name holds the sha256 of all its bytes. One that does not have it, or that holds what its loop cannot have
+    kept, is dropped with a warning.
 
     Args:
         progress: Who hears the news.
@@ -62,6 +67,7 @@ class Checkpoint(Progress):
         self._start = self._last = time.monotonic()
         self._handlers: dict[int, Any] = {}
         self._pending: set[int] = set()
+        self._failed = False
 
     def __enter__(self) -> Self:
         """Start the clock."""
@@ -92,18 +98,18 @@ class Checkpoint(Progress):
         """Pass on."""
         self.progress.note(text)
 
-    def loop(self, work: object) -> Loop:
+    def loop(self, work: object, fits: Callable[[dict[str, Tensor]], bool] = lambda state: True) -> Loop:
         """A loop whose state is kept, with the one that was written when its process died."""
         self._listen()
-        path = self.folder / f"{digest(_told(work))}.safetensors"
-        return SavedLoop(self, path, self._read(path))
+        name = digest(_told(work))
+        return SavedLoop(self, name, self._read(name, fits))
 
-    def offer(self, path: Path, state: Callable[[], dict[str, Tensor]]) -> None:
-        """Write ``state`` to ``path`` if it is time, or a signal asks for it."""
+    def offer(self, name: str, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Write ``state`` of the loop ``name`` if it is time, or a signal asks for it."""
         if not self._pending and time.monotonic() - self._last < self.every_seconds:
             return
         start = time.monotonic()
-        self._write(path, state())
+        self._write(name, state())
         self._last = time.monotonic()
         if self.every_seconds:
             self.every_seconds = max(self.every_seconds, (self._last - start) / _SHARE)
@@ -115,33 +121,46 @@ class Checkpoint(Progress):
             if callable(self._handlers[number]):
                 self._handlers[number](number, None)
 
-    def _read(self, path: Path) -> dict[str, Tensor] | None:
-        """What was written to ``path``; an unreadable file counts as none."""
-        try:
-            state = dict(load_file(path))
-            self.earlier_seconds = max(self.earlier_seconds, state.pop(_SECONDS).item())
-        except FileNotFoundError:
-            return None
-        except (SafetensorError, OSError, KeyError) as error:
-            log.warning("the checkpoint %s cannot be read (%s): starting afresh", path, error)
-            return None
-        self.progress.note("going on from the checkpoint of a stopped run")
-        return state
+    def _read(self, name: str, fits: Callable[[dict[str, Tensor]], bool]) -> dict[str, Tensor] | None:
+        """The newest state of the loop ``name`` that is whole and fits; what is neither is dropped with a warning."""
+        for path in _written(self.folder, name):
+            try:
+                if not named_by_content(path):
+                    raise ValueError("it is not as it was written")
+                state = dict(load_file(path))
+                seconds = state.pop(_SECONDS)
+                if seconds.shape or not fits(state):
+                    raise ValueError("it is of no use to this loop")
+            except (SafetensorError, ValueError, OSError, KeyError) as error:
+                log.warning("the checkpoint %s is damaged (%s) and dropped: going on without it", path, error)
+                _drop(path)
+                continue
+            self.earlier_seconds = max(self.earlier_seconds, seconds.item())
+            self.progress.note("going on from the checkpoint of a stopped run")
+            return state
+        return None
 
-    def _write(self, path: Path, state: dict[str, Tensor]) -> None:
+    def _write(self, name: str, state: dict[str, Tensor]) -> None:
         seconds = self.earlier_seconds + time.monotonic() - self._start
         tensors = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in state.items()}
         tensors[_SECONDS] = torch.tensor(seconds, dtype=torch.float64)
-        draft = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}")
+        draft = self.folder / f".{name}-{uuid.uuid4().hex[:8]}"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(parents=True, exist_ok=True)
             save_file(tensors, draft)
             with draft.open("rb") as file:
                 os.fsync(file.fileno())
+                path = self.folder / f"{name}-{hashlib.file_digest(file, 'sha256').hexdigest()}.safetensors"
+            earlier = _written(self.folder, name)
             os.replace(draft, path)
+            for other in earlier:
+                if other != path:
+                    _drop(other)
         except (SafetensorError, OSError) as error:
-            draft.unlink(missing_ok=True)
-            log.warning("no checkpoint in %s (%s): free space there", path.parent, error)
+            _drop(draft)
+            if not self._failed:
+                log.warning("no checkpoint in %s (%s): free space there", self.folder, error)
+            self._failed = True
 
     def _listen(self) -> None:
         if self._handlers or threading.current_thread() is not threading.main_thread():
@@ -165,6 +184,23 @@ class Checkpoint(Progress):
         self._pending.clear()
         if stopping:
             signal.raise_signal(signal.SIGTERM)
+
+
+def _written(folder: Path, name: str) -> list[Path]:
+    """The files of a loop, newest first: two where its process died between writing one and removing the other."""
+    return sorted(folder.glob(f"{name}-*.safetensors"), key=_age)
+
+
+def _age(path: Path) -> float:
+    try:
+        return -path.lstat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _drop(path: Path) -> None:
+    with suppress(OSError):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _told(value: Any) -> Any:

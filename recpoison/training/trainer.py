@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, UserError
 from recpoison.models.base import Monitor, Params
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Loop, Progress, alike
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import OPTIMIZERS, State, initial_state, slots
 
@@ -96,7 +97,7 @@ class Trainer:
         """
         inputs = objective.inputs()
         work = (self, type(objective).__qualname__, inputs, state, _looks(monitor))
-        loop = Loop() if inputs is None else progress.loop(work)
+        loop = Loop() if inputs is None else progress.loop(work, partial(_fits, start=state, epochs=self.epochs))
         state = {name: tensor.clone() for name, tensor in _resumed(loop, state).items()}
         for epoch in range(int(state["epoch"]), self.epochs):
             loss = objective.epoch(self, state, epoch)
@@ -192,6 +193,22 @@ def _resumed(loop: Loop, start: State) -> State:
         name: tensor if name in on_host or name.startswith("seen.") else tensor.to(device)
         for name, tensor in loop.state.items()
     }
+
+
+def _fits(found: State, start: State, epochs: int) -> bool:
+    """Whether a fit from ``start`` could have kept ``found``, with or without what a monitor adds to it."""
+    like = dict(start)
+    if "best_score" in found:
+        like |= {f"best.{name}": tensor for name, tensor in slots(start, "param").items()}
+        like["best_score"] = torch.zeros((), dtype=torch.float64)
+    for epoch, row in slots(found, "seen").items():
+        like[f"seen.{epoch}"] = torch.zeros(row.numel(), dtype=torch.float64)
+    return (
+        found.keys() == like.keys()
+        and all(alike(found[name], tensor) for name, tensor in like.items())
+        and all(epoch.isdecimal() for epoch in slots(found, "seen"))
+        and int(start["epoch"]) <= int(found["epoch"]) <= epochs
+    )
 
 
 def _looks(monitor: Monitor | None) -> list[int | None]:

@@ -191,7 +191,8 @@ def test_a_killed_attack_goes_on_where_it_was(data):
     whole = made.poison(data, np.array([3]), Seeds(0), CPU, Progress())
 
     class Killed(Progress, Loop):
-        def loop(self, work):
+        def loop(self, work, fits):
+            self.fits = fits
             return self
 
         def keep(self, state):
@@ -202,6 +203,13 @@ def test_a_killed_attack_goes_on_where_it_was(data):
     killed = Killed()
     with pytest.raises(KeyboardInterrupt):
         made.poison(data, np.array([3]), Seeds(0), CPU, killed)
+    assert killed.fits(killed.state)
+    for name, other in (("iteration", 0), ("iteration", 6), ("place", 3), ("place", -1)):
+        assert not killed.fits(killed.state | {name: torch.tensor(other)}), name
+    for name, tensor in killed.state.items():
+        assert not killed.fits({key: other for key, other in killed.state.items() if key != name})
+        assert not killed.fits(killed.state | {name: tensor[None]})
+        assert not killed.fits(killed.state | {name: tensor.half()})
     resumed = made.poison(data, np.array([3]), Seeds(0), CPU, killed)
     assert resumed.items.tolist() == whole.items.tolist()
     assert resumed.profile.tolist() == whole.profile.tolist()

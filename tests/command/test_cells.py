@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 
 import pytest
@@ -10,7 +12,9 @@ from omegaconf import OmegaConf
 from recpoison.command.cells import (
     Status,
     claim,
+    damaged,
     data_of,
+    digests,
     identify,
     read_status,
     set_results_aside,
@@ -100,6 +104,33 @@ def test_what_cannot_be_read_counts_as_no_status(tmp_path):
     (tmp_path / "status.json").write_text("{")
     assert read_status(tmp_path) is None
     assert read_status(tmp_path / "nowhere") is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"overrides": None}, {"files": None}, {"files": ["metrics.csv"]}, {"seconds": "1"}, {"code": "0"}, {"reason": 3}],
+)
+def test_a_status_of_other_types_counts_as_none(tmp_path, change):
+    write_status(tmp_path, Status("done", "abc"))
+    content = json.loads((tmp_path / "status.json").read_text())
+    (tmp_path / "status.json").write_text(json.dumps(content | {"seconds": 1}))
+    assert read_status(tmp_path).seconds == 1
+    (tmp_path / "status.json").write_text(json.dumps(content | change))
+    assert read_status(tmp_path) is None
+
+
+def test_damage_is_what_differs_from_the_digests_and_results_that_have_none(tmp_path):
+    for name in ("metrics.csv", "run.json", "run.log", "status.json", ".hidden"):
+        (tmp_path / name).write_text(name)
+    left = Status("done", files=digests(tmp_path))
+    assert left.files.keys() == {"metrics.csv", "run.json"}
+    assert left.files["run.json"] == hashlib.sha256(b"run.json").hexdigest()
+    assert damaged(tmp_path, left) == []
+    (tmp_path / "run.json").write_text("run.jsom")
+    assert damaged(tmp_path, left) == ["run.json"]
+    (tmp_path / "metrics.csv").unlink()
+    assert damaged(tmp_path, left) == ["metrics.csv", "run.json"]
+    assert damaged(tmp_path, Status("done")) == ["metrics.csv"]
 
 
 def test_the_data_are_those_of_the_files_and_none_where_nothing_can_be_read(tmp_path, cfg):

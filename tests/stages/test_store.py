@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,10 +11,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recpoison.descriptions import digest
 from recpoison.errors import OutputError
+from recpoison.intact import sha256_of
 from recpoison.stages import locks
+from recpoison.stages.command import main
 from recpoison.stages.store import Store, default_store_dir
 
 # obtain.py STORE LOG SECONDS: computes the number of its process, slowly, and notes that it did.
@@ -133,14 +138,171 @@ def test_an_entry_pruned_between_find_and_load_is_computed_again(store):
     assert obtain(store, "again", load=load) == ("again", False)
 
 
-def test_a_load_that_fails_on_a_whole_entry_is_a_bug_and_shows(store):
+def arrays(store: Store, value: float = 1.0) -> tuple[float, bool]:
+    """An entry that is read by numpy."""
+    got, _, reused = store.obtain(
+        "fit",
+        digest({"a": 1}),
+        {"a": 1},
+        lambda: (value, 2.0, 3.0),
+        lambda number, folder: np.savez(folder / "value.npz", value=np.array(number)),
+        lambda folder: float(np.load(folder / "value.npz", allow_pickle=False)["value"]),
+    )
+    return got, reused
+
+
+def replace_entry_file(folder: Path) -> None:
+    (folder / "entry.json").unlink()
+    (folder / "entry.json").mkdir()
+
+
+def link_to_itself(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.symlink_to(path.name)
+
+
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def say(folder: Path, **changes: object) -> None:
+    about = folder / "entry.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | changes))
+
+
+def under_its_digest(folder: Path, write) -> None:
+    """Other contents, with the sha256 of these in ``entry.json``."""
+    write(folder / "value.npz")
+    say(folder, files={"value.npz": sha256_of(folder / "value.npz")})
+
+
+def pickled(path: Path) -> None:
+    np.savez(path, value=np.array([{"an": "object"}], dtype=object))
+
+
+def of_other_names(path: Path) -> None:
+    np.savez(path, other=np.zeros(1))
+
+
+UNREADABLE = {
+    "entry.json is a folder": replace_entry_file,
+    "entry.json is gone": lambda folder: (folder / "entry.json").unlink(),
+    "entry.json is a link to itself": lambda folder: link_to_itself(folder / "entry.json"),
+    "entry.json is nested too deep": lambda folder: (folder / "entry.json").write_text("[" * 100_000),
+    "entry.json is no text": lambda folder: (folder / "entry.json").write_bytes(b"\xff\xfe\x00"),
+    "the entry is a file": a_file,
+    "the entry is an empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
+    "the entry is a link to itself": link_to_itself,
+    "a file is a folder": lambda folder: a_folder(folder / "value.npz"),
+    "a file is a link to itself": lambda folder: link_to_itself(folder / "value.npz"),
+    "a file is a pipe": lambda folder: ((folder / "value.npz").unlink(), os.mkfifo(folder / "value.npz")),
+    "files is null": lambda folder: say(folder, files=None),
+    "files is a list": lambda folder: say(folder, files=["value.npz"]),
+    "files holds numbers": lambda folder: say(folder, files={"value.npz": 7}),
+    "files lie elsewhere": lambda folder: say(folder, files={"../x": "0"}),
+    "seconds is a text": lambda folder: say(folder, seconds="2"),
+    "created is null": lambda folder: say(folder, created=None),
+    "inputs is a list": lambda folder: say(folder, inputs=[1]),
+    "an unknown field": lambda folder: say(folder, more=1),
+    "pickled objects": lambda folder: under_its_digest(folder, pickled),
+    "a broken archive": lambda folder: under_its_digest(
+        folder, lambda path: path.write_bytes(b"PK\x03\x04" + b"0" * 99)
+    ),
+    "an empty archive": lambda folder: under_its_digest(folder, lambda path: path.write_bytes(b"")),
+}
+
+
+@pytest.mark.parametrize("kind", [*UNREADABLE, "other arrays"])
+def test_an_entry_that_cannot_be_read_is_set_aside_with_one_warning_and_computed_again(store, kind, caplog):
+    harm = UNREADABLE.get(kind, lambda folder: under_its_digest(folder, of_other_names))
+    assert arrays(store) == (1.0, False)
+    harm(store.path(store.entries()[0]))
+    assert arrays(store, 2.0) == (2.0, False)
+    assert arrays(store, 3.0) == (2.0, True)
+    assert ["is damaged" in record.message for record in caplog.records] == [True]
+    assert len(os.listdir(store.folder / ".damaged")) == 1
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_verify_names_an_entry_that_cannot_be_read(store, kind, capsys):
+    """But for arrays of other names, which only the stage itself can tell."""
+    arrays(store)
+    UNREADABLE[kind](store.path(store.entries()[0]))
+    where = ["--store-dir", str(store.folder)]
+    assert main(["ls", *where]) == 0
+    assert main(["verify", *where]) == 1
+    out = capsys.readouterr().out
+    assert "damaged: fit " in out
+    assert "1 stages checked, 1 damaged" in out
+    assert main(["verify", *where]) == 0
+    assert main(["prune", *where]) == 0
+    assert not os.listdir(store.folder / ".damaged")
+
+
+def test_running_out_of_memory_while_loading_is_no_damage(store):
     obtain(store)
 
     def load(folder: Path) -> str:
-        raise KeyError("bug")
+        raise MemoryError
 
-    with pytest.raises(KeyError):
+    with pytest.raises(MemoryError):
         obtain(store, load=load)
+    assert len(store.entries()) == 1
+
+
+def refusing(monkeypatch, store: Store) -> None:
+    """Another user's store: what is in it may be read, and nothing in it may change."""
+    for name in ("replace", "rename", "mkdir", "unlink", "rmdir", "utime"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, *a, real=real, **k: _refused(path, store, real, *a, **k))
+    monkeypatch.setattr(os, "access", lambda path, mode: not (mode & os.W_OK))
+
+
+def _refused(path, store: Store, real, *arguments, **named):
+    if not isinstance(path, int) and Path(path).is_relative_to(store.folder):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    return real(path, *arguments, **named)
+
+
+def test_a_store_that_may_only_be_read_warns_once_a_stage(store, monkeypatch, caplog):
+    obtain(store)
+    refusing(monkeypatch, store)
+    assert obtain(store, "other") == ("mine", True)
+    assert not caplog.records
+    assert obtain(store, "new", key="z" * 64) == ("new", False)
+    (warning,) = caplog.records
+    assert "cannot be stored in" in warning.message
+    assert "Permission denied" in warning.message
+
+
+def test_damage_in_a_store_that_may_only_be_read_is_said_once(store, monkeypatch, caplog):
+    obtain(store)
+    (store.path(store.entries()[0]) / "value").write_text("mimE")
+    refusing(monkeypatch, store)
+    assert obtain(store, "again") == ("again", False)
+    (warning,) = caplog.records
+    assert "and stays: " in warning.message
+
+
+def test_prune_and_verify_of_another_users_store_say_what_stays(store, monkeypatch, capsys):
+    obtain(store)
+    (store.folder / "fit" / ".removed-1").mkdir()
+    refusing(monkeypatch, store)
+    where = ["--store-dir", str(store.folder)]
+    assert main(["prune", "--keep-size", "0", *where]) == 2
+    out, error = capsys.readouterr()
+    assert "0 stages and 0 leftovers: freed 0 B" in out
+    (said,) = error.splitlines()
+    assert said.startswith("recpoison-store: 2 of 2 could not be removed from ")
+    assert said.endswith("(Permission denied): run prune as the user who made them")
+    assert main(["verify", *where]) == 1  # the key of this entry is not that of its inputs
+    assert "(key), cannot be set aside" in capsys.readouterr().out
     assert len(store.entries()) == 1
 
 

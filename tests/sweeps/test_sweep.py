@@ -112,6 +112,64 @@ def test_other_code_computes_again_and_keeps_the_earlier_results(capsys, monkeyp
     assert aside.read_bytes() == before
 
 
+def edited(path: Path) -> None:
+    path.write_text(path.read_text().replace(",0.", ",1.", 1))
+
+
+HARM = {
+    "an empty metrics.csv": ("metrics.csv", lambda path: path.write_text("")),
+    "a cut metrics.csv": ("metrics.csv", lambda path: path.write_bytes(path.read_bytes()[:-9])),
+    "an edited metrics.csv": ("metrics.csv", edited),
+    "a lost metrics.csv": ("metrics.csv", Path.unlink),
+    "an edited run.json": ("run.json", lambda path: path.write_text(path.read_text().replace("{", "{ ", 1))),
+    "an empty costs.csv": ("costs.csv", lambda path: path.write_text("")),
+    "zeros in ranks.npz": ("ranks.npz", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+    "a lost config.yaml": ("config.yaml", Path.unlink),
+}
+
+
+@pytest.mark.parametrize("kind", HARM)
+def test_a_done_cell_whose_files_are_not_as_it_left_them_is_computed_again_and_said(kind, capsys, seeds_run):
+    name, harm = HARM[kind]
+    command = [*SWEEP[:-1], "seed=0,1", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    before = results("outputs/s")
+    cell = statuses("outputs/s")["seed=0"]["cell"]
+    harm(Path("outputs/s", cell, name))
+    capsys.readouterr()
+    assert main(command) == 0
+    assert seeds_run == [0, 1, 0]
+    out = capsys.readouterr().out
+    assert "1 of 2 cells already done in outputs/s" in out
+    assert f"not as the run left it: {name}; " in out
+    assert results("outputs/s") == before
+    assert main(command) == 0
+    assert seeds_run == [0, 1, 0]
+
+
+def test_what_a_user_adds_to_a_cell_and_its_log_do_not_matter(seeds_run):
+    command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    (cell,) = results("outputs/s")
+    Path("outputs/s", cell, "notes.txt").write_text("mine")
+    with Path("outputs/s", cell, "run.log").open("a") as file:
+        file.write("more\n")
+    assert main(command) == 0
+    assert seeds_run == [0]
+
+
+def test_a_stopped_cells_results_are_believed_only_if_they_can_be_read(seeds_run):
+    command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    (file,) = Path("outputs/s").glob("*/status.json")
+    before = results("outputs/s")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"status": "stopped", "files": {}}))
+    (file.parent / "metrics.csv").write_text("")
+    assert main(command) == 0
+    assert seeds_run == [0, 0]
+    assert results("outputs/s") == before
+
+
 def test_other_data_compute_again_and_the_same_do_not(capsys, seeds_run):
     write_table("mine.csv")
     command = [*TABLE, "seed=0,2"]

@@ -1,6 +1,8 @@
 """A fit that was killed and went on gives the same parameters as one that was not, bit for bit."""
 
+import hashlib
 import importlib
+import json
 import math
 import os
 import signal
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from recpoison.data.synthetic import Synthetic
 from recpoison.models.base import Monitor
@@ -21,6 +23,9 @@ from recpoison.models.bprmf import BPRMF
 from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.stages.command import main
+from recpoison.stages.store import Store
+from recpoison.stages.upkeep import damaged_checkpoints
 from recpoison.training.checkpoint import Checkpoint
 from recpoison.training.trainer import Trainer
 
@@ -163,19 +168,128 @@ def test_loops_of_one_stage_do_not_meet(data, tmp_path):
     assert second.epochs == [*range(3, EPOCHS + 1), *range(1, EPOCHS + 1)]  # the first and the last are known
 
 
-def test_a_broken_checkpoint_starts_afresh_and_says_so(data, tmp_path, caplog):
+def flip(path: Path, name: str) -> None:
+    """Change the highest byte of the first number of a tensor: the exponent of a float."""
+    content = bytearray(path.read_bytes())
+    length = int.from_bytes(content[:8], "little")
+    start, _ = json.loads(content[8 : 8 + length])[name]["data_offsets"]
+    width = torch.tensor([], dtype=load_file(path)[name].dtype).element_size()
+    content[8 + length + start + (width - 1 if width == 4 else 0)] ^= 1
+    path.write_bytes(content)
+
+
+def zeros(path: Path, n: int = 4096) -> None:
+    content = path.read_bytes()
+    kept = max(len(content) - n, 8 + int.from_bytes(content[:8], "little"))
+    path.write_bytes(content[:kept] + bytes(len(content) - kept))
+
+
+def rewritten(path: Path, change) -> None:
+    """Other tensors under a name with their sha256: as if a loop of another kind had written them."""
+    state = dict(load_file(path))
+    change(state)
+    path.unlink()
+    save_file(state, path)
+    name = path.name.partition("-")[0]
+    path.rename(path.with_name(f"{name}-{hashlib.sha256(path.read_bytes()).hexdigest()}.safetensors"))
+
+
+HARM = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-7]),
+    "empty": lambda path: path.write_bytes(b""),
+    "an exponent bit": lambda path: flip(path, "param.user"),
+    "the epoch": lambda path: flip(path, "epoch"),
+    "the seconds": lambda path: flip(path, "seconds before"),
+    "4 kB of zeros": zeros,
+    "a tensor's name": lambda path: path.write_bytes(path.read_bytes().replace(b"param.user", b"param.uzer")),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link to itself": lambda path: (path.unlink(), path.symlink_to(path.name)),
+}
+OTHERS = {
+    "another name": lambda state: state.update({"param.x": state.pop("param.user")}),
+    "one more": lambda state: state.update({"sum.x": torch.zeros(3)}),
+    "one less": lambda state: state.pop("sum.user"),
+    "another shape": lambda state: state.update({"param.user": torch.zeros(41, 4)}),
+    "another type": lambda state: state.update({"param.user": torch.zeros(40, 4, dtype=torch.float64)}),
+    "an epoch with a shape": lambda state: state.update({"epoch": torch.tensor([3])}),
+    "an epoch that is no whole number": lambda state: state.update({"epoch": torch.tensor(2.5)}),
+    "an epoch before the first": lambda state: state.update({"epoch": torch.tensor(-1)}),
+    "an epoch after the last": lambda state: state.update({"epoch": torch.tensor(EPOCHS + 1)}),
+    "half a best epoch": lambda state: state.update({"best_score": torch.zeros((), dtype=torch.float64)}),
+    "no seconds": lambda state: state.pop("seconds before"),
+    "seconds with a shape": lambda state: state.update({"seconds before": torch.zeros(2)}),
+    "a point of a curve at no epoch": lambda state: state.update({"seen.x": torch.zeros(2, dtype=torch.float64)}),
+}
+
+
+@pytest.mark.parametrize("kind", [*HARM, *OTHERS])
+def test_a_damaged_checkpoint_is_dropped_with_one_warning(kind, data, tmp_path, caplog):
+    """And the numbers are those of a fit that nothing happened to."""
+    store = Store(tmp_path)
+    part = store.part("fit", "a" * 64)
+
     def fit(progress):
         return BPR.fit(data, Seeds(0), CPU, progress)
 
-    with pytest.raises(Died), Checkpoint(Stopping(3), tmp_path, 0.0) as progress:
+    with pytest.raises(Died), Checkpoint(Stopping(3), part, 0.0) as progress:
         fit(progress)
-    (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-7])
+    (path,) = part.iterdir()
+    if kind in HARM:
+        HARM[kind](path)
+        assert [left.name for left in damaged_checkpoints(store)] == [path.name]
+    else:
+        rewritten(path, OTHERS[kind])
+    second = Stopping()
+    with Checkpoint(second, part, math.inf) as progress:
+        assert same(fit(progress), fit(Progress()))
+    assert second.epochs == list(range(1, EPOCHS + 1))
+    (warning,) = caplog.records
+    assert "is damaged" in warning.message
+    assert not list(part.iterdir())
+
+
+def test_verify_removes_damaged_checkpoints_and_no_others(data, tmp_path, capsys):
+    store = Store(tmp_path)
+    for key in ("a" * 64, "b" * 64):
+        with pytest.raises(Died), Checkpoint(Stopping(3), store.part("fit", key), 0.0) as progress:
+            BPR.fit(data, Seeds(0), CPU, progress)
+    (harmed,) = store.part("fit", "a" * 64).iterdir()
+    zeros(harmed)
+    assert main(["verify", "--store-dir", str(tmp_path)]) == 1
+    out = capsys.readouterr().out
+    assert f"damaged checkpoint: fit/.part-{'a' * 64}/" in out
+    assert "0 stages checked, 0 damaged, 1 damaged checkpoints" in out
+    assert not harmed.exists()
+    assert main(["verify", "--store-dir", str(tmp_path)]) == 0
+    assert len(list(store.part("fit", "b" * 64).iterdir())) == 1
+
+
+def test_a_kill_between_writing_one_and_removing_the_last_leaves_the_newer(data, tmp_path):
+    kept = {}
+    with pytest.raises(Died), Checkpoint(Stopping(3), tmp_path, 0.0) as progress:
+        BPR.fit(data, Seeds(0), CPU, progress)
+    (old,) = tmp_path.iterdir()
+    kept[old.name] = old.read_bytes()
+    with pytest.raises(Died), Checkpoint(Stopping(2), tmp_path, 0.0) as progress:
+        BPR.fit(data, Seeds(0), CPU, progress)
+    assert len(list(tmp_path.iterdir())) == 1
+    old.write_bytes(kept[old.name])
+    os.utime(old, (1, 1))
     second = Stopping()
     with Checkpoint(second, tmp_path, 0.0) as progress:
-        assert same(fit(progress), fit(Progress()))
-    assert len(second.epochs) == EPOCHS
-    assert "starting afresh" in caplog.text
+        BPR.fit(data, Seeds(0), CPU, progress)
+    assert second.epochs[0] == 4
+    assert len(list(tmp_path.iterdir())) == 1
+    assert not old.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said_once(tmp_path, caplog):
+    (tmp_path / "part").write_text("")
+    with Checkpoint(Progress(), tmp_path / "part", 0.0) as progress:
+        loop = progress.loop("work")
+        for _ in range(3):
+            loop.keep(lambda: {"epoch": torch.zeros(())})
+    assert len(caplog.records) == 1
 
 
 def test_nothing_is_written_before_its_time(data, tmp_path):

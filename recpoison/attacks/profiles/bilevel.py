@@ -19,7 +19,7 @@ from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_pr
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Loop, Progress, alike
 from recpoison.seeds import Seeds
 
 
@@ -121,7 +121,7 @@ class BilevelAttack(ProfileAttack):
         surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
         first = starting_profiles(self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start"))
         start = torch.from_numpy(first).float().to(device)
-        loop = progress.loop((self, data, targets, seeds, n_fakes))
+        loop = progress.loop((self, data, targets, seeds, n_fakes), partial(_fits, start, self.outer.iterations))
         shown, trace, place = self._descend(start, surrogate, aims, progress, loop)
         profile, items = shown.cpu().numpy().nonzero()
         value = 1.0 if data.scale is None else data.scale.high
@@ -158,6 +158,16 @@ class BilevelAttack(ProfileAttack):
     def _effect(self, look: Look) -> tuple[float, float]:
         sign = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}[self.objective]
         return sign * look.hit_ratio, -look.objective
+
+
+def _fits(start: Tensor, iterations: int, found: dict[str, Tensor]) -> bool:
+    """Whether ``_state`` could have given ``found`` on the way from ``start``."""
+    if not alike(found.get("iteration"), torch.tensor(0)) or not 0 < int(found["iteration"]) <= iterations:
+        return False
+    trace = torch.zeros(int(found["iteration"]), len(_TRACED), dtype=torch.float64)
+    like = _state(start, start, start, (0.0, 0.0), trace, 0)
+    same = found.keys() == like.keys() and all(alike(found[name], tensor) for name, tensor in like.items())
+    return same and 0 <= int(found["place"]) < int(found["iteration"])
 
 
 def _state(
