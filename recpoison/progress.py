@@ -9,6 +9,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
+    Fits = Callable[[dict[str, Tensor]], bool]
+
+
+def always(state: dict[str, Tensor]) -> bool:
+    """Whether a loop could have kept ``state``, for one that does not say."""
+    return True
+
 
 class Loop:
     """A loop that can go on where its process died; here it cannot. ``training.checkpoint`` overrides it.
@@ -44,7 +51,7 @@ class Progress:
     def note(self, text: str) -> None:
         """Say something a reader of the log should know, such as rows dropped as duplicates."""
 
-    def loop(self, work: object, fits: Callable[[dict[str, Tensor]], bool] = lambda state: True) -> Loop:
+    def loop(self, work: object, fits: Fits = always) -> Loop:
         """Begin a loop that may be long.
 
         Args:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Loop, Progress, always
+
+if TYPE_CHECKING:
+    from recpoison.progress import Fits
 
 USERS_JUDGED = "users judged"  # the protocol's entry that is a fact of the data, and no rule
 
@@ -40,9 +44,9 @@ class Heard(Progress):
         self.notes.append(text)
         self._progress.note(text)
 
-    def loop(self, work: object) -> Loop:
+    def loop(self, work: object, fits: Fits = always) -> Loop:
         """Pass it on."""
-        return self._progress.loop(work)
+        return self._progress.loop(work, fits)
 
 
 def over_seeds(notes: Mapping[int, Sequence[str]]) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -24,7 +24,10 @@ from torch import Tensor
 
 from recpoison.descriptions import digest, identity
 from recpoison.intact import named_by_content
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Loop, Progress, always
+
+if TYPE_CHECKING:
+    from recpoison.progress import Fits
 
 log = logging.getLogger(__name__)
 _SECONDS = "seconds before"
@@ -98,7 +101,7 @@ class Checkpoint(Progress):
         """Pass on."""
         self.progress.note(text)
 
-    def loop(self, work: object, fits: Callable[[dict[str, Tensor]], bool] = lambda state: True) -> Loop:
+    def loop(self, work: object, fits: Fits = always) -> Loop:
         """A loop whose state is kept, with the one that was written when its process died."""
         self._listen()
         name = digest(_told(work))
@@ -121,7 +124,7 @@ class Checkpoint(Progress):
             if callable(self._handlers[number]):
                 self._handlers[number](number, None)
 
-    def _read(self, name: str, fits: Callable[[dict[str, Tensor]], bool]) -> dict[str, Tensor] | None:
+    def _read(self, name: str, fits: Fits) -> dict[str, Tensor] | None:
         """The newest state of the loop ``name`` that is whole and fits; what is neither is dropped with a warning."""
         for path in _written(self.folder, name):
             try:
