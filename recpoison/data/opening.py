@@ -18,9 +18,9 @@ from typing import IO, Any
 
 from recpoison.data.json_lines import as_csv, other_json
 from recpoison.data.layout import Layout
-from recpoison.data.memory import available_memory
 from recpoison.data.recognising import HEAD, encoding_of, foreign, json_form, packing
 from recpoison.errors import DataError, some_of
+from recpoison.memory import available_memory
 
 CHUNK = 1 << 20  # bytes taken at a time
 LONGEST_LINE = 16 << 20  # bytes; a table's line is shorter, a broken file's may be its whole

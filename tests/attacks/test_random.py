@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from recpoison.attacks.profiles.bilevel_wrmf import BilevelWRMFAttack
 from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.interactions import Interactions, Scale
@@ -44,4 +45,13 @@ def test_fillers_that_make_no_sense_are_refused(fillers):
 def test_more_fillers_than_items_are_refused(tiny_explicit, seeds):
     attack = RandomAttack(targets=Targets("list", [3]), n_fake_users=1, fillers=5)
     with pytest.raises(ConfigError, match=r"attack\.fillers is 5, but the catalogue has 5 items.*give 4 or less"):
+        attack.poison(tiny_explicit, np.array([3]), seeds, CPU, Progress())
+
+
+@pytest.mark.parametrize("kind", [RandomAttack, BilevelWRMFAttack])
+def test_more_fake_users_than_memory_holds_are_refused_before_they_are_made(kind, tiny_explicit, seeds):
+    attack = kind(targets=Targets("list", [3]), n_fake_users=10**12)
+    with pytest.raises(
+        ConfigError, match=r"10{12} .*fake users .* would take .* GiB are free: lower attack\.n_fake_users"
+    ):
         attack.poison(tiny_explicit, np.array([3]), seeds, CPU, Progress())

@@ -12,6 +12,7 @@ from recpoison.attacks.profiles.fillers import draw_fillers
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.memory import refuse_beyond_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,7 @@ class FillerAttack(ProfileAttack):
         data, targets, n_fakes, seeds, _, _ = crafting
         pushed = np.concatenate([targets, self._selected(data, targets)])
         count = self._filler_count(data, len(pushed))
+        _refuse_too_large(n_fakes, len(pushed) + count)
         fillers = draw_fillers(data.n_items, pushed, n_fakes, count, seeds.numpy("fillers"))
         items = np.hstack([np.tile(pushed, (n_fakes, 1)), fillers])
         values = np.ones(items.shape)
@@ -75,6 +77,15 @@ class FillerAttack(ProfileAttack):
                 f"{n_pushed} of them targets or selected: give {free} or less"
             )
         return self.fillers
+
+
+def _refuse_too_large(n_fakes: int, length: int) -> None:
+    """Refuse fake users whose rows do not fit: an item, a value, a number and their copies, 8 bytes each."""
+    refuse_beyond_memory(
+        48 * n_fakes * length,
+        f"{n_fakes} fake users with {length} items each",
+        "lower attack.n_fake_users, attack.budget or attack.fillers",
+    )
 
 
 def check_selected(n_selected: int, data: Interactions, targets: np.ndarray) -> None:

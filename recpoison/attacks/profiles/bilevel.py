@@ -19,6 +19,7 @@ from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_pr
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.memory import refuse_beyond_memory
 from recpoison.progress import Loop, Progress, alike
 from recpoison.seeds import Seeds
 
@@ -36,6 +37,8 @@ class Look(NamedTuple):
     hit_ratio: float
     gradient: Tensor | None
 
+
+_COPIES = 5  # matrices of the fake users' values: kept, shown, velocity, best and their gradient
 
 # What is kept of each iteration, in the order of the trace's columns.
 _TRACED = ("HR", "Objective")
@@ -117,6 +120,11 @@ class BilevelAttack(ProfileAttack):
 
     def _craft(self, crafting: Crafting) -> FakeProfiles:
         data, targets, n_fakes, seeds, device, progress = crafting
+        refuse_beyond_memory(
+            4 * _COPIES * n_fakes * data.n_items,
+            f"{n_fakes} learned fake users of {data.n_items} items",
+            "lower attack.n_fake_users or attack.budget",
+        )
         aims = torch.from_numpy(targets).to(device)
         surrogate = self._surrogate(data, aims, n_fakes, seeds.child("surrogate"), device)
         first = starting_profiles(self.start, data, n_fakes, self.longest_start, self._start_rank, seeds.numpy("start"))

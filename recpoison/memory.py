@@ -1,9 +1,11 @@
-"""How much memory is free, so that a file is refused before it takes all of it."""
+"""How much memory is free, so that what cannot fit is refused before it takes all of it."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+from recpoison.errors import ConfigError
 
 # files of a container's limit and of what it has taken: cgroup 2, then cgroup 1
 _CONTAINERS = (
@@ -23,9 +25,27 @@ def available_memory() -> int:
     return max(min(free), 0)
 
 
+def refuse_beyond_memory(n_bytes: float, what: str, remedy: str) -> None:
+    """Refuse what would not fit into the memory that is free.
+
+    Args:
+        n_bytes: What it takes.
+        what: What takes it, as the beginning of a sentence.
+        remedy: Which setting to change.
+
+    Raises:
+        ConfigError: If it is more than there is.
+    """
+    free = available_memory()
+    if n_bytes > free:
+        raise ConfigError(
+            f"{what} would take {n_bytes / 2**30:,.1f} GiB, but {free / 2**30:,.1f} GiB are free: {remedy}"
+        )
+
+
 def _machine() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # no Linux: half of all memory stands for what is free
+    except (OSError, StopIteration, IndexError, ValueError):  # no Linux: half of all memory stands for what is free
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
