@@ -13,7 +13,10 @@ PACKAGE = ROOT / "recpoison"
 TESTS = ROOT / "tests"
 # A module may import from lines above its own and from its own line, but not in a circle (see below).
 LAYERS = [
-    ({"errors", "seeds", "progress", "nearest", "compiled", "paths", "descriptions", "intact"}, "what everyone uses"),
+    (
+        {"errors", "seeds", "progress", "nearest", "compiled", "paths", "descriptions", "intact", "versions"},
+        "what everyone uses",
+    ),
     ({"data"}, "rows: names, readers, filters, splits"),
     ({"changes"}, "what attacks return"),
     ({"algebra"}, "formulas on arrays, which know no model"),
@@ -33,6 +36,7 @@ LAYERS = [
     ({"report"}, "tables, figures, pages"),
     ({"command"}, "what listens to the user"),
     ({"sweeps"}, "many runs from one command"),
+    ({"report.presets", "report.published", "report.command"}, "recpoison-report, which composes presets"),
     ({"train_attack_eval"}, "the command"),
 ]
 QUICK = ["data", "command.help", "command.overrides", "command.config", "command.checking", "command.job", "paths"]
