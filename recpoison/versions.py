@@ -9,7 +9,7 @@ from pathlib import Path
 
 @cache
 def commit() -> str | None:
-    """The commit of the checkout that this package is in, with ``+`` where files differ from it; None outside of one."""
+    """The commit of the checkout that this package lies in, with ``+`` where files differ from it; None outside."""
     checkout = Path(__file__).resolve().parents[1]
     if not (checkout / ".git").exists():
         return None

@@ -1,4 +1,4 @@
-"""Write the tables of REPRODUCTION.md again from recpoison/published/ours: ``python scripts/reproduction.py [--check]``.
+"""Write REPRODUCTION.md's tables again from recpoison/published/ours: ``python scripts/reproduction.py [--check]``.
 
 The numbers come from ``recpoison-report TABLE PATH --keep``; the prose around the blocks stays as it is. With
 ``--check`` nothing is written, and the exit code is 1 where a block disagrees with its file.

@@ -136,7 +136,7 @@ def rank_agreement(compared: Sequence[Compared]) -> tuple[float, int]:
     Misprints, stand-ins and numbers of another metric than the first do not count. nan with fewer than two cells.
     """
     counted = [one for one in _sound(compared) if not one.cell.stand_in]
-    counted = [one for one in counted if one.cell.label == counted[0].cell.label]
+    counted = [one for one in counted if one.cell.what == counted[0].cell.what]
     if len(counted) < 2:
         return float("nan"), len(counted)
     tau = stats.kendalltau([one.cell.value for one in counted], [one.mean for one in counted]).statistic
@@ -152,7 +152,7 @@ def claims(compared: Sequence[Compared]) -> dict[str, Claims]:
     """
     groups: dict[tuple[str, ...], list[Compared]] = {}
     for one in _sound(compared):
-        groups.setdefault(one.cell.rivals, []).append(one)
+        groups.setdefault((*one.cell.rivals, *one.cell.what), []).append(one)
     found = {kind: [0, 0] for kind in (ATTACKS, DEFENSES, CLEAN)}
     for a, b in (pair for group in groups.values() for pair in combinations(group, 2)):
         kind = _kind(a.cell, b.cell)

@@ -17,9 +17,10 @@ A table is a small YAML beside its csv:
 A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject
 metric k`` say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
 ``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), ``tolerance`` and
-``relative`` stand in place of the table's, and dotted keys are settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*`` means every
-other value of its column. Later columns win; another model drops the settings of the one before. What
-conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
+``relative`` stand in place of the table's, and dotted keys are settings of the run. ``{column}`` in a value stands for
+the row's value in that column, in lower case. ``*`` means every other value of its column. Later columns win; another
+model drops the settings of the one before. What conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the
+cell.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class PublishedCell:
 
     Args:
         names: The csv row's values in the table's ``rows``.
-        rivals: Its values in ``within`` and what is measured: cells that agree in them compare with each other.
+        rivals: Its values in ``within``: cells that agree in them and measure the same compare with each other.
         value: As printed.
         note: What looks wrong with it, such as a misprint.
         options: Option of each group that it needs.
@@ -91,6 +92,11 @@ class PublishedCell:
         """What is measured, such as ``target HR@50``."""
         fall = "fall of " if self.drop else ""
         return f"{fall}{self.subject} {self.metric}" + ("" if self.k is None else f"@{self.k}")
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Subject, metric and cutoff, a mean over an attack's steps (``path``) being a number of held-out items."""
+        return (self.subject.replace("path", "test"), self.metric, str(self.k))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -255,7 +261,7 @@ def _cell(
     shared = [column for column in about["rows"] if column in about["within"]]
     return PublishedCell(
         tuple(row[column] for column in about["rows"]),
-        (*(row[column] for column in shared), what[0].replace("path", "test"), *map(str, what[1:])),
+        tuple(row[column] for column in shared),
         float(row[about["value"]]),
         row.get("note", ""),
         {group: meaning[group] for group in GROUPS if group in meaning},

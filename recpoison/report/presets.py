@@ -79,7 +79,7 @@ def jobs_of(preset: str) -> tuple[Job, ...]:
 
 def _job(overrides: tuple[str, ...], cfg: DictConfig) -> Job:
     choices = {str(group): str(option) for group, option in cfg.hydra.runtime.choices.items()}
-    own = OmegaConf.masked_copy(cfg, [key for key in cfg if key != "hydra"])
+    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     return Job(overrides, choices, dict(dotted(OmegaConf.to_container(own, resolve=True))))
 
 

@@ -177,7 +177,9 @@ def keep_ours(found: Published) -> str:
     """
     ours = {key_of(one.cell): _kept(one, found.runs.runs) for one in found.compared if one.source == RUN}
     if not ours:
-        raise ConfigError(f"--keep: no run holds a cell of {found.table.name}: run it first, or name the sweep's folder")
+        raise ConfigError(
+            f"--keep: no run holds a cell of {found.table.name}: run it first, or name the sweep's folder"
+        )
     file, written, left = keep(found.table, ours)
     said = f"{len(written)} of {len(ours)} measured cells kept in {file}"
     return said + (f"; {len(left)} stay, for they are over more repeats: {_listed(left)}" if left else "")

@@ -16,15 +16,15 @@ def verdict_notes(table: PublishedTable, compared: Sequence[Compared]) -> Iterab
     """Where the table stands, how a verdict comes about, and how many cells have which."""
     yield f"paper: {table.paper}"
     yield (
-        f"agrees: within {_bounds(compared)} of the paper; undecided: further off, but within the half width '95% ±' of "
-        f"the interval for two means of {table.repeats} and n repeats that spread alike (Student's t): the wider, the "
-        "less is known; below 3 repeats there is no interval and the bounds alone decide"
+        f"agrees: within {_bounds(compared)} of the paper; undecided: further off, but within the half width '95% ±' "
+        f"of the interval for two means of {table.repeats} and n repeats that spread alike (Student's t): the wider, "
+        "the less is known; below 3 repeats there is no interval and the bounds alone decide"
     )
     counted = [one for one in compared if one.n and not one.cell.stand_in]
     agree, undecided, differ = (sum(one.verdict == v for one in counted) for v in (AGREES, UNDECIDED, DIFFERS))
     lacking = sum(not one.n for one in compared)
     yield (
-        f"of {len(counted)} distinct cells {agree} agree, {undecided} are undecided and {differ} differ; "
+        f"of {len(counted)} distinct cells: {agree} agree, {undecided} undecided, {differ} differ; "
         f"{lacking} of {len(compared)} have no number of ours"
     )
     for one in compared:

@@ -15,8 +15,8 @@ from recpoison.published.tables import load
 from recpoison.report.formats import to_markdown
 from recpoison.report.published import cells_table, figures_table
 
-_BLOCK = re.compile(r"<!-- ours: (\S+) -->\n(.*?)<!-- end: (\S+) -->\n", re.DOTALL)
-_MARK = re.compile(r"<!-- (?:ours|end): \S+ -->")
+_BLOCK = re.compile(r"^<!-- ours: (\S+) -->\n(.*?)^<!-- end: (\S+) -->\n", re.DOTALL | re.MULTILINE)
+_MARK = re.compile(r"^<!-- (?:ours|end): \S+ -->$", re.MULTILINE)
 
 
 def blocks(text: str) -> dict[str, str]:

@@ -104,7 +104,9 @@ APR = [
     ("apr_report tables 3 and 4", {"evaluation.metrics": '["HR", "NDCG", "AUC"]'}),
     ("apr_report figures 8 and 9: every 20 epochs", {"evaluation.curve_epochs": 20}),
 ]
-NOISE_GRID = [("apr_report figure 7: over epsilon", {"evaluation.curve_epsilons": "[0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0]"})]
+NOISE_GRID = [
+    ("apr_report figure 7: over epsilon", {"evaluation.curve_epsilons": "[0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0]"})
+]
 
 STATED = {
     "apt_table_2": APT + APT_LISTS,

@@ -67,7 +67,7 @@ def test_figures_over_the_table(outputs, capsys):
     """Two distinct cells are measured, and both the paper and ours put the attacked above the clean one."""
     assert main(["apt_table_2", str(outputs / "a")]) == 0
     out = capsys.readouterr().out
-    assert "of 2 distinct cells 1 agree, 0 are undecided and 1 differ" in " ".join(out.split())
+    assert "of 2 distinct cells: 1 agree, 0 undecided, 1 differ" in " ".join(out.split())
     figures = [line.split() for line in out.splitlines() if line.startswith(("rank agreement", "claims 'A"))]
     assert "clean against attacked" in out
     assert "attack against attack " not in out, "there is one attack"
@@ -166,7 +166,7 @@ def test_seeds_device_folders_and_lists_of_metrics_are_free(tmp_path, make_run, 
     about = config(**free, evaluation__metrics='["HR"]')
     make_run(tmp_path / "outputs" / "a", "filmtrust", numbers, model="mf", config=about)
     assert main(["apt_table_2"]) == 0
-    assert "of 1 distinct cells 1 agree" in " ".join(capsys.readouterr().out.split())
+    assert "of 1 distinct cells: 1 agree" in " ".join(capsys.readouterr().out.split())
 
 
 def test_keep_writes_what_the_runs_gave(outputs, ours, capsys):
