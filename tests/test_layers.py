@@ -36,7 +36,10 @@ LAYERS = [
     ({"report"}, "tables, figures, pages"),
     ({"command"}, "what listens to the user"),
     ({"sweeps"}, "many runs from one command"),
-    ({"report.presets", "report.published", "report.command"}, "recpoison-report, which composes presets"),
+    (
+        {"report.presets", "report.published", "report.reproduction", "report.command"},
+        "recpoison-report, which composes presets",
+    ),
     ({"train_attack_eval"}, "the command"),
 ]
 QUICK = ["data", "command.help", "command.overrides", "command.config", "command.checking", "command.job", "paths"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from recpoison.command.overrides import compose_sweep
 from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable, dotted
 from recpoison.report.measurements import affects
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +72,16 @@ class Expected:
 @cache
 def jobs_of(preset: str) -> tuple[Job, ...]:
     """The runs of ``experiment=PRESET``, composed as the command does."""
+    from recpoison.command.overrides import compose_sweep  # Hydra, which other reports do without
+
     sweep = compose_sweep([f"experiment={preset}"])
     composed = [(tuple(job.overrides), job.cfg) for job in sweep.jobs or []] or [((), sweep.cfg)]
     return tuple(_job(overrides, cfg) for overrides, cfg in composed)
 
 
 def _job(overrides: tuple[str, ...], cfg: DictConfig) -> Job:
+    from omegaconf import OmegaConf
+
     choices = {str(group): str(option) for group, option in cfg.hydra.runtime.choices.items()}
     own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     return Job(overrides, choices, dict(dotted(OmegaConf.to_container(own, resolve=True))))

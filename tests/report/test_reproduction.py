@@ -36,11 +36,11 @@ def test_kept_numbers_are_whole(file):
 
 
 def test_a_block_is_written_again_and_prose_stays():
-    text = "before\n<!-- ours: injection_table_1 -->\nold\n<!-- end: injection_table_1 -->\nafter\n"
+    text = "before\n<!-- ours: injection_table_1 -->\nstale\n<!-- end: injection_table_1 -->\nafter\n"
     new = filled(text)
     assert new.startswith("before\n<!-- ours: injection_table_1 -->\n")
     assert new.endswith("<!-- end: injection_table_1 -->\nafter\n")
-    assert "old" not in new
+    assert "stale" not in new
     assert filled(new) == new
 
 
