@@ -11,6 +11,7 @@ import sys
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,6 +26,7 @@ from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
 from recpoison.evaluation.subjects import compared_with, in_words
+from recpoison.versions import commit
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
 _PACKAGES = ("recpoison", "torch", "numpy", "scipy", "pandas", "numba", "hydra-core", "omegaconf")
@@ -279,6 +281,8 @@ def _about(record: RunRecord, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "versions": {name: _installed(name) for name in _PACKAGES},
+        "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": record.protocol,
         **record.about,
         "changes": {result.cell.path: result.change.facts() for result in record.results if result.change is not None},

@@ -1,6 +1,7 @@
 """What a run leaves behind: numbers by hand, and files that are all there or not at all."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure
 from recpoison.records import Cell, CellResult, Cost, RunRecord, write
 from recpoison.report.runs import read_runs
+from recpoison.versions import commit
 
 
 class Seen:
@@ -88,7 +90,9 @@ def test_files_of_a_run(two_seeds: RunRecord, tmp_path: Path) -> None:
         "toy,m,none,none,0,target,HR,10,0.25,4",
         "toy,m,none,none,0,test,AUC,,0.5,4",
     ]
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["command"] == "recpoison seed=0"
+    about = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (about["command"], about["commit"]) == ("recpoison seed=0", commit())
+    assert abs(datetime.fromisoformat(about["finished"]) - datetime.now(UTC)) < timedelta(minutes=1)
     with np.load(tmp_path / "run" / "ranks.npz", allow_pickle=False) as ranks:
         assert ranks["seed=1/attack=bad/defense=none/lists"].tolist() == [[3, 1]]
     with np.load(tmp_path / "run" / "change.npz", allow_pickle=False) as change:

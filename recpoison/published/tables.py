@@ -9,25 +9,26 @@ A table is a small YAML beside its csv:
     within          csv columns that stay fixed when two cells are compared with each other
     repeats         how many repetitions a printed mean is over; 1 where the paper does not say
     tolerance       a difference that still counts as agreement, in the csv's unit
-    relative        the same as a share of the printed number; the larger of the two counts
+    relative        the same as a share of the printed number; where both are given, both must hold
     preset          the experiment that runs it, if there is one
     like            another table whose entries hold where this one says nothing
     cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
 
 A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject
 metric k`` say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
-``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), and dotted keys are
-settings of the run. ``{column}`` in a value stands for the row's value in that column, in lower case. ``*`` means every
-other value of its column. Later columns win; another model drops the settings of the one before. What
-conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
+``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), ``tolerance`` and
+``relative`` stand in place of the table's, and dotted keys are settings of the run. ``{column}`` in a value stands for
+the row's value in that column, in lower case. ``*`` means every other value of its column. Later columns win; another
+model drops the settings of the one before. What conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the
+cell.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -44,8 +45,8 @@ _DEFAULTS = {
     "where": {},
     "within": [],
     "repeats": 1,
-    "tolerance": 0.0,
-    "relative": 0.0,
+    "tolerance": None,
+    "relative": None,
     "preset": None,
 }
 
@@ -56,7 +57,7 @@ class PublishedCell:
 
     Args:
         names: The csv row's values in the table's ``rows``.
-        rivals: Its values in ``within`` and what is measured: cells that agree in them compare with each other.
+        rivals: Its values in ``within``: cells that agree in them and measure the same compare with each other.
         value: As printed.
         note: What looks wrong with it, such as a misprint.
         options: Option of each group that it needs.
@@ -67,6 +68,8 @@ class PublishedCell:
         scale: What the csv prints for 1.
         drop: Whether it is the clean number minus the attacked one.
         stand_in: Which other data take the place of the paper's, and why; empty where the data are the paper's.
+        tolerance: A difference that still counts as agreement, in the csv's unit; None: no such bound.
+        relative: The same as a share of the printed number.
     """
 
     names: tuple[str, ...]
@@ -81,12 +84,19 @@ class PublishedCell:
     scale: float = 1.0
     drop: bool = False
     stand_in: str = ""
+    tolerance: float | None = None
+    relative: float | None = None
 
     @property
     def label(self) -> str:
         """What is measured, such as ``target HR@50``."""
         fall = "fall of " if self.drop else ""
         return f"{fall}{self.subject} {self.metric}" + ("" if self.k is None else f"@{self.k}")
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """Subject, metric and cutoff, a mean over an attack's steps (``path``) being a number of held-out items."""
+        return (self.subject.replace("path", "test"), self.metric, str(self.k))
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -112,9 +122,8 @@ class PublishedTable:
         keys: Names of a cell's ``names``.
         cells: Its numbers in the csv's order.
         repeats: Repetitions behind a printed mean.
-        tolerance: A difference that still counts as agreement, in the csv's unit.
-        relative: The same as a share of the printed number; the larger of the two counts.
         preset: The experiment that runs it.
+        unit: One in the last decimal that is printed; half of it is the least difference that print can show.
     """
 
     name: str
@@ -123,9 +132,30 @@ class PublishedTable:
     keys: tuple[str, ...]
     cells: tuple[PublishedCell, ...] = field(repr=False)
     repeats: int
-    tolerance: float
-    relative: float
     preset: str | None = None
+    unit: float = 0.0
+
+    @property
+    def distinct(self) -> tuple[PublishedCell, ...]:
+        """Its cells, one that is printed several times once.
+
+        A name in which the repetitions differ is all of theirs (``Average/Random``), or ``all`` where they have every
+        one that the table has.
+        """
+        alike: dict[tuple[Any, ...], list[PublishedCell]] = {}
+        for cell in self.cells:
+            alike.setdefault(cell.identity, []).append(cell)
+        known = [set(column) for column in zip(*(cell.names for cell in self.cells), strict=True)]
+        return tuple(_merged(cells, known) for cells in alike.values())
+
+
+def _merged(cells: Sequence[PublishedCell], known: Sequence[set[str]]) -> PublishedCell:
+    columns = [list(dict.fromkeys(column)) for column in zip(*(cell.names for cell in cells), strict=True)]
+    merged = (
+        "all" if 1 < len(column) == len(every) else "/".join(column)
+        for column, every in zip(columns, known, strict=True)
+    )
+    return replace(cells[0], names=tuple(merged), note=next((cell.note for cell in cells if cell.note), ""))
 
 
 def names() -> list[str]:
@@ -144,9 +174,12 @@ def load(name: str) -> PublishedTable:
             f"there is no published table {name}{did_you_mean(nearest(name, names()))} (there are {', '.join(names())})"
         )
     about: dict[str, Any] = {**_DEFAULTS, **_described(name)}
-    cells = tuple(_cells(about))
-    own: dict[str, Any] = {key: about[key] for key in ("title", "paper", "repeats", "tolerance", "relative", "preset")}
-    return PublishedTable(name, keys=tuple(about["rows"]), cells=cells, **own)
+    rows = list(_rows(about))
+    fixed = cache(_fixed)  # each file is read once a table
+    cells = tuple(_cell(about, row, fixed) for row in rows)
+    decimals = max(len(row[about["value"]].partition(".")[2]) for row in rows)
+    own: dict[str, Any] = {key: about[key] for key in ("title", "paper", "repeats", "preset")}
+    return PublishedTable(name, keys=tuple(about["rows"]), cells=cells, unit=10.0**-decimals, **own)
 
 
 def _described(name: str) -> dict[str, Any]:
@@ -157,13 +190,13 @@ def _described(name: str) -> dict[str, Any]:
     return base | about | {"cells": base["cells"] | about.get("cells", {})}
 
 
-def _cells(about: Mapping[str, Any]) -> Iterator[PublishedCell]:
-    fixed = cache(_fixed)  # each file is read once a table
+def _rows(about: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The rows of its csv that have a number."""
     with (FOLDER / about["csv"]).open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             belongs = all(row[column] == str(value) for column, value in about["where"].items())
             if belongs and row[about["value"]]:
-                yield _cell(about, row, fixed)
+                yield row
 
 
 def _meaning(cells: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
@@ -195,13 +228,14 @@ def _fixed(group: str, option: str | None) -> dict[str, Any]:
     fixed: dict[str, Any] = {}
     for base in content.pop("defaults", []):
         fixed |= _fixed(group, base) if isinstance(base, str) else {}
-    return fixed | dict(_dotted(content))
+    return fixed | dict(dotted(content))
 
 
-def _dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a configuration by dotted key; lists as text, as runs are read."""
     if isinstance(node, dict):
         for key, value in node.items():
-            yield from _dotted(value, f"{path}.{key}" if path else str(key))
+            yield from dotted(value, f"{path}.{key}" if path else str(key))
     else:
         yield path, json.dumps(node) if isinstance(node, list) else node
 
@@ -227,7 +261,7 @@ def _cell(
     shared = [column for column in about["rows"] if column in about["within"]]
     return PublishedCell(
         tuple(row[column] for column in about["rows"]),
-        (*(row[column] for column in shared), what[0].replace("path", "test"), *map(str, what[1:])),
+        tuple(row[column] for column in shared),
         float(row[about["value"]]),
         row.get("note", ""),
         {group: meaning[group] for group in GROUPS if group in meaning},
@@ -238,4 +272,6 @@ def _cell(
         scale=float(meaning.get("scale", 1)),
         drop=bool(meaning.get("drop", False)),
         stand_in=str(meaning.get("stand_in", "")),
+        tolerance=meaning.get("tolerance", about["tolerance"]),
+        relative=meaning.get("relative", about["relative"]),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError, UserError
 from recpoison.evaluation.subjects import SUBJECTS, in_words
+from recpoison.nearest import did_you_mean, nearest
 from recpoison.published.tables import names
 from recpoison.report.equal_budget import BUDGETS
 from recpoison.report.fake_users import draw_fake_users
@@ -22,7 +24,7 @@ from recpoison.report.figures import draw_all, save_all
 from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
 from recpoison.report.measurements import Measurements, Metric, measure
 from recpoison.report.page import to_html
-from recpoison.report.published import is_published, published
+from recpoison.report.published import is_published, keep_ours, published
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
 from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
@@ -106,6 +108,11 @@ def _parser() -> argparse.ArgumentParser:
         "characteristics.csv",
     )
     add(
+        "--keep",
+        action="store_true",
+        help="of a published table: write what the runs gave for each cell into recpoison/published/ours/TABLE.csv",
+    )
+    add(
         "--average-repeated",
         action="store_true",
         help="take the mean where a cell was measured twice with different numbers",
@@ -128,6 +135,7 @@ def _report(options: argparse.Namespace) -> None:
     if is_published(options.paths[0]):
         _report_published(options, form)
         return
+    _refuse_what_is_published(options)
     runs = read_runs(options.paths)
     measurements = measure(runs, options.average_repeated)
     metrics = _metrics(options, measurements)
@@ -152,6 +160,16 @@ def _report(options: argparse.Namespace) -> None:
         print(f"\nwritten to {options.all}: {written}", file=sys.stderr)
 
 
+def _refuse_what_is_published(options: argparse.Namespace) -> None:
+    """A misspelt table, which no folder is called, and what belongs to published tables alone."""
+    name = options.paths[0]
+    meant = nearest(name, names())
+    if meant and not Path(name).exists() and not glob.has_magic(name):
+        raise ConfigError(f"{name} is no folder and no published table{did_you_mean(meant)}")
+    if options.keep:
+        raise ConfigError("--keep is for a published table: name it first, as in recpoison-report apt_table_2 --keep")
+
+
 def _report_published(options: argparse.Namespace, form: str) -> None:
     own = ("rows", "columns", "metric", "subject", "figures", "characteristics")
     refused = [f"--{name}" for name in own if getattr(options, name)]
@@ -160,7 +178,9 @@ def _report_published(options: argparse.Namespace, form: str) -> None:
             f"{options.paths[0]} is a published table with rows and columns of its own: leave out {', '.join(refused)}"
         )
     found = published(options.paths[0], options.paths[1:], options.average_repeated)
-    _show(options, form, found.runs, list(found.tables), {}, [found.not_run])
+    _show(options, form, found.runs, list(found.tables), {}, found.not_run)
+    if options.keep:
+        print(f"\n{keep_ours(found)}", file=sys.stderr)
     if options.all:
         print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html", file=sys.stderr)
 

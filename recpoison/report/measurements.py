@@ -21,6 +21,8 @@ _NOT_PART_OF_A_CELL = (
     "threads",
     "data_dir",
     "store_dir",
+    "checkpoint_seconds",
+    "jobs_per_gpu",
     "deterministic",
     "trackers",
     "sweep",
@@ -29,6 +31,7 @@ _CHANGES_NO_NUMBER = (
     "evaluation.metrics",
     "evaluation.cutoffs",
     "evaluation.memory_mb",
+    "attack.memory_limit",
     "evaluation.curve_epochs",
     "evaluation.curve_steps",
     "evaluation.curve_epsilons",
@@ -185,12 +188,13 @@ def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tup
         chosen = [configs[run] for run in group["run"].unique()]
         for key in dict.fromkeys(name for config in chosen for name in config):
             values = {str(config[key]) for config in chosen if config.get(key) is not None}
-            if len(values) > 1 and _affects(key, attack, defense):
+            if len(values) > 1 and affects(key, attack, defense):
                 keys[key] = None
     return tuple(keys)
 
 
-def _affects(key: str, attack: str, defense: str) -> bool:
+def affects(key: str, attack: str, defense: str) -> bool:
+    """Whether a setting can change a number of a cell with this attack and defense."""
     group = key.partition(".")[0]
     if group in _NOT_PART_OF_A_CELL or key in _CHANGES_NO_NUMBER:
         return False
@@ -204,7 +208,7 @@ def key_column(frame: pd.DataFrame, configs: Sequence[dict[str, Any]], key: str)
     group = key.partition(".")[0]
     free = group in _NOT_PART_OF_A_CELL
     rows: Iterable[tuple[int, str, str]] = zip(frame["run"], frame.attack, frame.defense, strict=True)
-    return [configs[run].get(key) if free or _affects(key, attack, defense) else None for run, attack, defense in rows]
+    return [configs[run].get(key) if free or affects(key, attack, defense) else None for run, attack, defense in rows]
 
 
 def _disagreement(frame: pd.DataFrame, identity: Sequence[str], row: int, runs: Runs) -> str:

@@ -1,9 +1,7 @@
-"""A paper's table beside ours: verdicts, what was not run, and the command that runs it."""
+"""A paper's table beside ours: verdicts, what was not run, and what is kept of it."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +9,27 @@ from typing import Any
 
 import pandas as pd
 
-from recpoison.published.commands import commands
-from recpoison.published.comparison import AGREES, UNCLEAR, Compared, claims, compare, holds_cells, rank_agreement
+from recpoison.errors import ConfigError
+from recpoison.published.comparison import (
+    KEPT,
+    RUN,
+    Compared,
+    claims,
+    compare,
+    has_labels,
+    rank_agreement,
+    with_kept,
+)
+from recpoison.published.kept import Kept, Key, keep, key_of, read_kept
 from recpoison.published.tables import PublishedTable, load, names
 from recpoison.report.measurements import measure
-from recpoison.report.runs import LABELS, METRICS, Run, Runs, read_runs
+from recpoison.report.presets import Expected, in_words
+from recpoison.report.published_notes import kept_notes, missing_notes, verdict_notes
+from recpoison.report.runs import LABELS, METRICS, Run, Runs, read_runs, shown_path
 from recpoison.report.tables import Entry, Table
 
 OUTPUTS = Path("outputs")
+_FEW = 3  # refused runs that are named
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,14 +37,18 @@ class Published:
     """What there is to show of a published table.
 
     Args:
+        table: The paper's.
         runs: The runs that hold a cell of it.
-        tables: Cells with a number of ours, and the figures over the whole table.
-        not_run: Every cell without one.
+        compared: Each distinct cell.
+        tables: Cells and the figures over the whole table.
+        not_run: Every cell that the first table leaves out.
     """
 
+    table: PublishedTable
     runs: Runs
+    compared: tuple[Compared, ...]
     tables: tuple[Table, ...]
-    not_run: Table
+    not_run: tuple[Table, ...]
 
 
 def is_published(name: str) -> bool:
@@ -44,122 +59,142 @@ def is_published(name: str) -> bool:
 def published(name: str, paths: Sequence[str], average_repeated: bool = False) -> Published:
     """The table ``name`` beside the runs below ``paths``, or below ``outputs/`` where there are none.
 
+    Cells that no run holds show what was kept. Without any run all cells are shown, else those with a number of ours.
+
     Raises:
         ConfigError: If a path leads to no run.
         DataError: If a file of a run is broken, or two runs disagree on a cell.
     """
     table = load(name)
-    runs = _relevant(table, paths)
+    expected = Expected(table)
+    runs, refused = _relevant(expected, paths)
     if runs.runs:
         measurements = measure(runs, average_repeated)
         frame, configs = measurements.frame, measurements.configs
     else:
         frame, configs = pd.DataFrame(columns=[*METRICS, "clean", "run"]), ()
-    compared = compare(table, frame, configs)
-    main = _cells_table(table, compared)
+    measured = compare(table, frame, lambda cell, run: not expected.differences(cell, configs[run]))
+    compared = with_kept(table, measured, read_kept(table))
+    shown = [one for one in compared if one.n] if runs.runs else compared
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
-    main = replace(main, notes=(*main.notes, *protocols))
-    return Published(runs, (main, _figures_table(table, compared)), _not_run_table(table, compared))
+    notes = [*missing_notes(table, compared), *refused, *protocols]
+    main = cells_table(table, shown, compared)
+    main = replace(main, notes=(*main.notes, *notes))
+    rest = [one for one in compared if not one.n] if runs.runs else []
+    return Published(
+        table, runs, tuple(compared), (main, figures_table(table, compared)), tuple(_not_run_table(table, rest))
+    )
 
 
-def _relevant(table: PublishedTable, paths: Sequence[str]) -> Runs:
+def _relevant(expected: Expected, paths: Sequence[str]) -> tuple[Runs, list[str]]:
+    """The runs that hold a cell, and sentences about those that hold one but for their settings."""
     if not paths and not any(OUTPUTS.rglob("metrics.csv")):
-        return Runs((), ())
+        return Runs((), ()), []
     runs = read_runs(paths or [OUTPUTS])
-    kept = tuple(run for run in runs.runs if holds_cells(table, _cells_of(run), run.config))
-    return Runs(kept, runs.missing if paths else ())
+    cells = expected.table.distinct
+    taken, refused = [], []
+    for run in runs.runs:
+        labels = run.metrics[list(LABELS)].drop_duplicates().to_dict("records")
+        found = [expected.differences(cell, run.config) for cell in cells if has_labels(cell, labels)]
+        if not found:
+            continue
+        nearest = min(found, key=len)
+        if nearest:
+            refused.append(f"left out: {shown_path(run.folder)}: {in_words(nearest)}")
+        else:
+            taken.append(run)
+    more = [f"left out: {len(refused) - _FEW} more runs with other settings"] if len(refused) > _FEW else []
+    return Runs(tuple(taken), runs.missing if paths else ()), [*refused[:_FEW], *more]
 
 
-def _cells_of(run: Run) -> list[dict[str, Any]]:
-    return run.metrics[list(LABELS)].drop_duplicates().to_dict("records")
-
-
-def _cells_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
-    """Paper, ours and difference of the cells that have a number of ours."""
-    measured = [one for one in compared if one.n]
-    rows = [(*one.cell.names, one.verdict + (" (note)" if one.cell.note else "")) for one in measured]
-    entries = [
-        (
-            Entry(one.cell.value, n=one.n),
-            Entry(one.mean, one.sd, one.n),
-            Entry(one.difference, n=one.n, signed=True),
-        )
-        for one in measured
-    ]
+def cells_table(table: PublishedTable, shown: Sequence[Compared], compared: Sequence[Compared]) -> Table:
+    """``shown`` cells with the paper's number and ours, and what must be known of all ``compared``."""
+    sources = list(dict.fromkeys(one.source or "–" for one in shown))
+    rows = [(*one.cell.names, _verdict(one), *[one.source or "–"] * (len(sources) > 1)) for one in shown]
     labels = list(dict.fromkeys(one.cell.label for one in compared))
     group = labels[0] if len(labels) == 1 else "value"
-    columns = tuple((group, name) for name in ("paper", "ours", "difference"))
+    columns = tuple((group, name) for name in ("paper", "ours", "difference", "95% ±"))
     title = f"{table.name}: {table.title}"
-    notes = tuple(_notes(table, compared, measured))
-    keys = (*table.keys, "verdict")
-    return Table(title, keys, tuple(rows), columns, tuple(entries), notes, mixed=len(labels) > 1)
+    if sources == [KEPT]:
+        title += " (ours: kept numbers)"
+    keys = (*table.keys, "verdict", *["ours from"] * (len(sources) > 1))
+    entries = tuple(_entries(one) for one in shown)
+    notes = (*verdict_notes(table, compared), *kept_notes(table, shown))
+    return Table(title, keys, tuple(rows), columns, entries, notes, mixed=len(labels) > 1)
 
 
-def _notes(table: PublishedTable, compared: Sequence[Compared], measured: Sequence[Compared]) -> Iterable[str]:
-    yield f"paper: {table.paper}"
-    bounds = [f"{table.tolerance:g}" if table.tolerance else "", f"{table.relative:.0%}" if table.relative else ""]
-    stated = " or ".join(bound for bound in bounds if bound)
-    yield (
-        f"agrees: within {stated or '0'} of the paper; within chance: further, but inside the 95% t-interval for two "
-        f"means of {table.repeats} and n repeats that spread alike"
+def _verdict(one: Compared) -> str:
+    return one.verdict + (" (note)" if one.n and one.cell.note else "")
+
+
+def _entries(one: Compared) -> tuple[Entry | None, ...]:
+    paper = Entry(one.cell.value, n=one.n)
+    if not one.n:
+        return paper, None, None, None
+    return (
+        paper,
+        Entry(one.mean, one.sd, one.n),
+        Entry(one.difference, n=one.n, signed=True),
+        Entry(one.half_width, n=one.n),
     )
-    distinct = list({one.cell.identity: one for one in measured if not one.cell.stand_in}.values())
-    agreeing, unclear = (sum(one.verdict == verdict for one in distinct) for verdict in (AGREES, UNCLEAR))
-    lacking = [one for one in compared if not one.n]
-    yield (
-        f"of {len(distinct)} distinct cells {agreeing} agree and {unclear} are within chance; "
-        f"{len(lacking)} of {len(compared)} lack a run"
-    )
-    for one in measured:
-        if one.cell.note:
-            yield f"note on {' '.join(one.cell.names)}: {one.cell.note}"
-    for stand_in in dict.fromkeys(one.cell.stand_in for one in measured if one.cell.stand_in):
-        yield f"stand-in, without a verdict: {stand_in}"
-    yield from _lacking(lacking)
-    runnable = [one.cell for one in lacking if not one.runs and not one.cell.needs]
-    if runnable:
-        yield from (f"to run them: {typed}" for typed in commands(table, runnable))
 
 
-def _lacking(lacking: Sequence[Compared]) -> Iterable[str]:
-    """Why cells have no number: what does not exist yet in one sentence, then one for each other reason."""
-    needs = Counter(need for one in lacking for need in one.cell.needs)
-    if needs:
-        counts = ", ".join(f"{need} ({count})" for need, count in sorted(needs.items()))
-        total = sum(bool(one.cell.needs) for one in lacking)
-        yield f"{total} cells need what does not exist yet, some of them several things: {counts}"
-    reasons: dict[str, list[Compared]] = {}
-    for one in lacking:
-        if not one.cell.needs:
-            reasons.setdefault(one.verdict, []).append(one)
-    for reason, group in reasons.items():
-        yield f"{reason}: {_which(group)}"
-
-
-def _which(group: Sequence[Compared]) -> str:
-    """The cells in a few words: the values of each column; exact where they are a product."""
-    columns = [list(dict.fromkeys(column)) for column in zip(*(one.cell.names for one in group), strict=True)]
-    product = math.prod(len(column) for column in columns) == len(group)
-    words = " × ".join(", ".join(column) for column in columns)
-    return f"{len(group)} {'cell' if len(group) == 1 else 'cells'}{'' if product else ' among'} ({words})"
-
-
-def _figures_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
-    tau, n_cells = rank_agreement(compared)
-    stated = claims(compared)
-    share = stated.hold / stated.total if stated.total else float("nan")
-    rows = (("rank agreement (Kendall's tau-b over cells)",), ("claims 'A above B' that hold (share of pairs)",))
+def figures_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
+    """Rank agreement and claims: over runs where there are any, else over what was kept."""
+    source = RUN if any(one.source == RUN for one in compared) else KEPT
+    counted = [one for one in compared if one.source == source]
+    tau, n_cells = rank_agreement(counted)
+    rows = [("rank agreement (Kendall's tau-b over cells)",)]
+    entries = [(Entry(tau, n=n_cells),)]
+    for kind, stated in claims(counted).items():
+        if not stated.total:
+            continue
+        rows.append((f"claims 'A above B' that hold: {kind}",))
+        entries.append((Entry(stated.hold / stated.total, n=stated.total),))
     notes = (
         "n: cells or pairs; a cell that is printed several times counts once, misprints do not count; claims compare "
-        "cells that share every column outside the comparison",
+        "cells that share every column outside the comparison and differ in the attack alone or in what is attacked "
+        "alone; that an attacked number is not the clean one holds nearly always and says little",
+        *["over kept numbers"] * (source == KEPT and bool(counted)),
     )
-    entries = ((Entry(tau, n=n_cells),), (Entry(share, n=stated.total),))
-    return Table(f"{table.name} as a whole", ("figure",), rows, (("", "value"),), entries, notes)
+    return Table(f"{table.name} as a whole", ("figure",), tuple(rows), (("", "value"),), tuple(entries), notes)
 
 
-def _not_run_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
-    lacking = [one for one in compared if not one.n]
-    rows = tuple((*one.cell.names, one.verdict) for one in lacking)
-    entries = tuple((Entry(one.cell.value, n=0),) for one in lacking)
-    title, keys = f"{table.name}: cells without a run", (*table.keys, "verdict")
-    return Table(title, keys, rows, (("value", "paper"),), entries, mixed=True)
+def _not_run_table(table: PublishedTable, rest: Sequence[Compared]) -> Iterable[Table]:
+    if rest:
+        rows = tuple((*one.cell.names, one.verdict) for one in rest)
+        entries = tuple((Entry(one.cell.value, n=0),) for one in rest)
+        title, keys = f"{table.name}: cells without a run", (*table.keys, "verdict")
+        yield Table(title, keys, rows, (("value", "paper"),), entries, mixed=True)
+
+
+def keep_ours(found: Published) -> str:
+    """Write what the runs gave for each cell beside the paper's numbers; a sentence on what was written.
+
+    Raises:
+        ConfigError: If no run holds a cell.
+        OutputError: If the file cannot be written.
+    """
+    ours = {key_of(one.cell): _kept(one, found.runs.runs) for one in found.compared if one.source == RUN}
+    if not ours:
+        raise ConfigError(
+            f"--keep: no run holds a cell of {found.table.name}: run it first, or name the sweep's folder"
+        )
+    file, written, left = keep(found.table, ours)
+    said = f"{len(written)} of {len(ours)} measured cells kept in {file}"
+    return said + (f"; {len(left)} stay, for they are over more repeats: {_listed(left)}" if left else "")
+
+
+def _listed(keys: Sequence[Key]) -> str:
+    return ", ".join(" ".join(key) for key in keys[:_FEW]) + (", ..." if len(keys) > _FEW else "")
+
+
+def _kept(one: Compared, runs: Sequence[Run]) -> Kept:
+    abouts: list[dict[str, Any]] = [runs[place].about for place in one.runs]
+    commit, device, command = (_joined(about.get(name) for about in abouts) for name in ("commit", "device", "command"))
+    dates = [str(about["finished"])[:10] for about in abouts if about.get("finished")]
+    return Kept(one.mean, one.sd, one.n, commit, max(dates, default=""), device, command)
+
+
+def _joined(values: Iterable[Any]) -> str:
+    return ", ".join(dict.fromkeys(str(value) for value in values if value))

@@ -2,30 +2,30 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from recpoison.published.kept import Kept, keep, key_of, read_kept
 from recpoison.published.tables import load
 from recpoison.report.command import main
-
-MODEL = {
-    "embedding_size": 64,
-    "initial": "xavier_own",
-    "trainer": {"optimizer": "adagrad", "learning_rate": 10.0, "epochs": 25},
-}
-EVALUATION = {"owners": "missing", "target_hr": "mean"}
-TARGETS = {"rule": "list", "labels": True, "items": ["1576", "926", "942", "848", "107"]}
+from recpoison.report.presets import jobs_of
 
 
-def config(**attack: object) -> dict:
-    """As the preset leaves it, for unpopular targets on filmtrust."""
-    return {
-        "model": MODEL,
-        "evaluation": EVALUATION,
-        "attack": {"budget": 0.03, "fillers": "mean", "targets": TARGETS} | attack,
-    }
+def config(setting: str = "apt_filmtrust_unpopular", **changed: object) -> dict:
+    """As the preset leaves it for average, with other values at dotted keys (``__`` for the dot)."""
+    wanted = {"setting": setting, "attack": "average"}
+    (job,) = (one for one in jobs_of("apt_table_2") if wanted.items() <= one.choices.items())
+    return dict(job.config) | {key.replace("__", "."): value for key, value in changed.items()}
+
+
+@pytest.fixture(autouse=True)
+def ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder for what is kept, so that no test reads or writes the package's."""
+    monkeypatch.setattr("recpoison.published.kept.OURS", tmp_path / "ours")
+    return tmp_path / "ours"
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def outputs(tmp_path: Path, make_run: Callable[..., Path], monkeypatch: pytest.M
     numbers = {("none", "none"): clean, ("average", "none"): attacked}
     make_run(tmp_path / "outputs" / "a", "filmtrust", numbers, model="mf", config=config())
     strong = {("none", "none"): clean, ("average", "none"): {0: {("target", "HR", "50"): 0.9}}}
-    make_run(tmp_path / "outputs" / "b", "filmtrust", strong, model="mf", config=config(budget=0.5))
+    make_run(tmp_path / "outputs" / "b", "filmtrust", strong, model="mf", config=config(attack__budget=0.5))
     return tmp_path / "outputs"
 
 
@@ -58,21 +58,25 @@ def test_runs_default_to_those_below_outputs(outputs, capsys):
     assert float(cell["ours"]["sd"]) == pytest.approx(0.02 / 2**0.5)
     assert cell["ours"]["n"] == "2"
     assert float(cell["difference"]["mean"]) == pytest.approx(0.008)
-    assert cell["ours"]["verdict"] == "agrees"
+    assert cell["ours"]["verdict"] == "differs"  # 0.008 is within 0.02, but 25% off
+    assert "95% ±" in cell
+    assert cell["95% ±"]["mean"] == "", "two seeds have no interval"
 
 
 def test_figures_over_the_table(outputs, capsys):
     """Two distinct cells are measured, and both the paper and ours put the attacked above the clean one."""
     assert main(["apt_table_2", str(outputs / "a")]) == 0
     out = capsys.readouterr().out
-    assert "of 2 distinct cells 2 agree" in out
-    figures = [line.split() for line in out.splitlines() if line.startswith(("rank agreement", "claims"))]
+    assert "of 2 distinct cells: 1 agree, 0 undecided, 1 differ" in " ".join(out.split())
+    figures = [line.split() for line in out.splitlines() if line.startswith(("rank agreement", "claims 'A"))]
+    assert "clean against attacked" in out
+    assert "attack against attack " not in out, "there is one attack"
     assert [words[-2:] for words in figures] == [["1.0000", "2"], ["1.0000", "1"]]
 
 
 def test_every_cell_is_in_the_csv(outputs, capsys):
     shown = [row for row in rows(capsys, "apt_table_2") if row["column"] == "paper"]
-    assert len(shown) == len(load("apt_table_2").cells) == 240
+    assert len(shown) == len(load("apt_table_2").distinct) == 208
 
 
 def test_cells_not_run_come_with_the_command(outputs, capsys):
@@ -87,7 +91,8 @@ def test_without_any_run_the_table_still_says_what_to_do(tmp_path, monkeypatch, 
     monkeypatch.chdir(tmp_path)
     assert main(["apt_table_3"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "240 of 240 lack a run" in out
+    assert "208 of 208 have no number of ours" in out
+    assert "0.8539" in out, "the paper's numbers"
     assert "to run them: recpoison experiment=apt_table_3" in out
 
 
@@ -121,11 +126,117 @@ def test_rows_and_columns_of_its_own(outputs, capsys):
 
 def test_misprints_are_noted(tmp_path, make_run, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    about = config(targets=TARGETS | {"items": ["1019", "947", "598", "576", "517"]})
-    about["dataset"] = {"split": {"method": "leave_one_out_random"}}
     numbers = {("average", "none"): {0: {("test", "HR", "50"): 0.2}}}
-    make_run(tmp_path / "outputs" / "a", "ml_100k", numbers, model="mf", config=about)
+    make_run(tmp_path / "outputs" / "a", "ml_100k", numbers, model="mf", config=config("apt_ml_100k_random"))
     assert main(["apt_table_3"]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "differs (note)" in out
     assert "note on ml-100k random Average Attack: printed 0.5080" in out
+
+
+def test_a_refused_run_says_what_differs(outputs, capsys):
+    """Run b has another budget; its clean cell is the table's all the same, its attacked one is not."""
+    found = rows(capsys, "apt_table_2", str(outputs / "b"))
+    measured = [row["defense"] for row in found if row.get("column") == "ours"]
+    assert measured == ["origin"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model__trainer__batch_size": 512}, "model.trainer.batch_size is 512 where the preset has 4096"),
+        ({"dataset__filters__min_user": 3}, "dataset.filters.min_user is 3 where the preset has 0"),
+        ({"evaluation__owners": "included"}, "evaluation.owners is included where the preset has missing"),
+    ],
+)
+def test_settings_that_no_table_lists_are_compared_too(tmp_path, make_run, monkeypatch, capsys, changed, said):
+    monkeypatch.chdir(tmp_path)
+    numbers = {("average", "none"): {0: {("target", "HR", "50"): 0.03}}}
+    make_run(tmp_path / "outputs" / "a", "filmtrust", numbers, model="mf", config=config(**changed))
+    assert main(["apt_table_2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"left out: outputs/a: {said}" in out
+    assert "208 of 208 have no number of ours" in out
+
+
+def test_seeds_device_folders_and_lists_of_metrics_are_free(tmp_path, make_run, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    free = {"seed": 7, "repeats": 2, "device": "cuda", "threads": 4, "store_dir": None, "data_dir": "/x"}
+    numbers = {("average", "none"): {7: {("target", "HR", "50"): 0.032}}}
+    about = config(**free, evaluation__metrics='["HR"]')
+    make_run(tmp_path / "outputs" / "a", "filmtrust", numbers, model="mf", config=about)
+    assert main(["apt_table_2"]) == 0
+    assert "of 1 distinct cells: 1 agree" in " ".join(capsys.readouterr().out.split())
+
+
+def test_keep_writes_what_the_runs_gave(outputs, ours, capsys):
+    about = {"commit": "abc123", "finished": "2026-11-25T10:00:00+00:00", "device": "cpu", "command": "recpoison x=y"}
+    file = outputs / "a" / "run.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | about))
+    assert main(["apt_table_2", str(outputs / "a"), "--keep"]) == 0
+    assert "2 of 2 measured cells kept" in capsys.readouterr().err
+    with (ours / "apt_table_2.csv").open(newline="") as lines:
+        (clean, attacked) = csv.DictReader(lines)
+    assert (clean["attack"], clean["mean"], clean["n"]) == ("all", "0", "2")
+    assert attacked == {
+        "dataset": "filmtrust", "target_items": "unpopular", "attack": "Average", "defense": "Attack",
+        "measure": "target HR@50", "mean": "0.04", "sd": "0.0141421", "n": "2", "commit": "abc123",
+        "date": "2026-11-25", "device": "cpu", "command": "recpoison x=y", "origin": "measured", "remark": "",
+    }  # fmt: skip
+
+
+def test_more_repeats_are_not_replaced_by_fewer(outputs, ours, capsys):
+    table = load("apt_table_2")
+    attacked = next(cell for cell in table.distinct if cell.names == ("filmtrust", "unpopular", "Average", "Attack"))
+    keep(table, {key_of(attacked): Kept(0.0228, 0.0154, 30, date="2026-11-22")})
+    assert main(["apt_table_2", str(outputs / "a"), "--keep"]) == 0
+    assert "1 of 2 measured cells kept" in (said := capsys.readouterr().err)
+    assert "1 stay, for they are over more repeats: filmtrust unpopular Average Attack" in said
+    assert read_kept(table)[key_of(attacked)].n == 30
+
+
+def test_without_runs_kept_numbers_are_shown_as_such(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = load("apt_table_2")
+    cell = next(cell for cell in table.distinct if cell.names == ("filmtrust", "random", "Random", "Attack"))
+    keep(table, {key_of(cell): Kept(0.3161, 0.0689, 30, "abc", "2026-11-22", "cpu", "recpoison experiment=x")})
+    found = {row["column"]: row for row in rows(capsys, "apt_table_2") if row.get("ours from") == "kept"}
+    assert float(found["ours"]["mean"]) == 0.3161
+    # t(0.975, 29) = 2.04523 times 0.0689 times sqrt(2 / 30)
+    assert float(found["95% ±"]["mean"]) == pytest.approx(0.036384, abs=1e-6)
+    assert found["ours"]["verdict"] == "differs"
+    assert main(["apt_table_2"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "recpoison experiment=x; commit abc; 2026-11-22; cpu" in out
+
+
+def test_keep_needs_a_run_and_a_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["apt_table_2", "--keep"]) == 2
+    assert "--keep: no run holds a cell of apt_table_2" in capsys.readouterr().err
+    assert main(["outputs", "--keep"]) == 2
+    assert "--keep is for a published table" in capsys.readouterr().err
+
+
+def test_a_misspelt_table_has_the_nearest_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["apt_table_4"]) == 2
+    assert "apt_table_4 is no folder and no published table; did you mean apt_table_" in capsys.readouterr().err
+    assert main(["no/such/folder"]) == 2
+    assert "no/such/folder does not exist" in capsys.readouterr().err
+
+
+def test_a_damaged_file_of_ours_is_named(tmp_path, ours, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = load("injection_table_1")
+    keep(table, {key_of(table.distinct[0]): Kept(0.3, 0.01, 2)})
+    file = ours / "injection_table_1.csv"
+    whole = file.read_text()
+    for wrong, said in (("0.3,", "zero,"), ("numbers", "")), (("WRMF+SGD", "WRMF+XYZ"), ("is no cell of", "")):
+        file.write_text(whole.replace(*wrong))
+        assert main(["injection_table_1"]) == 2
+        assert said[0] in (err := capsys.readouterr().err)
+        assert "injection_table_1.csv, line 2" in err
+    file.write_text(whole + whole.splitlines()[1] + "\n")
+    assert main(["injection_table_1"]) == 2
+    assert "line 3: WRMF+SGD test Recall@50 is there twice" in capsys.readouterr().err
