@@ -63,9 +63,10 @@ def run(
         facts[seed], notes[seed] = _facts(split), split.notes
         results += _cells(trial, stages.obtain)
         held_out |= {split.held_out: None}
-    protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.evaluation.protocol}
+    protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
     about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
-    about["notes"] = [*over_seeds(notes), *parts.evaluation.notes([result.seen for result in results])]
+    seen = [result.seen for result in results]
+    about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen)]
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size

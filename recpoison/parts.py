@@ -12,12 +12,15 @@ from recpoison.defenses.base import Defense
 from recpoison.defenses.none import NoDefense
 from recpoison.descriptions import describe
 from recpoison.evaluation.base import Evaluation
+from recpoison.idle import PARTS, at_rest, idle_settings
 from recpoison.models.base import Model
 
 
 @dataclass(frozen=True)
 class Parts:
     """What a run is made of.
+
+    What cannot matter is put where its class has it, so that runs which differ in nothing else share their stages.
 
     Args:
         dataset: Where rows come from.
@@ -26,6 +29,9 @@ class Parts:
         defense: How it is fitted in the defended cells.
         evaluation: How it is measured.
         labels: What tables call each of the five; where absent the dataset's name and class names.
+
+    Attributes:
+        idle: Settings that cannot matter, as they were given, and why.
     """
 
     dataset: Dataset
@@ -34,21 +40,37 @@ class Parts:
     defense: Defense = field(default_factory=NoDefense)
     evaluation: Evaluation = field(kw_only=True)
     labels: dict[str, str] = field(default_factory=dict)
+    idle: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self.attack.check_model(self.model)
         self.defense.check_model(self.model)
         self.evaluation.check_parts(self.model, self.attack)
+        idle = idle_settings(self)
+        for name in PARTS:
+            object.__setattr__(self, name, at_rest(getattr(self, name), name, idle))
+        object.__setattr__(self, "idle", idle)
 
     def label(self, part: str) -> str:
         """What tables call ``part``."""
         chosen = getattr(self, part)
         return self.labels.get(part) or str(getattr(chosen, "name", type(chosen).__name__))
 
+    @property
+    def protocol(self) -> dict[str, str]:
+        """What a reader must know of the evaluation to compare the numbers."""
+        protocol = self.evaluation.protocol
+        return protocol if self.model.has_epochs else protocol | {"epoch": f"none: {self.label('model')} has none"}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader must know of how these parts go together, as sentences."""
+        return [note for name in PARTS for note in getattr(self, name).remarks(self)]
+
 
 def describe_parts(parts: Parts) -> dict[str, object]:
     """The five parts in plain values."""
-    return {name: describe(getattr(parts, name)) for name in ("dataset", "model", "attack", "defense", "evaluation")}
+    return {name: describe(getattr(parts, name)) for name in PARTS}
 
 
 class Square(NamedTuple):

@@ -68,6 +68,10 @@ def _command(line: Arguments) -> int:
         from recpoison.command.understanding import understand
 
         sweep = understand(line.in_place, line.sweeping, line.trusted)
+    if sweep:
+        from recpoison.command.typed import refuse_idle
+
+        refuse_idle(line.overrides, [job.cfg for job in sweep.jobs or ()], line.trusted)
     codes: list[int] = []
 
     def launch(more: Sequence[str] = ()) -> None:

@@ -14,7 +14,7 @@ TESTS = ROOT / "tests"
 # A module may import from lines above its own and from its own line, but not in a circle (see below).
 LAYERS = [
     ({"errors", "seeds", "progress", "nearest", "compiled", "paths"}, "what everyone uses"),
-    ({"memory", "descriptions", "intact", "versions"}, "what everyone uses"),
+    ({"memory", "descriptions", "intact", "versions", "idle"}, "what everyone uses"),
     ({"data"}, "rows: names, readers, filters, splits"),
     ({"changes"}, "what attacks return"),
     ({"algebra"}, "formulas on arrays, which know no model"),
@@ -118,7 +118,7 @@ def test_imports_do_not_go_in_circles():
 
 def test_only_the_command_knows_hydra():
     knows = {name_of(path) for path in MODULES if any(name.startswith("hydra") for name in imports_of(path))}
-    assert knows == {"command.config", "command.overrides", "command.launching", "command.words"}
+    assert knows == {"command.config", "command.overrides", "command.launching", "command.words", "command.typed"}
 
 
 @pytest.mark.parametrize("part", QUICK)

@@ -14,13 +14,14 @@ from recpoison.attacks.targets import Targets
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, IncompatibleParts
+from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, GradientModel, Model
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 
 @dataclass(frozen=True)
-class Attack:
+class Attack(Part):
     """Anything that can be done to a recommender. The runner knows this class and none below it.
 
     An attack changes the data before fitting (``poison``) or a fitted model at evaluation (``perturb``); a kind that
@@ -38,6 +39,11 @@ class Attack:
     def perturbs(self) -> bool:
         """Whether it has a ``perturb`` of its own."""
         return type(self).perturb is not Attack.perturb
+
+    @property
+    def aims(self) -> bool:
+        """Whether it is about items in particular."""
+        return type(self).choose_targets is not Attack.choose_targets
 
     def check_model(self, model: Model) -> None:
         """Refuse a victim that cannot be attacked so, before anything is fitted.
@@ -97,6 +103,11 @@ class ProfileAttack(Attack, ABC):
 
     def __post_init__(self) -> None:
         Budget(self.budget, self.n_fake_users)
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The share, where the number is given."""
+        given = f"n_fake_users is {self.n_fake_users}, which wins over it"
+        return {} if self.n_fake_users is None else {"budget": given}
 
     @final
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:

@@ -7,6 +7,7 @@ import numpy as np
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Part, Together
 
 _BUCKETS: dict[str, tuple[int | None, int | None]] = {  # percentiles of popularity, both strict
     "head": (95, None),
@@ -18,7 +19,7 @@ _RULES = ("list", "random", "unpopular", *_BUCKETS)
 
 
 @dataclass(frozen=True)
-class Targets:
+class Targets(Part):
     """How target items are chosen from the training data.
 
     The popularity of an item is the number of distinct users who have it. The buckets are those of the injection paper
@@ -59,6 +60,17 @@ class Targets:
         for name in ("count", "below"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"attack.targets.{name} is {getattr(self, name)}: give 1 or more")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """What the rule does not look at."""
+        why = f"rule is {self.rule}"
+        found = {} if self.rule == "unpopular" else {"below": why}
+        return found | ({"count": why} if self.rule == "list" else {"labels": why})
+
+    @property
+    def at_most(self) -> int:
+        """How many there are, as far as the settings say."""
+        return len(self.items) if self.rule == "list" else self.count
 
     def choose(self, data: Interactions, rng: np.random.Generator) -> np.ndarray:
         """The targets, ``(n_targets,)``: in the order given for rule ``list``, else ascending.

@@ -19,6 +19,7 @@ from recpoison.command import cells
 from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
 from recpoison.command.machine import choose_device, device_of_one, set_up
+from recpoison.command.typed import refuse_idle
 from recpoison.errors import OutputError, UserError
 
 if TYPE_CHECKING:
@@ -131,6 +132,8 @@ def _do(cfg: DictConfig, task: Task) -> None:
 
 def _compute(cfg: DictConfig, task: Task) -> RunRecord:
     check(cfg, task.trusted, task.labels)
+    if not task.among_many:  # in a sweep a setting may matter in another cell
+        refuse_idle(task.overrides, [cfg], task.trusted)
     OmegaConf.set_readonly(cfg, True)
     device = choose_device(cfg.device)
     set_up(cfg.deterministic, task.threads if cfg.threads is None else cfg.threads)

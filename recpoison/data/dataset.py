@@ -10,12 +10,13 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.notes import Heard
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT
+from recpoison.idle import Part
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 
 @dataclass(frozen=True)
-class Dataset(ABC):
+class Dataset(Part, ABC):
     """A description of data, its filters and its split; ``load`` does the reading.
 
     Args:
@@ -61,9 +62,14 @@ class Dataset(ABC):
     def fingerprint(self, data_dir: Path | None) -> str:
         """A digest of the raw files that ``load`` reads; of nothing for generated data."""
 
+    @property
+    def has_ratings(self) -> bool:
+        """Whether rows have a rating when filters are through; where nobody can tell, yes."""
+        return True
+
 
 @dataclass(frozen=True)
-class GraphDataset(ABC):
+class GraphDataset(Part, ABC):
     """A description of a graph whose nodes have classes. Who is trained on is chosen by the evaluation.
 
     Args:

@@ -9,6 +9,7 @@ import numpy as np
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, DataError
+from recpoison.idle import Part, Together
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -21,7 +22,7 @@ class Filtered(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Filters:
+class Filters(Part):
     """Filters, applied in the order of the fields, but ``count``, which says how the three before it count.
 
     Users and items without a row left go, ids are counted anew in their old order, labels stay. Where no scale is left
@@ -63,6 +64,20 @@ class Filters:
                     f"dataset.filters.{name} is {getattr(self, name)!r}: give {allowed[0]} or {allowed[1]}"
                 )
 
+    @property
+    def forget(self) -> bool:
+        """Whether no rating is left."""
+        return self.implicit or self.binarise_at is not None
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """How rows are counted, where nothing is; values that are forgotten anyway."""
+        found = {}
+        if max(self.min_user, self.min_item, self.k_core) <= 1:
+            found["count"] = "min_user, min_item and k_core take nothing away"
+        if self.binarise_at is not None:
+            found["implicit"] = "binarise_at forgets the values already"
+        return found
+
     def apply(self, data: Interactions, seeds: Seeds, progress: Progress) -> Filtered:
         """The rows of ``data`` that stay.
 
@@ -87,7 +102,7 @@ class Filters:
         self._note_dropped(data, rows, progress)
         rows = self._merge(data, rows, progress)
         kept = renumber(data, rows)
-        if self.implicit or self.binarise_at is not None or kept.implicit:
+        if self.forget or kept.implicit:
             kept = replace(kept, scale=None, values=np.ones(len(kept)))
         return Filtered(kept, rows)
 

@@ -21,6 +21,7 @@ from recpoison.data.provenance import Source, Variant, data_folder, find, requir
 from recpoison.data.sources import SOURCES
 from recpoison.data.splitting import Method, Split, Splitter
 from recpoison.errors import ConfigError, DataError
+from recpoison.idle import Together
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -82,6 +83,17 @@ class KnownRatings(Dataset):
     @property
     def _variant(self) -> Variant:
         return self._source.variants[self._variant_name]
+
+    @property
+    def has_ratings(self) -> bool:
+        """Where the source has a scale and the filters leave it."""
+        return self._variant.layout.scale is not None and not self.filters.forget
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """Ratings that are to be forgotten, where there are none."""
+        if self._variant.layout.scale is not None:
+            return {}
+        return {"filters.implicit": f"{self.source} ({self._variant_name}) has no ratings"}
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """All rows as the source has them; see ``Dataset.read``."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, DataError
+from recpoison.idle import Part, Together
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -69,7 +70,7 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Splitter:
+class Splitter(Part):
     """Holds out rows of each user.
 
     - ``leave_one_out_last``: the last row by time; of rows at the same time the last in file order (a note says for
@@ -107,6 +108,11 @@ class Splitter:
                 f"dataset.split.validation is {self.validation:g}: "
                 "give a share from 0 to below 1, or 1 for one row per user"
             )
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The share of test rows, where their number is fixed."""
+        takes_share = self.method in ("ratio", "ratio_last")
+        return {} if takes_share else {"test": f"method is {self.method}, which takes no share"}
 
     def _in_words(self, by_time: bool) -> str:
         last = "each user's last row"

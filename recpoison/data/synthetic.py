@@ -49,6 +49,11 @@ class Synthetic(Dataset):
             if getattr(self, name) < least:
                 raise ConfigError(f"dataset.{name} is {getattr(self, name)}: give {least} or more")
 
+    @property
+    def has_ratings(self) -> bool:
+        """They are clicks."""
+        return False
+
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """Draw all rows; see ``Dataset.read``."""
         rng = seeds.numpy("data")
@@ -99,6 +104,11 @@ class Planted(Dataset):
                 f"dataset.n_blocks is {self.n_blocks} for dataset.n_users={self.n_users}: "
                 "give 2 users or more to each block"
             )
+
+    @property
+    def has_ratings(self) -> bool:
+        """They are clicks."""
+        return False
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """All rows, held-out ones too; see ``Dataset.read``."""

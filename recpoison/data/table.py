@@ -19,6 +19,7 @@ from recpoison.data.recognising import is_encoding
 from recpoison.data.splitting import Split, Splitter
 from recpoison.descriptions import NO_EFFECT
 from recpoison.errors import ConfigError, DataError
+from recpoison.idle import Together
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -77,6 +78,22 @@ class OwnTable(Dataset):
             raise ConfigError("dataset.low is set, but dataset.rating names no column: name it, or drop low and high")
         if not is_encoding(self.encoding):
             raise ConfigError(f"dataset.encoding is {self.encoding!r}: give utf-8, latin-1, cp1252, utf-16 or such")
+
+    @property
+    def has_ratings(self) -> bool:
+        """Where a scale is given and the filters leave it."""
+        return self.low is not None and not self.filters.forget
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """What only a scale that stays can use; what a parquet file says itself."""
+        found = {}
+        if self.low is None:
+            found = dict.fromkeys(("step", "filters.implicit"), "low and high are not given, so feedback is implicit")
+        elif self.filters.forget:
+            found["step"] = "filters forget the ratings"
+        if Path(self.path).suffix == ".parquet":
+            found |= dict.fromkeys(("separator", "header"), "a parquet file names its columns itself")
+        return found
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """All rows of the file or files; see ``Dataset.read``."""

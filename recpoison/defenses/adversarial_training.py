@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import final
 
 import torch
@@ -12,6 +12,7 @@ import torch
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.models.bprmf import BPRMF
 from recpoison.progress import Progress
@@ -51,6 +52,24 @@ class AdversarialTraining(Defense):
         if self.from_epoch is not None and self.from_epoch < 0:
             raise ConfigError(f"defense.from_epoch is {self.from_epoch}: give 0 or more, or null for half")
         self.inner_attack()
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """All but the weight where that is 0; a restart where nothing is remembered."""
+        found = super().idle(parts)
+        if self.weight == 0:
+            others = (field.name for field in fields(self) if field.name != "weight")
+            return found | dict.fromkeys(others, "weight is 0, which is plain training")
+        trainer = parts.model.trainer
+        if trainer.optimizer == "sgd":
+            found["restart_optimizer"] = "model.trainer.optimizer is sgd, which remembers nothing"
+        elif self._begin(trainer) == 0:
+            found["restart_optimizer"] = "the adversary comes in at once"
+        return found
+
+    @property
+    def reads_values(self) -> bool:
+        """The model's own loss is all it looks at."""
+        return False
 
     @abstractmethod
     def inner_attack(self) -> InnerAttack:
@@ -104,13 +123,17 @@ class AdversarialTraining(Defense):
             return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)
         trainer, plain = model.trainer, model.objective(data, seeds, device)
         params = model.start(data, seeds, device)
-        begin = trainer.epochs // 2 if self.from_epoch is None else self.from_epoch
+        begin = self._begin(trainer)
         watched = None if monitor is None else replace(monitor, score=None)
         state = replace(trainer, epochs=begin).run(plain, trainer.start(params), progress, watched)
         if self.restart_optimizer:
             state = _restarted(trainer, state)
         attacked = adversarial(plain, model, self.inner_attack(), self.weight)
         return Fitted(model, result(trainer.run(attacked, state, progress, monitor)), data)
+
+    def _begin(self, trainer: Trainer) -> int:
+        """Epochs without the adversary."""
+        return trainer.epochs // 2 if self.from_epoch is None else self.from_epoch
 
 
 def _restarted(trainer: Trainer, state: State) -> State:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recpoison.defenses.adversarial_training import AdversarialTraining
+from recpoison.idle import Together
 from recpoison.training.inner_attack import InnerAttack
 
 
@@ -40,6 +41,15 @@ class APR(AdversarialTraining):
     start: str = "zero"
     start_width: float = 0.05
     unit: str = "row_batch"
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The width of a start that has none, and a bound that no step reaches."""
+        inner, found = self.inner_attack(), {}
+        if inner.starts_at_zero:
+            found["start_width"] = "start is zero"
+            if inner.steps * inner.length <= inner.epsilon:
+                found["projection"] = "all steps together are no longer than epsilon"
+        return found | super().idle(parts)
 
     def inner_attack(self) -> InnerAttack:
         """Steps up the gradient."""

@@ -7,18 +7,24 @@ from typing import ClassVar
 import torch
 
 from recpoison.data.interactions import Interactions
+from recpoison.idle import Part
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 
 @dataclass(frozen=True)
-class Defense(ABC):
+class Defense(Part, ABC):
     """Fits a model in a way that should withstand an attack. It never learns which users are fake."""
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
 
-    def check_model(self, model: Model) -> None:  # noqa: B027 - most defenses fit any model
+    @property
+    def reads_values(self) -> bool:
+        """Whether it looks at ratings beside what the model does."""
+        return True
+
+    def check_model(self, model: Model) -> None:
         """Refuse a ``model`` that this defense cannot fit, before any work is done.
 
         Raises:

@@ -12,6 +12,7 @@ from torch import Tensor
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.idle import Together
 from recpoison.models.base import Fitted, GradientModel, Model, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -44,7 +45,8 @@ class Distillation(Defense):
 
     The report names neither temperature, constants nor optimiser; there is no authors' code. The student is trained by
     Adam on all pairs at each step, an epoch being one step, without the model's regulariser; its eps is 1e-12, because
-    gradients of a mean over all pairs are small. Of a monitored fit the student's epochs are looked at.
+    gradients of a mean over all pairs are small. Where an epoch is chosen, the teacher's is (as that of the fit without
+    the defense, so that the two differ in nothing else), and then the student's; a curve shows the student.
 
     Args:
         temperature: Divides the teacher's scores.
@@ -77,6 +79,15 @@ class Distillation(Defense):
         if size is not None and size < 1:
             raise ConfigError(f"defense.teacher_embedding_size is {size}: give 1 or more, or null for the model's")
         self.inner_attack()
+
+    @property
+    def reads_values(self) -> bool:
+        """The model's own fit is all it looks at."""
+        return False
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The size of a shift that has no weight."""
+        return super().idle(parts) | ({} if self.weight else {"epsilon": "weight is 0, so nothing is shifted"})
 
     def inner_attack(self) -> InnerAttack:
         """How the student's tables are shifted: one step up the gradient."""
@@ -128,7 +139,8 @@ class Distillation(Defense):
         """
         self.check_model(model)
         assert isinstance(model, GradientModel), "check_model has seen to that"
-        teacher = self._teacher(model).fit(data, seeds, device, progress)
+        chosen = None if monitor is None else replace(monitor, watch=None)
+        teacher = self._teacher(model).fit(data, seeds, device, progress, chosen)
         start = model.start(data, seeds.child("student"), device)
         objective = ScoreRegression(teacher, self.temperature, self.inner_attack(), self.weight)
         try:

@@ -1,6 +1,6 @@
 """Filter, then fit: drop the users a detector suspects most, and fit the model on the rest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -9,7 +9,9 @@ from recpoison.changes import least_share
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.defenses.detectors.base import Detector
+from recpoison.defenses.detectors.pca_select_users import PCASelectUsers
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -27,20 +29,41 @@ class FilterThenFit(Defense):
 
     Args:
         detector: Says how suspicious each user is.
-        suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit.
+        suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit. By
+            default five times an attack's budget: a defender who drops as many as were added knows too much.
 
     Raises:
         ConfigError: If ``suspected`` is out of range.
     """
 
-    detector: Detector
-    suspected: float = 0.01
+    detector: Detector = field(default_factory=PCASelectUsers)
+    suspected: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0 <= self.suspected < 1:
             raise ConfigError(
                 f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
             )
+
+    @property
+    def reads_values(self) -> bool:
+        """Where its detector does."""
+        return self.suspected > 0 and self.detector.reads_values
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The detector, where nobody is dropped."""
+        return super().idle(parts) | ({} if self.suspected else {"detector": "suspected is 0, so nobody is dropped"})
+
+    def remarks(self, parts: Together) -> list[str]:
+        """That the defender knows the budget, where they drop just as many as were added."""
+        if getattr(parts.attack, "n_fake_users", None) is not None or self.suspected == 0:
+            return []
+        if getattr(parts.attack, "budget", None) != self.suspected:
+            return []
+        return [
+            f"defense.suspected is the attack's budget ({self.suspected:g}): an oracle, for no defender knows how many "
+            "users are fake"
+        ]
 
     def suspects(self, data: Interactions) -> np.ndarray:
         """The share of users to drop, most suspicious first, then by id.

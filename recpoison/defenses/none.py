@@ -18,6 +18,11 @@ class NoDefense(Defense):
 
     works_on: ClassVar[str | None] = None
 
+    @property
+    def reads_values(self) -> bool:
+        """It looks at nothing."""
+        return False
+
     def fit(
         self,
         model: Model,

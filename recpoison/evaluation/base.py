@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 
-from recpoison.attacks.base import Attack
+from recpoison.attacks.base import Attack, EmbeddingAttack
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError
+from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, Model
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.progress import Progress
@@ -62,7 +63,7 @@ class Measure:
 
 
 @dataclass(frozen=True)
-class Evaluation(ABC, Generic[Seen]):
+class Evaluation(Part, ABC, Generic[Seen]):
     """Measures a fitted model. Looking (costly) and counting (cheap) are apart, so that a new cutoff needs no new fit.
 
     Args:
@@ -94,6 +95,21 @@ class Evaluation(ABC, Generic[Seen]):
                 raise ConfigError(f"evaluation.{name} is {value}: give 1 or more")
         if not all(0 <= epsilon < math.inf for epsilon in self.curve_epsilons):
             raise ConfigError(f"evaluation.curve_epsilons is {list(self.curve_epsilons)}: give finite numbers from 0")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The choice of an epoch, and curves, of parts that have no such thing."""
+        found, attack = {}, parts.attack
+        if not parts.model.has_epochs:
+            why = f"{type(parts.model).__name__} has no epochs"
+            found = dict.fromkeys(("select_on", "select_every", "curve_epochs"), why)
+        elif self.select_on == "last":
+            found["select_every"] = "select_on is last"
+        if not (isinstance(attack, EmbeddingAttack) and attack.takes_steps):
+            found["curve_steps"] = f"{type(attack).__name__} takes no steps on embeddings"
+        named = isinstance(attack, EmbeddingAttack) and "epsilon" in {field.name for field in fields(attack)}
+        if not named or "epsilon" in attack.idle(parts):
+            found["curve_epsilons"] = f"{type(attack).__name__} has no epsilon on embeddings that counts"
+        return found
 
     def check_parts(self, model: Model, attack: Attack) -> None:
         """Refuse a model or an attack that cannot be measured so, before any data are read.

@@ -18,6 +18,7 @@ from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.metrics import AT_CUTOFF, HeldOut, auc, place_held_out
 from recpoison.evaluation.ranks import Ranks
 from recpoison.evaluation.ties import TIES, share_decided
+from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.seeds import Seeds
 
@@ -85,6 +86,22 @@ class RankingEvaluation(Evaluation[Ranks]):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
         check_metrics(self.metrics, LABELS)
         self._selection()
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """How an epoch is chosen, where the last is kept; how targets count, where none are ranked."""
+        found = super().idle(parts)
+        if "select_on" in found or self.select_on == "last":
+            found["select_metric"] = found.get("select_on", "select_on is last")
+        if not parts.attack.aims:
+            found |= dict.fromkeys(("owners", "target_hr"), f"{type(parts.attack).__name__} has no targets")
+            return found
+        if not set(self.metrics) & set(ON_TARGETS):
+            found["owners"] = "metrics has none of targets"
+        if "HR" not in self.metrics:
+            found["target_hr"] = "metrics has no HR"
+        elif getattr(getattr(parts.attack, "targets", None), "at_most", 2) == 1:
+            found["target_hr"] = "there is one target"
+        return found
 
     def check_targets(self, n_targets: int) -> None:
         """Refuse metrics of targets alone where there are none.

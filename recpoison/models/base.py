@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import IncompatibleParts
+from recpoison.idle import Part
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -54,7 +55,7 @@ class Monitor:
 
 
 @dataclass(frozen=True)
-class Model(ABC):
+class Model(Part, ABC):
     """A recommender's hyperparameters. Its numbers live in ``Params``; nothing here is mutated by fitting.
 
     A concrete model is a frozen dataclass whose fields are plain values or frozen dataclasses, so that its description
@@ -62,6 +63,8 @@ class Model(ABC):
     """
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind
+    reads_values: ClassVar[bool] = True  # whether ratings count, or only who has what
+    has_epochs: ClassVar[bool] = True  # whether a monitor is asked
 
     @abstractmethod
     def fit(
@@ -100,6 +103,7 @@ class GradientModel(Model):
     """A model with a differentiable loss: white-box attacks and adversarial training need one."""
 
     tables: ClassVar[tuple[str, ...]] = ()  # the params that hold one embedding a row; embedding attacks shift these
+    samples: ClassVar[bool] = True  # whether ``data_loss`` depends on the draw
 
     @final
     def start(self, data: Interactions, seeds: Seeds, device: torch.device) -> Params:

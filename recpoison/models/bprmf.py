@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
+from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
@@ -39,6 +40,7 @@ class BPRMF(TrainedModel):
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    reads_values: ClassVar[bool] = False
 
     embedding_size: int = 64
     regularization: float = 0.0
@@ -48,6 +50,12 @@ class BPRMF(TrainedModel):
 
     def __post_init__(self) -> None:
         check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The spread of initial values that have their own."""
+        if self.initial == "truncated_normal":
+            return super().idle(parts)
+        return super().idle(parts) | {"initial_std": f"initial is {self.initial}, which has its own"}
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""

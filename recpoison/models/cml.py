@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
@@ -19,7 +21,7 @@ from recpoison.training.cml_kernel import cml_epoch
 from recpoison.training.initial_values import factor_tables
 from recpoison.training.objectives import runs_on_numba
 from recpoison.training.optimizers import State
-from recpoison.training.row_objective import RowObjective, shorten
+from recpoison.training.row_objective import RowObjective, only_for_adam, shorten
 from recpoison.training.trainer import Trainer
 
 
@@ -43,8 +45,8 @@ class CML(TrainedModel):
         warp: Whether a hinge weighs the logarithm of the positive's estimated rank.
         max_norm: Radius of the ball that holds all embeddings, 1 in the paper; None: no bound.
         covariance: Times the sum of the squared covariances of different coordinates over the users' and positives'
-            rows of a batch, times its size (equation 9's off-diagonal part, as in the authors' code); needs
-            ``trainer.backend`` other than numba.
+            rows of a batch, times its size (the off-diagonal part of the paper's equation 9);
+            needs ``trainer.backend`` other than numba.
         regularization: Weight of half the squared length of the rows of a positive and its nearest negative.
         initial_std: Standard deviation of the normal initial values.
         rows_only: Whether Adam leaves rows outside a batch where they are (``torch.optim.SparseAdam``).
@@ -53,6 +55,8 @@ class CML(TrainedModel):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    reads_values: ClassVar[bool] = False
 
     embedding_size: int = 64
     margin: float = 1.0
@@ -81,6 +85,11 @@ class CML(TrainedModel):
             )
         if self.covariance and self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba has no model.covariance: set backend=auto or torch")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """Adam alone moves rows without a gradient, and torch alone knows the covariance."""
+        found = super().idle(parts) | only_for_adam(self.trainer)
+        return found | ({"trainer.backend": "covariance has no numba kernel"} if self.covariance else {})
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``; rows longer than ``max_norm`` are shortened."""

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import factor_tables, uniform
-from recpoison.training.row_objective import RowObjective
+from recpoison.training.row_objective import RowObjective, only_for_adam
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import ChunkedLoss
@@ -50,6 +51,7 @@ class GMF(TrainedModel):
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    reads_values: ClassVar[bool] = False
 
     embedding_size: int = 64
     negatives: int = 4
@@ -68,6 +70,14 @@ class GMF(TrainedModel):
             raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a finite number above 0")
         if self.trainer.backend == "numba":
             raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """There is one way to train it, and Adam alone moves rows without a gradient."""
+        return (
+            super().idle(parts)
+            | {"trainer.backend": f"{type(self).__name__} has no numba kernel"}
+            | only_for_adam(self.trainer)
+        )
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Normal embeddings, an output uniform within ±sqrt(3 / fan-in), bias 0; each from its stream of ``init``."""

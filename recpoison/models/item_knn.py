@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -42,6 +43,9 @@ class ItemKNN(Model):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    reads_values: ClassVar[bool] = False
+    has_epochs: ClassVar[bool] = False
 
     neighbors: int = 20
     similarity: str = "cosine"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
+from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
@@ -52,6 +53,7 @@ class MF(TrainedModel):
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    samples: ClassVar[bool] = False
 
     embedding_size: int = 64
     regularization: float = 1e-12
@@ -61,6 +63,18 @@ class MF(TrainedModel):
 
     def __post_init__(self) -> None:
         check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The spread of initial values that have their own."""
+        if self.initial == "normal":
+            return super().idle(parts)
+        return super().idle(parts) | {"initial_std": f"initial is {self.initial}, which has its own"}
+
+    def remarks(self, parts: Together) -> list[str]:
+        """That there is nothing to learn where every value is the same."""
+        if parts.dataset.has_ratings:
+            return []
+        return ["MF fits observed values, which are all 1 without ratings, so it learns who likes what hardly at all"]
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""

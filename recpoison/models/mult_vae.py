@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from recpoison.algebra.multinomial import PRECISIONS, multinomial_loss
 from recpoison.algebra.observed import Observed
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
@@ -61,6 +63,8 @@ class MultVAE(TrainedModel):
         ConfigError: If a value is out of range.
     """
 
+    reads_values: ClassVar[bool] = False
+
     hidden_size: int = 512
     code_size: int = 256
     dropout: float = 0.5
@@ -85,6 +89,15 @@ class MultVAE(TrainedModel):
                 raise ConfigError(f"model.{name} is {getattr(self, name)!r}: choose {' or '.join(choices)}")
         if self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba has no networks: set backend=auto or torch")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """There is one way to train it; a KL term without weight does not grow, nor one that never grows weigh."""
+        found = super().idle(parts) | {"trainer.backend": "MultVAE has no numba kernel"}
+        if self.kl_weight == 0:
+            found["kl_step"] = "kl_weight is 0"
+        elif self.kl_step == 0:
+            found["kl_weight"] = "kl_step is 0, so the weight stays 0"
+        return found
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Weights, each from its own stream of ``init``, and biases of 0."""

@@ -1,6 +1,7 @@
 """Most popular first: the baseline that knows no user."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from recpoison.seeds import Seeds
 @dataclass(frozen=True)
 class Popularity(Model):
     """Scores an item by its number of users, fake ones included. Params: ``count`` ``(n_items,)``."""
+
+    reads_values: ClassVar[bool] = False
+    has_epochs: ClassVar[bool] = False
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None

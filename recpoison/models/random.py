@@ -1,6 +1,7 @@
 """Random order: the floor of every table."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ class RandomModel(Model):
 
     Params: ``key`` ``(1,)``, the seed.
     """
+
+    reads_values: ClassVar[bool] = False
+    has_epochs: ClassVar[bool] = False
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None

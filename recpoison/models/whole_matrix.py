@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Optimizer, Tensors
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State, slots
@@ -37,6 +39,8 @@ class WholeMatrixModel(TrainedModel):
         ConfigError: If a value is out of range.
     """
 
+    reads_values: ClassVar[bool] = False
+
     weight: float = 20.0
     regularization: float = 0.0
     trainer: Trainer
@@ -50,6 +54,10 @@ class WholeMatrixModel(TrainedModel):
             raise ConfigError(f"model.trainer.optimizer is {self.trainer.optimizer!r}: this model takes sgd or adam")
         if self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba trains on pairs, and this model on all cells: set auto")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """There is one way to train it."""
+        return super().idle(parts) | {"trainer.backend": f"{type(self).__name__} has no numba kernel"}
 
     @property
     @abstractmethod

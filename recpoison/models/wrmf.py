@@ -45,6 +45,7 @@ class WRMF(WholeMatrixModel):
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    samples: ClassVar[bool] = False
 
     embedding_size: int = 128
     initial_std: float = 0.1

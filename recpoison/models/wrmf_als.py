@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import scipy.sparse as sp
 import torch
@@ -38,6 +39,9 @@ class WRMFALS(Model):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    reads_values: ClassVar[bool] = False
+    has_epochs: ClassVar[bool] = False
 
     embedding_size: int = 32
     weight: float = 5.0

@@ -70,7 +70,10 @@ def common_table(curves: Curves, metric: Metric, budgets: Sequence[float] = BUDG
     columns = [(metric.title, "clean"), *((f"{metric.title} at a row L2 of", f"{budget:g}") for budget in budgets)]
     title = f"{metric.title} at equal budget" + in_words(_fixed(rows, keys))
     table = finished(title, keys, named, columns, entries)
-    how = f"row L2: of the longest row; linear in its logarithm between points over {along}; – outside of the points"
+    how = (
+        f"row L2: of the longest row, beside which others may be shorter (in a box they are, after FGSM they are not); "
+        f"linear in its logarithm between points over {along}; – outside of the points"
+    )
     bold = "bold: the attack that does most at that budget"
     return replace(table, notes=(*table.notes, how, bold))
 

@@ -157,7 +157,7 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
 
 
 def with_notes(table: Table, runs: Runs) -> Table:
-    """The table, and under it protocol, attack sizes, what its subjects mean, and the jobs that left no result."""
+    """The table, and under it protocol, notes, attack sizes, what its subjects mean, and jobs without a result."""
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
     if len(protocols) > 1:
         protocols.append("these runs follow different protocols: their numbers do not compare")

@@ -15,7 +15,7 @@ from recpoison.seeds import Seeds
 from recpoison.training.apr_kernel import apr_batches
 from recpoison.training.inner_attack import Generator, InnerAttack
 from recpoison.training.objectives import BPRObjective, JointTables, runs_on_numba
-from recpoison.training.optimizers import State, slots, step
+from recpoison.training.optimizers import State, gather, slots, step, write_back
 from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
 
 CHUNK = 1 << 13  # pairs, in whole batches, whose starts are drawn before the kernel runs
@@ -149,9 +149,17 @@ class AdversarialLoss(Objective):
                 name: clean[name] + self.weight * adverse[name] + self.plain.weight_decay * tensor
                 for name, tensor in params.items()
             }
-            step(trainer.optimizer, state, gradients, trainer.learning_rate, trainer.eps)
+            self._step(trainer, state, gradients, batch)
             total, n_batches = total + loss, n_batches + 1
         return float(total) / n_batches
+
+    def _step(self, trainer: Trainer, state: State, gradients: Params, batch: Batch) -> None:
+        """As the model's own fit: rows outside the batch stay where it leaves them."""
+        rows = self.plain.moved_rows(batch)
+        part = gather(state, rows)
+        gradients = {name: x.index_select(0, rows[name]) if name in rows else x for name, x in gradients.items()}
+        step(trainer.optimizer, part, gradients, trainer.learning_rate, trainer.eps)
+        write_back(state, part, rows)
 
     def _gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}

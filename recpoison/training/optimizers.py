@@ -14,6 +14,7 @@ watch saw. Tensors only, so safetensors can hold it."""
 
 OPTIMIZERS = ("sgd", "adagrad", "adam")
 BETAS = (0.9, 0.999)
+_KINDS = ("param", "sum", "first", "second")
 
 
 def slots(state: State, kind: str) -> Params:
@@ -56,3 +57,21 @@ def step(optimizer: str, state: State, gradients: Params, learning_rate: float, 
             second = state[f"second.{name}"].mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
             scale = (second / (1 - BETAS[1] ** count)).sqrt_().add_(eps)
             param.addcdiv_(first, scale, value=-learning_rate / (1 - BETAS[0] ** count))
+
+
+def gather(state: State, rows: Params) -> State:
+    """What a step reads and writes: copies of ``rows``, and all else itself."""
+    part = {"step": state["step"]} if "step" in state else {}
+    for key, tensor in state.items():
+        kind, _, name = key.partition(".")
+        if kind in _KINDS:
+            part[key] = tensor.index_select(0, rows[name]) if name in rows else tensor
+    return part
+
+
+def write_back(state: State, part: State, rows: Params) -> None:
+    """Put the rows of ``part``, as ``gather`` took them and a step left them, into ``state``."""
+    for key, tensor in part.items():
+        name = key.partition(".")[2]
+        if name in rows:
+            state[key].index_copy_(0, rows[name], tensor)

@@ -10,13 +10,12 @@ from torch import Tensor
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
 from recpoison.seeds import Seeds
-from recpoison.training.optimizers import State, slots, step
+from recpoison.training.optimizers import State, gather, slots, step, write_back
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import BatchObjective, Trainer
 
 Batch = tuple[Tensor, ...]
 TABLES = ("user", "item")
-KINDS = ("param", "sum", "first", "second")
 
 
 class RowObjective(BatchObjective):
@@ -69,13 +68,17 @@ class RowObjective(BatchObjective):
         for start in range(0, n_rows, trainer.batch_size):
             yield tuple(column[start : min(start + trainer.batch_size, n_rows)] for column in columns)
 
+    def moved_rows(self, batch: Batch) -> dict[str, Tensor]:
+        """With ``rows_only`` those that the batch speaks of."""
+        return _compact(batch)[0] if self.rows_only else {}
+
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One step for each batch; returns the mean loss of a positive with its negatives."""
         device = state["param.user"].device
         total = torch.zeros((), device=device)
         for batch in self.batches(trainer, epoch, device):
             rows, batch = _compact(batch) if self.rows_only else ({}, batch)
-            part = _gather(state, rows)
+            part = gather(state, rows)
             leaves = {name: tensor.detach().requires_grad_() for name, tensor in slots(part, "param").items()}
             loss = self.loss(leaves, batch)
             gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
@@ -83,9 +86,16 @@ class RowObjective(BatchObjective):
             if self.max_norm is not None:
                 for name in TABLES:
                     shorten(part[f"param.{name}"], self.max_norm)
-            _write_back(state, part, rows)
+            write_back(state, part, rows)
             total += loss.detach()
         return float(total) / self.n_rows(trainer)
+
+
+def only_for_adam(trainer: Trainer) -> dict[str, str]:
+    """Why a model's ``rows_only`` may be idle."""
+    if trainer.optimizer == "adam":
+        return {}
+    return {"rows_only": f"trainer.optimizer is {trainer.optimizer}, which never moves rows without a gradient"}
 
 
 def _compact(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
@@ -96,23 +106,6 @@ def _compact(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
     n = len(positives)
     rows = {"user": user_rows, "item": item_rows}
     return rows, (users, items[:n], items[n:].view(n, -1), *others)
-
-
-def _gather(state: State, rows: dict[str, Tensor]) -> State:
-    """What a step reads and writes: copies of ``rows``, and all else itself."""
-    part = {"step": state["step"]} if "step" in state else {}
-    for key, tensor in state.items():
-        kind, _, name = key.partition(".")
-        if kind in KINDS:
-            part[key] = tensor.index_select(0, rows[name]) if name in rows else tensor
-    return part
-
-
-def _write_back(state: State, part: State, rows: dict[str, Tensor]) -> None:
-    for key, tensor in part.items():
-        name = key.partition(".")[2]
-        if name in rows:
-            state[key].index_copy_(0, rows[name], tensor)
 
 
 def shorten(table: Tensor, max_norm: float) -> None:

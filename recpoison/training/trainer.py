@@ -14,6 +14,7 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, UserError
+from recpoison.idle import Part, Together
 from recpoison.models.base import Monitor, Params
 from recpoison.progress import Loop, Progress, alike
 from recpoison.seeds import Seeds
@@ -28,7 +29,7 @@ class Diverged(UserError):
 
 
 @dataclass(frozen=True)
-class Trainer:
+class Trainer(Part):
     """How a loss is minimised.
 
     Args:
@@ -73,6 +74,17 @@ class Trainer:
             raise ConfigError("model.trainer.eps and initial_accumulator are both 0, but Adagrad divides by them")
         if self.backend == "numba" and self.optimizer == "adam":
             raise ConfigError("model.trainer.backend=numba has no Adam: set backend=auto or torch")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """What the chosen optimiser does not have."""
+        found = {}
+        if self.optimizer != "adagrad":
+            found["initial_accumulator"] = f"optimizer is {self.optimizer}, and only adagrad keeps sums of squares"
+        if self.optimizer == "sgd":
+            found["eps"] = "optimizer is sgd, which takes no root"
+        if self.optimizer == "adam":
+            found["backend"] = "optimizer is adam, which has no numba kernel"
+        return found
 
     def n_rows(self, n: int) -> int:
         """Of ``n`` rows those that an epoch uses: all, or the whole batches of them."""
@@ -153,6 +165,10 @@ class BatchObjective(Objective):
     @abstractmethod
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
         """The epoch's batches as the model's ``loss`` takes them, the same as ``epoch`` walks."""
+
+    def moved_rows(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
+        """By parameter the rows that a step on ``batch`` may move; all rows of those that are not named."""
+        return {}
 
 
 @runtime_checkable

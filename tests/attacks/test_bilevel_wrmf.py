@@ -366,3 +366,10 @@ def test_the_papers_synthetic_experiment():
     assert figures.hit_ratios[0] < 0.1
     assert 0.5 < max(figures.hit_ratios) < 0.7
     assert figures.hit_ratios[-1] > max(figures.hit_ratios) - 0.05
+
+
+def test_a_profile_size_that_nothing_looks_at_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"profile_size is 9, but attack\.outer\.projection is threshold, .*=top_n, or"
+    ):
+        OuterOptimizer(profile_size=9)

@@ -166,3 +166,11 @@ def test_the_target_rises_and_the_result_rescores_identically():
 def test_settings_out_of_range_are_named(settings, words):
     with pytest.raises(ConfigError, match=words):
         attack(**settings)
+
+
+def test_nuke_with_the_targets_clicked_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"^attack\.objective is nuke, but attack\.click_targets .*click_targets=false$"
+    ):
+        WRMFALSGradientAttack(targets=Targets("list", items=(1,)), objective="nuke")
+    WRMFALSGradientAttack(targets=Targets("list", items=(1,)), objective="nuke", click_targets=False)

@@ -11,7 +11,7 @@ import yaml
 
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.splitting import Split
-from recpoison.models.base import GradientModel, Model, Params, load_params, save_params
+from recpoison.models.base import GradientModel, Model, Monitor, Params, load_params, save_params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -143,3 +143,19 @@ def test_params_survive_the_disk(model, planted, tmp_path):
     loaded = load_params(tmp_path / "params.safetensors", CPU)
     assert params.keys() == loaded.keys()
     assert all(torch.equal(params[name], loaded[name]) for name in params)
+
+
+def test_ratings_count_only_for_a_model_that_says_so(model, planted):
+    """Other ratings of the same pairs leave the numbers of a model that does not look at them."""
+    short = replace(model, trainer=replace(model.trainer, epochs=2)) if hasattr(model, "trainer") else model
+    rated = replace(planted.train, scale=Scale(1, 5, 1), values=1.0 + np.arange(len(planted.train)) % 5)
+    first, other = (fit(short, replace(rated, values=values)) for values in (rated.values, 6 - rated.values))
+    assert model.reads_values != all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_model_with_epochs_asks_the_monitor(model, planted):
+    short = replace(model, trainer=replace(model.trainer, epochs=2)) if hasattr(model, "trainer") else model
+    asked: list[int] = []
+    monitor = Monitor(1, lambda epoch, params: asked.append(epoch) or 0.0)
+    short.fit(planted.train, Seeds(0), CPU, QUIET, monitor)
+    assert asked == ([1, 2] if model.has_epochs else [])

@@ -12,7 +12,7 @@ from recpoison.defenses.distillation import Distillation, ScoreRegression
 from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
-from recpoison.models.base import Monitor, Params
+from recpoison.models.base import Monitor, Params, Watch
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
 from recpoison.models.mf import MF
@@ -140,7 +140,7 @@ def test_the_teacher_may_be_larger(planted, seeds):
     assert torch.corrcoef(torch.stack([scores(fitted.params).flatten(), teacher.flatten()]))[0, 1] > 0.95
 
 
-def test_the_students_epochs_are_looked_at(planted, seeds):
+def test_the_teachers_epochs_and_then_the_students_are_looked_at(planted, seeds):
     looked = []
 
     def score(epoch: int, params: Params) -> float:
@@ -148,8 +148,8 @@ def test_the_students_epochs_are_looked_at(planted, seeds):
         return -abs(epoch - 4)
 
     got = fit(Distillation(epochs=7), planted.train, seeds, monitor=Monitor(2, score))
-    assert looked == [2, 4, 6, 7]
-    want = fit(Distillation(epochs=4), planted.train, seeds)
+    assert looked == [*range(2, 21, 2), 2, 4, 6, 7]
+    want = fit(Distillation(epochs=4), planted.train, seeds, replace(BPR, trainer=Trainer(4, 64)))
     assert all(torch.equal(got[name], want[name]) for name in want)
 
 
@@ -247,3 +247,21 @@ def test_seeds_decide(planted):
     one, again, other = (fit(Distillation(epochs=5), planted.train, Seeds(seed)) for seed in (0, 0, 1))
     assert torch.equal(one["item"], again["item"])
     assert not torch.equal(one["item"], other["item"])
+
+
+def test_the_teacher_is_chosen_as_the_fit_without_the_defense(planted, seeds):
+    """The first of the epochs is liked best, so that is the teacher's, and its scores are what the student meets."""
+    model = replace(BPR, trainer=Trainer(6, 64))
+    first = replace(model, trainer=Trainer(1, 64)).fit(planted.train, seeds, CPU, QUIET)
+    last = model.fit(planted.train, seeds, CPU, QUIET)
+
+    def is_student(params: Params) -> float:
+        """Near to the first teacher: of its own epochs that likes the last, of the teacher's the first."""
+        return -float((scores(params) - scores(first)).square().mean())
+
+    watch = Watch(1, lambda epoch, params: [0.0])
+    monitor = Monitor(1, lambda epoch, params: is_student(params), watch)
+    student = fit(Distillation(epochs=400), planted.train, seeds, model, monitor=monitor)
+    assert (scores(student) - scores(first)).abs().max() < 0.05 * scores(first).abs().max()
+    assert (scores(student) - scores(last)).abs().max() > scores(first).abs().max()
+    assert max(watch.seen) == 400, "the curve is the student's"

@@ -11,6 +11,7 @@ from recpoison.algebra.perturbation import direction
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
 from recpoison.models.bprmf import BPRMF
+from recpoison.models.gmf import GMF
 from recpoison.models.mf import MF
 from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
@@ -328,3 +329,30 @@ def test_a_kernel_step_has_its_length_however_small_the_gradient(scale):
     want = direction({"x": torch.from_numpy(gradient)}, "row_l2")["x"].numpy() * 0.5
     np.testing.assert_allclose(shift, want, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(np.linalg.norm(shift, axis=1), [0.5, 0.5, 0, 0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("rows_only", [True, False])
+@pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
+def test_rows_outside_a_batch_stay_where_the_models_own_fit_leaves_them(seeds, rows_only, optimizer):
+    """Epsilon 0 and a weight that is nothing: Adam's moments move other rows only without ``rows_only``."""
+    wide = Interactions(np.arange(12), np.arange(12), np.ones(12), 12, 300)
+    model = GMF(4, negatives=2, rows_only=rows_only, trainer=Trainer(3, 2, optimizer, 0.01, backend="torch"))
+    plain = model.fit(wide, seeds, CPU, QUIET)
+    objective = AdversarialLoss(model.objective(wide, seeds, CPU), model, InnerAttack(0.0), 0.0)
+    found = model.trainer.fit(objective, model.init(wide, seeds), QUIET)
+    for name in plain:
+        torch.testing.assert_close(found[name], plain[name], rtol=1e-4, atol=1e-6)
+    moved = (found["item"] != model.init(wide, seeds)["item"]).any(1).sum()
+    never_drawn = 300 - len(np.unique(np.concatenate(drawn(model, wide, seeds))))
+    assert never_drawn > 100
+    assert moved <= 300 - never_drawn
+
+
+def drawn(model, data, seeds) -> list[np.ndarray]:
+    """Items of each batch of a fit."""
+    objective = model.objective(data, seeds, CPU)
+    return [
+        torch.cat([positives, negatives.flatten()]).numpy()
+        for epoch in range(model.trainer.epochs)
+        for _, positives, negatives in objective.batches(model.trainer, epoch, CPU)
+    ]

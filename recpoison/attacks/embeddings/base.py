@@ -15,10 +15,12 @@ from recpoison.attacks.targets import Targets
 from recpoison.changes import EmbeddingShift
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Fitted, GradientModel
 from recpoison.seeds import Seeds
 
 GOALS = ("untargeted", "targeted")
+UNTARGETED = "goal is untargeted"
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -63,6 +65,15 @@ class GradientAttack(EmbeddingAttack, ABC):
     def __post_init__(self) -> None:
         check_number("epsilon", self.epsilon, above=False)
         check_choice("goal", self.goal, GOALS)
+
+    @property
+    def aims(self) -> bool:
+        """Only where it is targeted."""
+        return self.goal == "targeted"
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The targets, where there are none."""
+        return super().idle(parts) | ({} if self.aims else {"targets": UNTARGETED})
 
     @final
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:

@@ -12,11 +12,12 @@ from torch import Tensor
 
 from recpoison.algebra.perturbation import Tables, project
 from recpoison.attacks.base import EmbeddingAttack
-from recpoison.attacks.embeddings.base import GOALS, check_choice, check_number, still
+from recpoison.attacks.embeddings.base import GOALS, UNTARGETED, check_choice, check_number, still
 from recpoison.attacks.targets import Targets
 from recpoison.changes import EmbeddingShift
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -100,6 +101,16 @@ class CW(EmbeddingAttack):
     def limit(self) -> tuple[str, float] | None:
         """``epsilon`` as the longest row."""
         return None if self.epsilon is None else ("row_l2", self.epsilon)
+
+    @property
+    def aims(self) -> bool:
+        """Only where it is targeted."""
+        return self.goal == "targeted"
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """Targets where there are none, and how many users are drawn where they are given."""
+        found = super().idle(parts) | ({} if self.aims else {"targets": UNTARGETED})
+        return found | ({"n_users": "users are given"} if self.users else {})
 
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
         """Items to lift, ``(n_targets,)``; none where the attack is untargeted."""

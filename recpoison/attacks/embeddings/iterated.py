@@ -13,6 +13,7 @@ from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, Tables, proj
 from recpoison.attacks.embeddings.base import GradientAttack, check_choice, check_number
 from recpoison.changes import EmbeddingShift
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -53,6 +54,29 @@ class IteratedAttack(GradientAttack, ABC):
         check_choice("direction", self.direction, DIRECTIONS)
         check_choice("negatives", self.negatives, NEGATIVES)
 
+    def idle(self, parts: Together) -> dict[str, str]:
+        """Fresh draws where there is one, or none; epsilon where nothing is bounded by it."""
+        found = super().idle(parts)
+        if not parts.model.samples:
+            found["negatives"] = f"{type(parts.model).__name__}'s loss is of all its data and draws none"
+        elif self.steps == 1:
+            found["negatives"] = "steps is 1, so there is one draw"
+        if self.projection == "none" and self.step_size is not None:
+            found["epsilon"] = "projection is none and step_size is given"
+        elif self.starts_at_zero and self.direction == "row_l2" and self.steps * self._size <= self.epsilon:
+            found["projection"] = "all steps together are no longer than epsilon"
+        return found
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether the first step is from the fitted tables."""
+        return True
+
+    @property
+    def _size(self) -> float:
+        """Of a step."""
+        return self.epsilon / 4 if self.step_size is None else self.step_size
+
     @property
     def limit(self) -> tuple[str, float] | None:
         """``epsilon`` in the norm of the projection."""
@@ -69,12 +93,11 @@ class IteratedAttack(GradientAttack, ABC):
         self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
     ) -> Iterator[tuple[int, EmbeddingShift]]:
         loss = self._loss(fitted, targets, seeds)
-        size = self.epsilon / 4 if self.step_size is None else self.step_size
         shift = self._start(fitted, seeds)
         for number in range(self.steps):
             draw = number if self.negatives == "fresh" else 0
             value, steps = self._uphill(loss, fitted, shift, self.direction, draw)
-            longer = {name: table + size * steps[name] for name, table in shift.items()}
+            longer = {name: table + self._size * steps[name] for name, table in shift.items()}
             shift = project(longer, self.epsilon, self.projection)
             progress.step(number + 1, self.steps, loss=value)
             yield number + 1, EmbeddingShift(shift)

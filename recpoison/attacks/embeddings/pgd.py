@@ -7,6 +7,7 @@ import torch
 from recpoison.algebra.perturbation import Tables
 from recpoison.attacks.embeddings.base import check_choice, check_number, still
 from recpoison.attacks.embeddings.iterated import IteratedAttack
+from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.seeds import Seeds
 
@@ -30,6 +31,15 @@ class PGD(IteratedAttack):
         super().__post_init__()
         check_choice("start", self.start, STARTS)
         check_number("start_width", self.start_width, above=False)
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The width of a start that has none."""
+        return super().idle(parts) | ({"start_width": "start is zero"} if self.start == "zero" else {})
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Only where it is asked for."""
+        return self.start == "zero"
 
     def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
         if self.start == "zero":

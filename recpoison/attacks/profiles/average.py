@@ -8,6 +8,7 @@ from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.attacks.profiles.fillers import item_statistics
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,11 @@ class AverageAttack(FillerAttack):
         super().__post_init__()
         if self.item_std not in ("sample", "population"):
             raise ConfigError(f"attack.item_std is {self.item_std!r}: choose sample or population")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """The spread of ratings, where there are none."""
+        why = self._without_ratings(parts)
+        return super().idle(parts) | ({"item_std": why} if why else {})
 
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         means, stds = item_statistics(data, self.item_std)

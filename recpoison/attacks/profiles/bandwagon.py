@@ -29,6 +29,10 @@ class BandwagonAttack(FillerAttack):
         if self.n_selected < 1:
             raise ConfigError(f"attack.n_selected is {self.n_selected}: give 1 or more, or attack=random")
 
+    @property
+    def _alike(self) -> str:
+        return "bandwagon, and segment where it selects the most popular items"
+
     def _selected(self, data: Interactions, targets: np.ndarray) -> np.ndarray:
         check_selected(self.n_selected, data, targets)
         return most_popular(data, targets, self.n_selected)

@@ -12,6 +12,7 @@ from recpoison.attacks.profiles.fillers import draw_fillers
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 
 
@@ -41,6 +42,30 @@ class FillerAttack(ProfileAttack):
         super().__post_init__()
         if self.fillers != "mean" and (not isinstance(self.fillers, int) or self.fillers < 0):
             raise ConfigError(f"attack.fillers is {self.fillers!r}: give a number of items from 0, or mean")
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """How ratings are rounded, where there are none."""
+        why = self._without_ratings(parts)
+        return super().idle(parts) | ({"round_ratings": why} if why else {})
+
+    def remarks(self, parts: Together) -> list[str]:
+        """With which attacks it coincides, where nobody looks at ratings."""
+        model = type(parts.model).__name__
+        coincide = f"attacks that choose the same items have the same numbers: {self._alike}"
+        if not parts.dataset.has_ratings:
+            return [f"these data have no ratings, so {coincide}; model=mf on data with ratings tells them apart"]
+        if parts.model.reads_values or parts.defense.reads_values:
+            return []
+        return [f"{model} does not look at ratings, so {coincide}; model=mf tells them apart"]
+
+    @property
+    def _alike(self) -> str:
+        """Which attacks choose the same items."""
+        return "random, average and rand_filter"
+
+    def _without_ratings(self, parts: Together) -> str:
+        """Why fillers have no ratings; empty where they have."""
+        return "fillers is 0" if self.fillers == 0 else "" if parts.dataset.has_ratings else "the data have no ratings"
 
     def _selected(self, data: Interactions, targets: np.ndarray) -> np.ndarray:
         """Items besides the targets that every fake user rates highest, ``(n_selected,)``; none here."""

@@ -19,6 +19,7 @@ from recpoison.attacks.profiles.outer import STARTS, OuterOptimizer, starting_pr
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 from recpoison.progress import Loop, Progress, alike
 from recpoison.seeds import Seeds
@@ -96,12 +97,26 @@ class BilevelAttack(ProfileAttack):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"attack.{name} is {value}: give {least} or more")
+        if self.objective == "nuke" and self.click_targets:
+            raise ConfigError(
+                "attack.objective is nuke, but attack.click_targets has every fake user click the targets, which lifts "
+                "them: set attack.click_targets=false"
+            )
         if not 0 < self.temperature < float("inf"):
             raise ConfigError(f"attack.temperature is {self.temperature:g}: give a number above 0")
         if self.memory_limit is not None and not self.memory_limit > 0:
             raise ConfigError(
                 f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit"
             )
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """What a start from nothing, or no iteration, does not need."""
+        found = super().idle(parts)
+        if self.start == "zeros":
+            found["longest_start"] = "start is zeros, so nothing is copied"
+        if self.outer.iterations == 0:
+            found["unroll_steps"] = "outer.iterations is 0, so nothing is differentiated"
+        return found
 
     def value(self, users: Tensor, items: Tensor, targets: Tensor, seen: Observed, hits: TargetHits) -> Tensor:
         """The objective of a surrogate's factors, whose scores ``hits`` is shown."""

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Part, Together
 
 STARTS = ("users", "model", "zeros")
 
 
 @dataclass(frozen=True)
-class OuterOptimizer:
+class OuterOptimizer(Part):
     """Gradient steps on fake users whose presented values are 0 or 1.
 
     With ``keep: latent`` a real-valued matrix is kept and moved, and the surrogate is shown its projection; the exact
@@ -70,10 +71,29 @@ class OuterOptimizer:
             raise ConfigError(f"attack.outer.momentum is {self.momentum:g}: give at least 0 and less than 1")
         if self.bound is not None and not self.bound > 0:
             raise ConfigError(f"attack.outer.bound is {self.bound:g}: give more than 0, or null for none")
+        if self.projection != "top_n" and self.profile_size is not None:
+            raise ConfigError(
+                f"attack.outer.profile_size is {self.profile_size}, but attack.outer.projection is {self.projection}, "
+                "which cuts profiles at a value: set attack.outer.projection=top_n, or leave it out"
+            )
         if self.projection == "top_n" and (self.profile_size is None or self.profile_size < 1):
             raise ConfigError(
                 f"attack.outer.profile_size is {self.profile_size}: top_n needs the items of a fake user, 1 or more"
             )
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """Steps that are not taken, and the threshold where nothing is cut or bound by it."""
+        found = {}
+        if self.iterations == 0:
+            steps = ("step_size", "decay", "momentum", "gradient", "keep", "bound")
+            found = dict.fromkeys(steps, "iterations is 0, so no step is taken")
+        elif self.iterations == 1:
+            found = dict.fromkeys(("decay", "momentum"), "iterations is 1, so there is one step")
+        if self.keep == "projected":
+            found["bound"] = "keep is projected, and only latent values are bound"
+        if self.projection == "top_n" and (self.bound is None or "bound" in found):
+            found["threshold"] = "projection is top_n and no bound is around it"
+        return found
 
     def present(self, kept: Tensor, forced: Tensor) -> Tensor:
         """Zeros and ones ``(n_fakes, n_items)`` for ``kept``; the items ``forced`` are ones."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.data.interactions import Interactions
+from recpoison.idle import Together
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,10 @@ class RandFilterAttack(FillerAttack):
     The "random" mode of the authors' code clicks about half of the catalogue, which the paper does not describe; it is
     not offered.
     """
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """There is nothing to round."""
+        return {"round_ratings": "fillers have the scale's highest rating"} | super().idle(parts)
 
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return np.full(items.shape, np.inf)  # the scale cuts it to its highest rating

@@ -9,6 +9,7 @@ from recpoison.attacks.profiles.base import FillerAttack, check_selected
 from recpoison.attacks.profiles.fillers import most_popular
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 
 _POOL = 20  # AUSH looks for its selected items among the 20 most popular
 _RULES = ("co_rated", "similar", "popular", "list")
@@ -51,6 +52,15 @@ class SegmentAttack(FillerAttack):
                 f"attack.selected_items is {list(self.selected_items)} and attack.select is {self.select}: "
                 "list needs items, and other rules take none"
             )
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """How many items are chosen, where they are listed."""
+        found = {"round_ratings": "fillers have the scale's lowest rating"} | super().idle(parts)
+        return found | ({"n_selected": "select is list"} if self.select == "list" else {})
+
+    @property
+    def _alike(self) -> str:
+        return "segment, and bandwagon where the most popular items are selected"
 
     def _selected(self, data: Interactions, targets: np.ndarray) -> np.ndarray:
         if self.select == "list":

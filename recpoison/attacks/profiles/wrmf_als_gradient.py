@@ -18,6 +18,7 @@ from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.attacks.profiles.outer import OuterOptimizer
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.idle import Together
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -71,6 +72,11 @@ class WRMFALSGradientAttack(BilevelAttack):
                     f"attack.{name} is {getattr(self, name)}, but this attack has a closed form and unrolls nothing: "
                     "leave it out"
                 )
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """How it is differentiated, where it is not."""
+        still = "outer.iterations is 0, so nothing is differentiated"
+        return super().idle(parts) | ({"weights": still} if self.outer.iterations == 0 else {})
 
     @property
     def _start_rank(self) -> int:

@@ -1,0 +1,472 @@
+"""Every setting of every part changes a number, or its part says that it cannot (``idle``)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from recpoison.command.config import BASES, build
+from recpoison.data.arrays import save_arrays
+from recpoison.descriptions import identity
+from recpoison.errors import UserError
+from recpoison.evaluation.base import Evaluation, Measure
+from recpoison.experiment import run
+from recpoison.idle import PARTS, reason
+from recpoison.parts import Parts
+from recpoison.paths import CONF_DIR
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+
+# What changes no number by its nature, and so is no sign of a mistake.
+ELSEWHERE = {
+    "backend": "how it is computed: the same numbers but for rounding",
+    "memory_mb": "memory",
+    "memory_limit": "memory",
+    "name": "what tables call the data",
+}
+# What the constructor refuses without another setting; a composition below has both.
+TOGETHER = {"items", "selected_items", "profile_size"}
+
+OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings beside it
+    "optimizer": ["sgd", "adagrad", "adam"],
+    "initial": ["xavier", "normal", "truncated_normal"],
+    "activation": ["tanh", "selu"],
+    "likelihood": ["sum", "mean"],
+    "precision": ["bfloat16", "float32"],
+    "similarity": ["cosine", "jaccard"],
+    "neighbors_of": ["candidate", "history"],
+    "hidden": [[5, 3]],
+    "max_norm": [0.1, None],
+    "dropout": [0.2],
+    "learning_rate": [0.003],
+    "margin": [0.02],
+    "steps": [4, 1],
+    "below": [100],
+    "eps": [0.5],
+    "fillers": [2],
+    "n_fake_users": [5],
+    "item_std": ["population", "sample"],
+    "select": [{"select": "similar", "selected_items": []}, {"select": "list", "selected_items": [1, 5]}],
+    "selected_items": [[1, 4]],
+    "rule": ["random", {"rule": "list", "items": [3]}, "head"],
+    "items": [[5, 6]],
+    "labels": [True, False],
+    "objective": ["untargeted", "nuke"],
+    "start": ["zeros", "zero", "users", "uniform"],
+    "longest_start": [4],
+    "unroll_steps": [1],
+    "weights": ["detached", "differentiated"],
+    "decay": ["none", "linear"],
+    "gradient": ["raw", "row_l2"],
+    "keep": ["projected", "latent"],
+    "projection": [{"projection": "top_n", "profile_size": 4}, "box", "none", "row_l2", "threshold"],
+    "threshold": [0.8],
+    "bound": [0.3],
+    "profile_size": [2],
+    "momentum": [0.5],
+    "direction": ["sign", "row_l2"],
+    "negatives": ["fresh", "fixed"],
+    "distribution": ["uniform", "gaussian"],
+    "goal": ["targeted", "untargeted"],
+    "users": [[0, 1]],
+    "n_users": [3, 14],
+    "min_user": [9],
+    "min_item": [9],
+    "k_core": [5],
+    "epsilon": [0.05],
+    "step_size": [0.07],
+    "confidence": [0.5],
+    "unit": ["instance", "row_batch"],
+    "from_epoch": [1],
+    "teacher_embedding_size": [2],
+    "components": [1],
+    "suspected": [0.3],
+    "metrics": [["HR", "Entropy"], ["OutlierAUROC"]],
+    "cutoffs": [[2]],
+    "ties": ["for", "against"],
+    "owners": ["included", "excluded"],
+    "target_hr": ["any", "mean"],
+    "select_on": ["test", "last"],
+    "select_metric": ["AUC", "HR@1", "NDCG@3"],
+    "curve_epochs": [1],
+    "curve_steps": [1],
+    "curve_epsilons": [[0.1]],
+    "sample_users": [4],
+    "binarise_at": [4.0],
+    "duplicates": ["keep", "merge"],
+    "count": ["rows", "pairs", 2],
+    "method": ["ratio", "leave_one_out_random"],
+    "test": [0.5],
+    "validation": [1],
+    "separator": ["\t"],
+    "user": ["item"],
+    "item": ["user"],
+    "rating": ["time"],
+    "time": ["rating", None],
+    "low": [{"low": 0.5, "step": 0.5}, {"low": 1.0, "high": 5.0, "rating": "rating"}],
+    "high": [6.0, {"low": 1.0, "high": 5.0, "rating": "rating"}],
+    "step": [0.5],
+    "test_path": ["more.csv", None],
+    "path": ["more.csv"],
+}
+TRAINER = {"trainer.epochs": 4, "trainer.batch_size": 16}
+UNROLLED = {
+    **{f"surrogate.{key}": value for key, value in TRAINER.items()},
+    "outer.iterations": 3,
+    "cutoff": 3,
+    "budget": 0.1,
+    "targets.rule": "random",
+    "targets.count": 3,
+}
+FILLED = {"budget": 0.1, "targets.rule": "random", "fillers": 4}
+LISTED = {"targets.rule": "list", "targets.items": [2, 7]}
+BPRMF = ["model=bprmf", "model.embedding_size=4", "model.trainer.epochs=4", "model.trainer.batch_size=16"]
+MF = ["model=mf", "model.embedding_size=4", "model.trainer.epochs=4", "model.trainer.batch_size=16"]
+AIMED = ["attack=random", "attack.budget=0.1", "attack.targets.count=3", "attack.targets.rule=random"]
+TARGETED = {"goal": "targeted", "targets.count": 2}
+BIM = ["attack=bim", "attack.steps=6"]
+NOISY = [*BPRMF, "model.trainer.epochs=9", "model.trainer.optimizer=adam", "model.trainer.learning_rate=0.3"]
+TARGETS = ["attack.goal=targeted", "attack.targets.count=3", "attack.targets.rule=random"]
+TIES = ("ties",)
+LISTS = {"cutoffs": [3, 5], "select_every": 1}
+
+
+@dataclass
+class Case:
+    """An option of a group in a sound composition: settings of its own, and overrides of what stands around it."""
+
+    group: str
+    option: str
+    own: dict[str, Any] = dataclasses.field(default_factory=dict)
+    around: list[str] = dataclasses.field(default_factory=list)
+    unseen: tuple[str, ...] = ()  # what these small data do not show, and another case does
+
+    @property
+    def name(self) -> str:
+        told = [f"{key}={value}" for key, value in self.own.items() if key not in {**UNROLLED, **FILLED, **TRAINER}]
+        return " ".join([f"{self.group}={self.option}", *told, *self.around])
+
+
+def cases() -> Iterator[Case]:
+    yield from models()
+    yield from attacks()
+    for group in ("defense", "evaluation"):
+        yield from (defenses if group == "defense" else evaluations)()
+
+
+def models() -> Iterator[Case]:
+    tables = {"embedding_size": 4} | TRAINER
+    hinges = {"negatives": 3, "margin": 0.3}
+    for option in ("bprmf", "mf", "cml", "gmf", "neumf", "wrmf"):
+        own = tables | {"neumf": {"layers": 2, "hidden_size": 6}, "cml": hinges}.get(option, {})
+        for optimizer in ("sgd", "adam", *(["adagrad"] if option != "wrmf" else [])):
+            rate = {"trainer.learning_rate": 0.5 if option == "mf" else 0.0005 if option == "wrmf" else 0.02}
+            yield Case("model", option, own | {"trainer.optimizer": optimizer} | rate)
+    yield Case("model", "bprmf", tables | {"initial": "xavier"})
+    yield Case("model", "mf", tables | {"initial": "normal"})
+    yield Case("model", "cml", tables | hinges | {"covariance": 1.0})
+    yield Case("model", "item_ae", TRAINER | {"hidden": [6, 4]})
+    small = {"hidden_size": 6, "code_size": 3, "kl_step": 0.1}
+    yield Case("model", "mult_vae", TRAINER | small)
+    yield Case("model", "mult_vae", TRAINER | small | {"kl_weight": 0.0})
+    yield Case("model", "mult_vae", TRAINER | small | {"kl_step": 0.0})
+    yield Case("model", "wrmf_als", {"embedding_size": 4, "sweeps": 2})
+    yield Case("model", "item_knn", {"neighbors": 3})
+    yield from (Case("model", option) for option in ("popularity", "random"))
+
+
+def attacks() -> Iterator[Case]:
+    yield Case("attack", "none")
+    for option in ("random", "average", "bandwagon", "segment", "rand_filter"):
+        yield Case("attack", option, FILLED | {"round_ratings": False}, MF)
+        yield Case("attack", option, FILLED, ["dataset.low=null", "dataset.high=null", "model=item_knn"])
+    yield Case("attack", "average", FILLED | {"fillers": 0}, MF)
+    yield Case("attack", "random", FILLED | {"n_fake_users": 2}, MF)
+    yield Case("attack", "random", FILLED | LISTED, MF)
+    yield Case("attack", "random", FILLED | {"targets.rule": "unpopular", "targets.below": 12}, MF)
+    yield Case("attack", "segment", FILLED | {"select": "list", "selected_items": [1, 2]}, MF)
+    for option in ("fgsm", "bim", "pgd"):
+        steps = {} if option == "fgsm" else {"steps": 6}
+        yield Case("attack", option, steps, BPRMF)
+        yield Case("attack", option, steps | TARGETED, BPRMF)
+    yield Case("attack", "bim", {"steps": 6}, MF)
+    yield Case("attack", "bim", {"steps": 1, "step_size": 0.9}, BPRMF)
+    yield Case("attack", "bim", {"steps": 6, "projection": "none", "step_size": 0.1}, BPRMF)
+    yield Case("attack", "pgd", {"steps": 6, "start": "zero"}, BPRMF)
+    yield Case("attack", "noise", {}, BPRMF)
+    for goal in ({"goal": "targeted"}, {"goal": "untargeted"}, {"users": [0, 3]}):
+        yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
+    yield from learned_attacks()
+
+
+def learned_attacks() -> Iterator[Case]:
+    small = {"surrogate.embedding_size": 4}
+    yield Case("attack", "bilevel_wrmf", UNROLLED | small)
+    by_sgd = {"surrogate.trainer.optimizer": "sgd", "surrogate.trainer.learning_rate": 0.001}
+    yield Case(
+        "attack", "bilevel_wrmf", UNROLLED | small | {"start": "zeros"} | by_sgd, [], ("bound", "regularization")
+    )
+    still = {"outer.iterations": 0}
+    yield Case("attack", "bilevel_wrmf", UNROLLED | small | still, [], ("click_targets", "threshold"))
+    yield Case(
+        "attack", "bilevel_wrmf", UNROLLED | small | {"outer.iterations": 1}, [], ("bound", "keep", "regularization")
+    )
+    top_n = {"outer.projection": "top_n", "outer.profile_size": 5}
+    few = ("momentum", "threshold", "regularization")
+    yield Case("attack", "bilevel_wrmf", UNROLLED | small | top_n, [], few)
+    yield Case("attack", "bilevel_wrmf", UNROLLED | small | top_n | {"outer.keep": "projected"}, [], few)
+    yield Case("attack", "bilevel_wrmf", UNROLLED | small | top_n | {"outer.bound": None}, [], few)
+    yield Case("attack", "bilevel_item_ae", UNROLLED | {"surrogate.hidden": [6, 4]}, [], ("bound", "regularization"))
+    solved = {key: value for key, value in UNROLLED.items() if "trainer" not in key}
+    solved |= {"surrogate.embedding_size": 4, "surrogate.sweeps": 2}
+    yield Case("attack", "wrmf_als_gradient", solved | {"outer.step_size": 3.0}, [], ("bound", "keep", "gradient"))
+    yield Case("attack", "wrmf_als_gradient", solved | {"outer.iterations": 0}, [], ("threshold",))
+    both = {f"surrogates.{one}.{key}": value for one in ("wrmf", "item_ae") for key, value in TRAINER.items()}
+    both |= {"surrogates.wrmf.embedding_size": 4, "surrogates.item_ae.hidden": [6, 4]}
+    yield Case("attack", "bilevel_ensemble", {k: v for k, v in UNROLLED.items() if "surrogate" not in k} | both)
+
+
+def defenses() -> Iterator[Case]:
+    yield Case("defense", "none")
+    for option in ("apr", "amf_random"):
+        yield Case("defense", option, {}, BPRMF)
+        yield Case("defense", option, {}, [*BPRMF, "model.trainer.optimizer=sgd"])
+        yield Case("defense", option, {"from_epoch": 0}, BPRMF)
+        yield Case("defense", option, {"weight": 0.0}, BPRMF)
+    yield Case("defense", "apr", {"start": "uniform", "start_width": 0.4, "steps": 2}, BPRMF)
+    yield Case("defense", "distillation", {"epochs": 5}, BPRMF)
+    yield Case("defense", "distillation", {"epochs": 5, "weight": 1.0}, BPRMF)
+    yield Case("defense", "filter", {"suspected": 0.2}, MF)
+    yield Case("defense", "filter", {"suspected": 0.0}, MF)
+
+
+def evaluations() -> Iterator[Case]:
+    for option in ("full_ranking", "sampled"):
+        own = LISTS | ({"n_negatives": 6} if option == "sampled" else {})
+        yield Case("evaluation", option, own, ["model=item_knn", "model.neighbors=3", *AIMED])
+        yield Case("evaluation", option, own, ["model=item_knn", *AIMED, "attack.targets.count=1"], TIES)
+        yield Case("evaluation", option, own, [*NOISY, *BIM], TIES)
+        yield Case("evaluation", option, own, [*NOISY, *BIM, *TARGETS], TIES)
+        chosen = own | {"select_on": "test", "select_metric": "NDCG@5"}
+        yield Case("evaluation", option, chosen, [*NOISY, *AIMED], TIES)
+        yield Case("evaluation", option, own, [*NOISY, "attack=fgsm"], TIES)
+        yield Case("evaluation", option, own, [*NOISY, "attack=none"], TIES)
+        yield Case("evaluation", option, own | {"metrics": ["AUC"]}, ["model=item_knn", *AIMED], TIES)
+    own = {"neighbours": 3, "sample_users": 8}
+    yield Case("evaluation", "detection", own, [*BPRMF, *AIMED])
+    yield Case("evaluation", "detection", own, ["model=wrmf_als", *AIMED])
+
+
+def tables() -> Iterator[Case]:
+    yield Case("dataset", "synthetic", {"n_users": 30, "n_items": 20, "rank": 3, "threshold": 1.0})
+    yield Case("dataset", "planted", {"n_users": 12})
+    timed = {"time": "time", "split.method": "leave_one_out_last"}
+    rated = {"rating": "rating", "low": 1.0, "high": 5.0}
+    yield Case("dataset", "csv", rated | timed | {"filters.min_user": 8, "split.method": "ratio_last"})
+    yield Case("dataset", "csv", {}, unseen=("rating", "count"))
+    yield Case("dataset", "csv", rated | timed, unseen=("count",))
+    yield Case("dataset", "csv", rated | {"filters.min_user": 0, "split.method": "ratio"})
+    yield Case("dataset", "csv", rated | {"filters.binarise_at": 3.0}, unseen=("count", "low", "high"))
+    yield Case("dataset", "csv", rated | {"test_path": "more.csv", "split.method": "given"}, unseen=("count",))
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """Scores of all users, what the evaluation below looks at."""
+
+    scores: np.ndarray
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return {"scores": self.scores}
+
+    def save(self, path: Path) -> None:
+        save_arrays(self.arrays(), path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scores(Evaluation[Seen]):
+    """Shows every number of a fitted model, so that none can change unseen."""
+
+    def look(self, fitted, split, targets, seeds, device, progress) -> Seen:
+        users = torch.arange(split.train.n_users)
+        return Seen(fitted.scores(users).numpy())
+
+    def read(self, path: Path) -> Seen:
+        raise AssertionError("there is no store")
+
+    def measures(self, seen, clean=None) -> list[Measure]:
+        return [Measure("test", "HR", 1, float(seen.scores.sum()), 1)]
+
+    def score(self, fitted, held_out, seeds) -> float:
+        return 0.0
+
+    @property
+    def protocol(self) -> dict[str, str]:
+        return {}
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path, monkeypatch) -> None:
+    """Two tables of ratings by 30 users of 20 items, with repeated pairs, in the folder where the test is."""
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("ratings.csv", "more.csv")):
+        rng = np.random.default_rng(number)
+        likes = rng.standard_normal((30, 3)) @ rng.standard_normal((3, 20)) + rng.standard_normal(20)
+        rows = [(u, i) for u in range(30) for i in np.argsort(-likes[u])[: 6 + u % 6]] + [(u, u % 4) for u in range(9)]
+        values = np.clip(np.round(3 + likes), 1, 5).astype(int)
+        lines = [f"{u + 100},{i + 50},{values[u, i]},{rng.integers(10**6)}" for u, i in rows]
+        lines += lines[:3]
+        Path(name).write_text("user,item,rating,time\n" + "\n".join(lines) + "\n")
+
+
+def composed(case: Case) -> DictConfig:
+    data = ["dataset=csv", "dataset.path=ratings.csv", "dataset.rating=rating", "dataset.low=1", "dataset.high=5"]
+    data = [] if case.group == "dataset" else data
+    around = ["attack=none", "model=item_knn", "device=cpu", *data, *case.around]
+    last = {text.partition("=")[0]: text for text in [*around, f"{case.group}={case.option}"]}
+    if case.option == "csv":
+        last["path"] = "dataset.path=ratings.csv"
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF_DIR)):
+        cfg = compose("train_attack_eval", overrides=list(last.values()))
+    for key, value in case.own.items():
+        OmegaConf.update(cfg, f"{case.group}.{key}", value)
+    return cfg
+
+
+def parts_of(cfg: DictConfig) -> dict[str, Any]:
+    return {group: build(cfg[group]) for group in BASES}
+
+
+def changed(part: Any, change: dict[str, Any]) -> Any:
+    """``part`` with other values of its settings, each dotted from the part."""
+    inside: dict[str, dict[str, Any]] = {}
+    for path, value in change.items():
+        name, _, below = path.partition(".")
+        inside.setdefault(name, {})[below] = tuple(value) if isinstance(value, list) else value
+    old = part if isinstance(part, dict) else {name: getattr(part, name) for name in inside}
+    new = {name: below[""] if "" in below else changed(old[name], below) for name, below in inside.items()}
+    return part | new if isinstance(part, dict) else dataclasses.replace(part, **new)
+
+
+def keys(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Settings below a node, with their values."""
+    for name, value in node.items():
+        if isinstance(value, dict):
+            yield from keys(value, f"{path}.{name}")
+        elif name != "_target_":
+            yield f"{path}.{name}", value
+
+
+def others(setting: str, value: Any, known: Collection[str]) -> list[dict[str, Any]]:
+    """What to change, each a mapping of ``known`` settings to values."""
+    above, _, name = setting.rpartition(".")
+    given = OTHERS.get(name)
+    if name == "count" and isinstance(value, int):
+        given = [2, 1]
+    if name == "negatives" and isinstance(value, int):
+        given = [value + 1]
+    if given is None:
+        assert value is not None, f"say which values {setting} may have"
+        given = [not value] if isinstance(value, bool) else [value + 1] if isinstance(value, int) else [value * 2 + 0.1]
+    changes = [x if isinstance(x, dict) else {name: x} for x in given if x != value]
+    full = [{f"{above}.{key}": x for key, x in change.items()} for change in changes]
+    return [change for change in full if change.keys() <= known]
+
+
+def outcome(group: str, parts: dict[str, Any]) -> dict[str, Any]:
+    """All that a run leaves, from the very settings in ``parts``; its error, where it ends in one."""
+    try:
+        if group == "dataset":
+            split = parts["dataset"].load(None, Seeds(0), Progress())
+            return {"split": split.fingerprint}
+        if group != "evaluation":
+            parts = parts | {"evaluation": Scores()}
+        whole = Parts(**parts)
+        for name in PARTS:
+            object.__setattr__(whole, name, parts[name])
+        record = run(whole, [0])
+    except UserError as error:
+        return {"error": str(error)}
+    found: dict[str, Any] = {}
+    for number, result in enumerate(record.results):
+        found |= {f"{number}/seen/{name}": x for name, x in result.seen.arrays().items()}
+        found |= {f"{number}/change/{name}": x for name, x in (result.change.arrays() if result.change else {}).items()}
+        found |= {f"{number}/{m.subject}/{m.metric}@{m.k}": m.value for m in result.measures}
+        found |= {f"{number}/curve/{row[:2]}/{row[4:7]}": row[7] for row in result.curve.rows}
+    return found
+
+
+def same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    if one.keys() != other.keys():
+        return False
+    return all(alike(one[name], other[name]) for name in one)
+
+
+def alike(one: Any, other: Any) -> bool:
+    if isinstance(one, str):
+        return one == other
+    one, other = np.asarray(one), np.asarray(other)
+    return one.shape == other.shape and np.allclose(one, other, rtol=1e-5, atol=1e-7, equal_nan=True)
+
+
+@pytest.mark.parametrize("case", [*cases(), *tables()], ids=lambda case: case.name)
+def test_every_setting_changes_a_number_or_is_idle(case):
+    cfg = composed(case)
+    base = parts_of(cfg)
+    idle = Parts(**base).idle
+    before = outcome(case.group, base)
+    assert "error" not in before, before
+    rest = Parts(**base)
+    assert same(before, outcome(case.group, {name: getattr(rest, name) for name in PARTS})), "numbers changed at rest"
+    wrong = []
+    settings = dict(keys(OmegaConf.to_container(cfg[case.group]), case.group))
+    for setting, value in settings.items():
+        if setting.rpartition(".")[2] in ELSEWHERE:
+            continue
+        differ = []
+        for change in others(setting, value, settings.keys()):
+            own = {key.removeprefix(f"{case.group}."): new for key, new in change.items()}
+            try:
+                parts = base | {case.group: changed(base[case.group], own)}
+                rest = Parts(**parts)
+            except UserError:
+                continue  # no sound composition
+            differ.append(not same(before, outcome(case.group, parts)))
+            if reason(setting, idle) and len(change) == 1 and described(rest) != described(Parts(**base)):
+                wrong.append(f"{setting} is idle, but stays in the description")
+        if not differ and setting.rpartition(".")[2] not in TOGETHER | {"select_on"}:
+            wrong.append(f"{setting} has no other value in this test")
+        if reason(setting, idle) and any(differ):
+            wrong.append(f"{setting} changes numbers, but is idle: {reason(setting, idle)}")
+        seen = setting.rpartition(".")[2] not in case.unseen
+        if not reason(setting, idle) and differ and not any(differ) and seen:
+            wrong.append(f"{setting}={value} changes no number, and nobody says so")
+    assert not wrong, "\n".join(wrong)
+
+
+def described(parts: Parts) -> list[Any]:
+    return [identity(getattr(parts, name)) for name in PARTS]
+
+
+def test_every_option_is_in_a_case():
+    tried = {(case.group, case.option) for case in [*cases(), *tables()]}
+    for group in ("model", "attack", "defense", "evaluation"):
+        assert {file.stem for file in (CONF_DIR / group).glob("*.yaml")} == {o for g, o in tried if g == group}
+
+
+def test_known_datasets_have_no_setting_that_csv_does_not_try():
+    files = [file for file in (CONF_DIR / "dataset").glob("*.yaml") if "KnownRatings" in file.read_text()]
+    assert len(files) > 10
+    csv = {setting for setting, _ in keys(OmegaConf.to_container(OmegaConf.load(CONF_DIR / "dataset/csv.yaml")), "")}
+    for file in files:
+        mine = {setting for setting, _ in keys(OmegaConf.to_container(OmegaConf.load(file)), "")}
+        assert mine <= csv | {".source", ".variant"}, file
