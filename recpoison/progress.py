@@ -52,3 +52,6 @@ class Progress:
                 parts, interactions, tensors, arrays or plain values.
         """
         return Loop()
+
+
+QUIET = Progress()

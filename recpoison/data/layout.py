@@ -20,6 +20,9 @@ class Layout:
         rating: Column of ratings or counts; None where a row only says that something happened.
         time: Column of timestamps, in seconds or as ISO dates; None where there is none.
         scale: Lowest rating, highest rating and step; None means implicit feedback, and the column (if any) counts.
+        missing: Ratings that mean "not rated": their rows are dropped, and counted.
+        drop_invalid: Whether to drop rows that cannot be used, and count them, instead of refusing the file; None where
+            nobody can choose, so that messages do not propose it.
     """
 
     separator: str | None = None
@@ -29,6 +32,8 @@ class Layout:
     rating: Column | None = 2
     time: Column | None = None
     scale: tuple[float, float, float] | None = None
+    missing: tuple[float, ...] = ()
+    drop_invalid: bool | None = None
 
     @property
     def columns(self) -> dict[str, Column]:
