@@ -65,3 +65,6 @@ class Progress:
 def alike(tensor: Tensor | None, other: Tensor) -> bool:
     """Whether a tensor that was kept has the shape and type of ``other``: what ``fits`` of a loop asks of each."""
     return tensor is not None and tensor.shape == other.shape and tensor.dtype == other.dtype
+
+
+QUIET = Progress()

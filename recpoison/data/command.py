@@ -109,6 +109,7 @@ class _RichBar:
 
 def _describe(name: str, overrides: Sequence[str], root: Path, seed: int, console: Console) -> None:
     from recpoison.data.dataset import GraphDataset
+    from recpoison.data.scales import in_words
 
     dataset, notes, seeds = build_dataset(name, overrides), _Notes(console), Seeds(seed)
     if isinstance(dataset, GraphDataset):
@@ -121,7 +122,7 @@ def _describe(name: str, overrides: Sequence[str], root: Path, seed: int, consol
     tables = {"as read": raw, "as used": split.whole, "training": split.train}
     if split.valid is not None:
         tables["validation"] = split.valid
-    console.print(_characteristics(f"{dataset.name}: {_feedback(split.train)}", tables | {"test": split.test}))
+    console.print(_characteristics(f"{dataset.name}: {in_words(split.train.scale)}", tables | {"test": split.test}))
 
 
 def _characteristics(title: str, tables: dict[str, Interactions]) -> Table:
@@ -135,12 +136,6 @@ def _characteristics(title: str, tables: dict[str, Interactions]) -> Table:
         figures = [column[key] for column in columns.values()]
         table.add_row(key, *(f"{figure:,}" if isinstance(figure, int) else f"{figure:.4f}" for figure in figures))
     return table
-
-
-def _feedback(data: Interactions) -> str:
-    if data.scale is None:
-        return "implicit"
-    return f"ratings {data.scale.low:g} to {data.scale.high:g} in steps of {data.scale.step:g}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,6 +21,9 @@ class Layout:
         time: Column of timestamps, in seconds or as ISO dates; None where there is none.
         scale: Lowest rating, highest rating and step; None means implicit feedback, and the column (if any) counts.
         encoding: What the text was written in, where no byte order mark says so.
+        missing: Ratings that mean "not rated": their rows are dropped, and counted.
+        drop_invalid: Whether to drop rows that cannot be used, and count them, instead of refusing the file; None where
+            nobody can choose, so that messages do not propose it.
     """
 
     separator: str | None = None
@@ -31,6 +34,8 @@ class Layout:
     time: Column | None = None
     scale: tuple[float, float, float] | None = None
     encoding: str = "utf-8"
+    missing: tuple[float, ...] = ()
+    drop_invalid: bool | None = None
 
     @property
     def columns(self) -> dict[str, Column]:

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from recpoison.data.columns import seconds
 from recpoison.data.diagnosis import is_date
-from recpoison.data.formats import Rows, seconds
+from recpoison.data.ids import ids_of_numbers
 from recpoison.data.opening import read_bytes
+from recpoison.data.rows import Rows
 from recpoison.errors import DataError, shown
 
 CHUNK = 64 << 20  # bytes parsed at a time
@@ -30,7 +32,7 @@ def read_netflix(paths: Sequence[Path]) -> Rows:
         raise DataError("no Netflix file was given: put combined_data_*.txt or training_set/mv_*.txt in the folder")
     columns = zip(*parts, strict=True)
     users, items, values, times = (np.concatenate(column) for column in columns)
-    return Rows(users, items, values, times)
+    return Rows(ids_of_numbers(users), ids_of_numbers(items), values, times)
 
 
 def _netflix_blocks(paths: Sequence[Path]) -> Iterator[list[Block]]:
@@ -73,7 +75,9 @@ def _netflix_part(blocks: list[Block]) -> tuple[np.ndarray, ...]:
             raise ValueError("no movie")
         movies = frame["user"][heads].str[:-1].astype(np.int64).to_numpy()
         rows = frame[~heads]
-        times = seconds(rows["date"].astype(str))
+        times = seconds(rows["date"])
+        if np.isnan(times).any():
+            raise ValueError("a date cannot be read")
         values = rows["rating"].to_numpy(np.float64)
         users = rows["user"].astype(np.int64).to_numpy()
         if not ((values >= 1) & (values <= 5)).all():

@@ -11,13 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from recpoison.data.dataset import Dataset
+from recpoison.data.delimited import read_delimited
 from recpoison.data.filtering import Filters
-from recpoison.data.formats import Rows, number, read_delimited, read_grouped, read_negatives, stack
+from recpoison.data.formats import read_grouped, read_negatives
+from recpoison.data.ids import places_of
 from recpoison.data.interactions import Interactions
 from recpoison.data.layout import Layout
 from recpoison.data.netflix import read_netflix
 from recpoison.data.opening import first_line, on_disk, parts_of
 from recpoison.data.provenance import Source, Variant, data_folder, find, require
+from recpoison.data.rows import Rows, number, stack
 from recpoison.data.sources import SOURCES
 from recpoison.data.splitting import Method, Split, Splitter
 from recpoison.errors import ConfigError, DataError
@@ -157,24 +160,19 @@ def _mark(data: Interactions, last: Rows, path: Path) -> np.ndarray:
     """Mask of the rows that ``last`` names by user and item."""
     assert data.user_labels is not None
     assert data.item_labels is not None
-    users, items = ids_of(last.users, data.user_labels), ids_of(last.items, data.item_labels)
+    users = places_of(last.users.labels, data.user_labels)[last.users.codes]
+    items = places_of(last.items.labels, data.item_labels)[last.items.codes]
     wanted = np.where((users < 0) | (items < 0), -1, users * data.n_items + items)
     ordered = np.unique(wanted)
-    places = ids_of(data.users * data.n_items + data.items, ordered)
+    places = places_of(data.users * data.n_items + data.items, ordered)
     unknown = ~np.isin(wanted, ordered[places[places >= 0]])
     if unknown.any():
         n = int(unknown.argmax())
         raise DataError(
-            f"{path}, line {n + 2}: user {last.users[n]} and item {last.items[n]} are no row of the ratings: "
+            f"{path}, line {n + 2}: user {last.users.each[n]} and item {last.items.each[n]} are no row of the ratings: "
             "give the file that belongs to them"
         )
     return places >= 0
-
-
-def ids_of(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Position of each label in ``known`` (sorted); -1 where it is not there."""
-    places = np.minimum(np.searchsorted(known, labels), len(known) - 1)
-    return np.where(known[places] == labels, places, -1)
 
 
 def prepare(raw: Raw, filters: Filters, splitter: Splitter, seeds: Seeds, progress: Progress) -> Split:
@@ -200,11 +198,11 @@ def _follow(test: Interactions, pairs: np.ndarray, negatives: np.ndarray, progre
     """Negatives of each test row as ids; None where filters took one of them away."""
     assert test.user_labels is not None
     assert test.item_labels is not None
-    users, items = ids_of(pairs[:, 0], test.user_labels), ids_of(pairs[:, 1], test.item_labels)
+    users, items = places_of(pairs[:, 0], test.user_labels), places_of(pairs[:, 1], test.item_labels)
     keys = np.where((users < 0) | (items < 0), -1, users * test.n_items + items)
     order = np.argsort(keys)
-    places = ids_of(test.users * test.n_items + test.items, keys[order])
-    found = ids_of(negatives.ravel(), test.item_labels).reshape(negatives.shape)
+    places = places_of(test.users * test.n_items + test.items, keys[order])
+    found = places_of(negatives.ravel(), test.item_labels).reshape(negatives.shape)
     if (places < 0).any() or (found[order[places]] < 0).any():
         progress.note("the source's negatives do not cover the filtered test rows: they are left out")
         return None

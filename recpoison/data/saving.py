@@ -38,17 +38,35 @@ def load_split(path: Path) -> Split:
 
 def _arrays(table: Interactions) -> dict[str, np.ndarray]:
     found = {name: getattr(table, name) for name in _COLUMNS if getattr(table, name) is not None}
-    # Labels that are Python objects (pandas strings) would need pickle.
-    found = {name: value.astype(str) if value.dtype == object else value for name, value in found.items()}
+    for name in ("user_labels", "item_labels"):
+        if name in found and found[name].dtype == object:
+            found |= _packed(name, found[name])
     found["sizes"] = np.array([table.n_users, table.n_items])
     if table.scale is not None:
         found["scale"] = np.array(table.scale, dtype=float)
     return found
 
 
+def _packed(name: str, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """Text as bytes and where each ends: objects would need pickle, and arrays of text the longest's room for each."""
+    words = [str(label).encode() for label in labels]
+    return {
+        name: np.frombuffer(b"".join(words), np.uint8),
+        f"{name}_ends": np.cumsum([len(word) for word in words], dtype=np.int64),
+    }
+
+
+def _unpacked(words: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    content = words.tobytes()
+    labels = np.empty(len(ends), dtype=object)
+    labels[:] = [content[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    return labels
+
+
 def _table(file: np.lib.npyio.NpzFile, name: str) -> Interactions:
     def column(key: str) -> np.ndarray | None:
-        return file.get(f"{name}/{key}")
+        found, ends = file.get(f"{name}/{key}"), file.get(f"{name}/{key}_ends")
+        return found if found is None or ends is None else _unpacked(found, ends)
 
     users, items, values, times, user_labels, item_labels = (column(key) for key in _COLUMNS)
     sizes, scale = column("sizes"), column("scale")

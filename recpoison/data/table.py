@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from recpoison.data.dataset import Dataset
+from recpoison.data.delimited import read_delimited
 from recpoison.data.filtering import Filters
-from recpoison.data.formats import Rows, number, read_delimited, read_parquet, stack
-from recpoison.data.interactions import Interactions
+from recpoison.data.formats import read_parquet
+from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.layout import Column, Layout
 from recpoison.data.opening import is_parquet, is_there
 from recpoison.data.provenance import data_folder
 from recpoison.data.ratings import Raw, digest, prepare
 from recpoison.data.recognising import is_encoding
+from recpoison.data.rows import Rows, number, stack
+from recpoison.data.scales import in_words, is_whole, proposal
 from recpoison.data.splitting import Split, Splitter
 from recpoison.descriptions import NO_EFFECT
 from recpoison.errors import ConfigError, DataError
@@ -38,17 +42,20 @@ class OwnTable(Dataset):
         header: Whether the first line names the columns.
         user: Column of users: its name in the header, or its number from 0.
         item: Column of items.
-        rating: Column of ratings; None where there is none.
+        rating: Column of ratings; None where there is none. It needs ``low`` and ``high``, or a filter that uses it.
         time: Column of timestamps (seconds or ISO dates); None where there is none.
         encoding: What the text was written in, such as ``latin-1``; a byte order mark goes first.
         low: Lowest rating; None (with ``high``) means implicit feedback.
         high: Highest rating.
-        step: Step of the rating scale.
+        step: Step of the rating scale; ``high`` is a whole number of steps above ``low``.
+        missing: Ratings that mean "not rated", such as 0, -1 or 99; their rows are dropped, and counted in a note.
+        drop_invalid: Drop rows without an id, and those whose rating or time is missing, no number or off the scale,
+            and count them in a note; False refuses the file.
         filters: What stays.
         split: What is held out.
 
     Raises:
-        ConfigError: If the scale is out of order, or has no ratings to go with.
+        ConfigError: If the scale is out of order or off its own steps, or has no ratings to go with.
     """
 
     path: str = field(metadata=NO_EFFECT)  # the fingerprint knows the files' bytes
@@ -63,6 +70,8 @@ class OwnTable(Dataset):
     low: float | None = None
     high: float | None = None
     step: float = 1.0
+    missing: Sequence[float] = ()
+    drop_invalid: bool = False
     filters: Filters = field(default_factory=Filters)
     split: Splitter = field(default_factory=Splitter)
 
@@ -74,10 +83,18 @@ class OwnTable(Dataset):
                 f"the scale dataset.low={self.low:g}, dataset.high={self.high:g}, dataset.step={self.step:g} is out of "
                 "order: give low below high and a step above 0"
             )
-        if self.low is not None and self.rating is None:
-            raise ConfigError("dataset.low is set, but dataset.rating names no column: name it, or drop low and high")
         if not is_encoding(self.encoding):
             raise ConfigError(f"dataset.encoding is {self.encoding!r}: give utf-8, latin-1, cp1252, utf-16 or such")
+        if self.low is not None and self.high is not None and not is_whole((self.high - self.low) / self.step):
+            raise ConfigError(
+                f"dataset.high={self.high:g} is no whole number of steps of dataset.step={self.step:g} above "
+                f"dataset.low={self.low:g}: give the step of the ratings (half stars have dataset.step=0.5)"
+            )
+        if self.rating is None and (self.low is not None or self.missing):
+            setting = "low" if self.low is not None else "missing"
+            raise ConfigError(
+                f"dataset.{setting} is set, but dataset.rating names no column: name it, or drop {setting}"
+            )
 
     @property
     def has_ratings(self) -> bool:
@@ -91,17 +108,21 @@ class OwnTable(Dataset):
             found = dict.fromkeys(("step", "filters.implicit"), "low and high are not given, so feedback is implicit")
         elif self.filters.forget:
             found["step"] = "filters forget the ratings"
+        if self.low is None and self.rating is not None:
+            del found["filters.implicit"]  # there it says that ratings are to be forgotten
         if Path(self.path).suffix == ".parquet":
-            found |= dict.fromkeys(("separator", "header"), "a parquet file names its columns itself")
+            found |= dict.fromkeys(("separator", "header", "encoding"), "a parquet file says this itself")
         return found
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
-        """All rows of the file or files; see ``Dataset.read``."""
-        return self._raw(data_dir).data
+        """All rows of the file or files that can be used; see ``Dataset.read``."""
+        return self._raw(data_dir, progress).data
 
     def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
         """Read, filter and split."""
-        return prepare(self._raw(data_dir), self.filters, self.split, seeds, progress)
+        split = prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
+        progress.note(f"{self.name}: feedback is {in_words(split.train.scale)}")
+        return split
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files."""
@@ -115,13 +136,39 @@ class OwnTable(Dataset):
                 raise DataError(f"there is no file {name}, here or in {data_folder(data_dir)}: check dataset.path")
         return paths
 
-    def _raw(self, data_dir: Path | None) -> Raw:
-        scale = None if self.low is None or self.high is None else (self.low, self.high, self.step)
-        layout = Layout(self.separator, self.header, self.user, self.item, self.rating, self.time, scale, self.encoding)
-        parts = [_read(path, layout) for path in self._paths(data_dir)]
+    @property
+    def _scale(self) -> Scale | None:
+        return None if self.low is None or self.high is None else Scale(self.low, self.high, self.step)
+
+    def _raw(self, data_dir: Path | None, progress: Progress) -> Raw:
+        layout = Layout(
+            self.separator,
+            self.header,
+            self.user,
+            self.item,
+            self.rating,
+            self.time,
+            self._scale,
+            encoding=self.encoding,
+            missing=tuple(self.missing),
+            drop_invalid=self.drop_invalid,
+        )
+        parts = [_read(path, layout, progress) for path in self._paths(data_dir)]
         given = np.repeat([False, True], [len(part) for part in parts]) if self.test_path is not None else None
-        return Raw(number(stack(parts), scale), given)
+        data = number(stack(parts), self._scale)
+        self._refuse_idle_rating(data)
+        return Raw(data, given)
+
+    def _refuse_idle_rating(self, data: Interactions) -> None:
+        """Ratings without a scale are forgotten: so they must be, by a filter, and not by an oversight."""
+        used = self._scale is not None or self.filters.binarise_at is not None or self.filters.implicit
+        if self.rating is not None and not used:
+            raise DataError(
+                f"dataset.rating={self.rating} does nothing without its scale: {proposal(data.values)}, or "
+                "dataset.filters.implicit=true to forget them"
+            )
 
 
-def _read(path: Path, layout: Layout) -> Rows:
-    return read_parquet(path, layout) if is_parquet(path) else read_delimited(path, layout)
+def _read(path: Path, layout: Layout, progress: Progress) -> Rows:
+    read = read_parquet if is_parquet(path) else read_delimited
+    return read(path, layout, progress)

@@ -11,8 +11,8 @@ SECOND = "2:\n2059652,4,1970-01-02\n"
 
 
 def expect(rows) -> None:
-    assert rows.users.tolist() == [1488844, 822109, 2059652]
-    assert rows.items.tolist() == [1, 1, 2]
+    assert rows.users.each.tolist() == [1488844, 822109, 2059652]
+    assert rows.items.each.tolist() == [1, 1, 2]
     assert rows.values.tolist() == [3.0, 5.0, 4.0]
     assert rows.times[2] == 86400.0
 

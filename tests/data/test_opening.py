@@ -131,7 +131,7 @@ def test_a_zip_of_several_files_says_how_to_choose(tmp_path: Path):
     assert digest([path / "ml" / "ratings.csv"]) != digest([path / "ml" / "movies.csv"])
     one = zipped(
         tmp_path / "one.zip",
-        **{"README.md": b"x", "a/": b"", "__MACOSX/a/._b": b"x", "a/b.gz": gzip.compress(TEXT.encode())},
+        **{"README.md": b"x", "a/": b"", "__MACOSX/a/._b": b"x", "a/b.gz": gzip.compress(TEXT.encode(), mtime=0)},
     )
     assert counts(one, *RATINGS) == (2, 2, 3)
 
@@ -140,7 +140,7 @@ def test_a_zip_of_several_files_says_how_to_choose(tmp_path: Path):
     ("content", "words"),
     [
         (b"\x28\xb5\x2f\xfd\0\0", r"is packed with zstd: unpack it with `zstd -d`"),
-        (gzip.compress(tarred(TEXT.encode())), r"is a tar archive: unpack it with `tar -xf`"),
+        (gzip.compress(tarred(TEXT.encode()), mtime=0), r"is a tar archive: unpack it with `tar -xf`"),
         (b"SQLite format 3\0" + bytes(100), r"is an SQLite database: export its table as csv"),
         (b"\x80\x04\x95\x10\0\0\0", r"is a pickle: .*nothing is unpickled"),
         (b"\n<!DOCTYPE html><html>", r"is a web page or XML: download the table itself"),
@@ -149,11 +149,11 @@ def test_a_zip_of_several_files_says_how_to_choose(tmp_path: Path):
         (b"{'reviewerID': 'A1', 'asin': 'B1'}\n", r"Python dictionaries in single quotes.*json.dumps"),
         (b"user,item\n1,2\n1,\0\0\n", r"line 3: a zero byte stands there"),
         (TEXT.encode("utf-16-le"), r"line 1: a zero byte .*dataset.encoding \(utf-16-le\?\)"),
-        (gzip.compress(TEXT.encode() * 100)[:40], r"is cut short or broken .*fetch it again"),
+        (gzip.compress(TEXT.encode() * 100, mtime=0)[:40], r"is cut short or broken .*fetch it again"),
         (lzma.compress(TEXT.encode())[:-20], r"is cut short or broken .*fetch it again"),
         (b"PK\x03\x04" + bytes(40), r"is cut short or broken .*fetch it again"),
         (b" \n\n", r"is empty"),
-        (gzip.compress(b""), r"is empty"),
+        (gzip.compress(b"", mtime=0), r"is empty"),
     ],
 )
 def test_what_is_no_table_is_named_with_a_remedy(tmp_path: Path, content: bytes, words: str):
@@ -186,7 +186,7 @@ def test_a_list_of_columns_is_bounded(tmp_path: Path):
 @pytest.mark.parametrize("packed", [False, True])
 def test_expansion_is_counted_against_free_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool):
     text = b"user,item\n" + b"1,1\n" * 2_000_000
-    path = write(tmp_path / "a.csv", gzip.compress(text, 1) if packed else text)
+    path = write(tmp_path / "a.csv", gzip.compress(text, 1, mtime=0) if packed else text)
     monkeypatch.setattr(opening, "available_memory", lambda: 2 * len(text) + 64 * 2_000_001)
     assert len(read_bytes(path)) == len(text)
     monkeypatch.setattr(opening, "available_memory", lambda: 2 * len(text) + 64 * 2_000_001 - 1)
@@ -202,16 +202,16 @@ def test_a_line_has_a_bound(tmp_path: Path):
     with pytest.raises(DataError, match=r"long.csv, line 2: it is over 16 MB long"):
         read_bytes(write(tmp_path / "long.csv", b"user,item\n1," + b"x" * opening.LONGEST_LINE + b"\n"))
     with pytest.raises(DataError, match=r"zeros, line 1: a zero byte"):
-        read_bytes(write(tmp_path / "zeros", gzip.compress(bytes(100 << 20))))
+        read_bytes(write(tmp_path / "zeros", gzip.compress(bytes(100 << 20), mtime=0)))
 
 
 def test_packed_for_ever_is_refused(tmp_path: Path):
     content = TEXT.encode()
     for _ in range(3):
-        content = gzip.compress(content)
+        content = gzip.compress(content, mtime=0)
     assert read_bytes(write(tmp_path / "a.gz", content)) == TEXT.encode()
     with pytest.raises(DataError, match=r"packed more than 3 times over"):
-        read_bytes(write(tmp_path / "a.gz", gzip.compress(content)))
+        read_bytes(write(tmp_path / "a.gz", gzip.compress(content, mtime=0)))
 
 
 def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path: Path):

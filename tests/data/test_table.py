@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from recpoison.attacks.targets import Targets
+from recpoison.data.interactions import Interactions
 from recpoison.data.named import build_dataset
+from recpoison.data.saving import load_split, save_split
 from recpoison.data.table import OwnTable
 from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
@@ -64,3 +68,168 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path):
     dataset = OwnTable("csv", str(tmp_path / "nofile.csv"))
     with pytest.raises(DataError, match=r"there is no file .*nofile\.csv.*: check dataset\.path"):
         dataset.fingerprint(None)
+
+
+def described(path: Path, *overrides: str) -> tuple[Interactions, list[str]]:
+    notes = Notes()
+    dataset = build_dataset("csv", (f"path={path}", *overrides))
+    dataset.load(None, Seeds(0), notes)
+    return dataset.read(None, Seeds(0), Progress()), notes.said
+
+
+class Notes(Progress):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.said.append(text)
+
+
+def write(tmp_path: Path, lines: list[str]) -> Path:
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+SMALL = ("filters.min_user=0", "split.method=ratio")
+
+
+def test_ids_are_compared_as_they_are_written(tmp_path: Path):
+    users = ["1200000000000000021.0", "1200000000000000014", "1200000000000000021"]
+    path = write(
+        tmp_path, ["user,item", *(f"{user},{item}" for user in users for item in ("1E3", "1000", "10E2", "7"))]
+    )
+    data, notes = described(path)
+    assert data.user_labels.tolist() == sorted(users)
+    assert data.item_labels.tolist() == ["1000", "10E2", "1E3", "7"]
+    assert any("1 ids of users are another's number written otherwise" in note for note in notes)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_leading_zeros_stay_and_a_target_is_found_as_typed(tmp_path: Path, separator: str):
+    items = ["0001050087", "1050087", "0108775044"]
+    path = write(tmp_path, ["user,item".replace(",", separator), *(f"{u}{separator}{i}" for u in "12" for i in items)])
+    data, notes = described(path)
+    assert data.item_labels.tolist() == ["0001050087", "0108775044", "1050087"]
+    assert data.user_labels.tolist() == [1, 2]
+    chosen = Targets("list", ["0108775044"], labels=True).choose(data, np.random.default_rng(0))
+    assert chosen.tolist() == [1]
+    assert any("'0001050087' and '1050087'" in note for note in notes)
+
+
+def test_a_rating_without_its_scale_is_refused_with_the_settings_to_type(tmp_path: Path):
+    path = write(tmp_path, ["user,item,stars", "1,1,0.5", "1,2,3", "2,1,5", "2,2,4.5"])
+    with pytest.raises(
+        DataError,
+        match=r"holds 0.5 to 5 in steps of 0.5, so give dataset.low=0.5 dataset.high=5 dataset.step=0.5,",
+    ):
+        described(path, "rating=stars")
+    data, notes = described(path, "rating=stars", "low=0.5", "high=5", "step=0.5")
+    assert data.scale == (0.5, 5, 0.5)
+    assert "csv: feedback is explicit: ratings 0.5 to 5 in steps of 0.5" in notes
+    assert "csv: feedback is implicit" in described(path, "rating=stars", "filters.implicit=true")[1]
+    assert "csv: feedback is implicit" in described(path, "rating=stars", "filters.binarise_at=0.5")[1]
+    marked = write(tmp_path, ["user,item,stars", "1,1,-1", "1,2,3", "2,1,4", "2,2,-1"])
+    with pytest.raises(DataError, match=r"holds -1 to 4 .*dataset.missing=\[-1\]"):
+        described(marked, "rating=stars")
+
+
+def test_a_scale_off_its_own_steps_and_ratings_between_them(tmp_path: Path):
+    path = write(tmp_path, ["user,item,stars", "1,1,0.5", "1,2,3", "2,1,5", "2,2,4.5"])
+    with pytest.raises(ConfigError, match=r"dataset.high=5 is no whole number of steps of dataset.step=1"):
+        described(path, "rating=stars", "low=0.5", "high=5")
+    notes = described(path, "rating=stars", "low=0", "high=5")[1]
+    assert any("2 of 4 ratings, such as 0.5, are no whole number of steps of 1 above 0" in note for note in notes)
+
+
+def test_the_published_book_crossing_form(tmp_path: Path):
+    rows = [
+        ('"1"', '"0195153448"', '"0"'),
+        ('"1"', '"002 x"', '"5"'),
+        ('"2"', '"0195153448"', '"10"'),
+        ('"2"', '"3"', '"7"'),
+    ]
+    path = write(tmp_path, ['"User-ID";"ISBN";"Book-Rating"', *map(";".join, rows)])
+    columns = ("user=User-ID", "item=ISBN", "rating=Book-Rating", "high=10")
+    data, _ = described(path, *columns, "low=0")
+    assert data.user_labels.tolist() == [1, 2]
+    assert data.item_labels.tolist() == ["002 x", "0195153448", "3"]
+    assert data.values.tolist() == [0, 5, 10, 7]
+    with pytest.raises(
+        DataError,
+        match=r"line 2: the rating is 0, but the scale runs from 1 to 10 \(of 4 rows 1 has a rating off the scale "
+        r"1 to 10\).*dataset.missing=\[0\] if 0 means 'not rated', or set dataset.drop_invalid=true",
+    ):
+        described(path, *columns, "low=1")
+    data, notes = described(path, *columns, "low=1", "missing=[0]", *SMALL)
+    assert data.values.tolist() == [5, 10, 7]
+    assert "mine.csv: 1 of 4 rows are dropped as not rated (dataset.missing=[0])" in notes
+
+
+def test_rows_that_cannot_be_used_are_counted(tmp_path: Path):
+    lines = [
+        "user,item,stars,when",
+        "1,1,3,10",
+        ",2,3,11",
+        "1,,3,12",
+        "2,1,x,13",
+        "2,2,99,14",
+        "2,3,2,",
+        "2,4,5,2020-01-01",
+    ]
+    path = write(tmp_path, lines)
+    columns = ("rating=stars", "low=1", "high=5", "time=when")
+    with pytest.raises(
+        DataError, match=r"line 3: the user is missing \(of 7 rows 1 has no user, 1 has no item, 1 has no"
+    ):
+        described(path, *columns)
+    data, notes = described(path, *columns, "drop_invalid=true", *SMALL)
+    assert data.values.tolist() == [3]
+    assert any(note.startswith("mine.csv: 6 of 7 rows are dropped as invalid: 1 has no user, ") for note in notes)
+    only_dates = write(tmp_path, ["user,item,when", "1,1,12/1/2010 8:26", "1,2,12/2/2010 8:26"])
+    with pytest.raises(DataError, match=r"the time is '12/1/2010 8:26', but .*\(of 2 rows 2 have no time .*\)"):
+        described(only_dates, "time=when")
+    with pytest.raises(DataError, match="leaves no row: 2 of 2 rows"):
+        described(only_dates, "time=when", "drop_invalid=true")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["A3Q,105,4.0", "A2Q,B00,2.0"], "looks like data, not like a header: set dataset.header=false"),
+        (["ann,tea", "bob,tea", "ann,nut"], r"\('ann' is a user in the lines below\): set dataset.header=false"),
+    ],
+)
+def test_a_first_row_is_not_taken_for_a_header(tmp_path: Path, lines: list[str], message: str):
+    with pytest.raises(DataError, match=message):
+        described(write(tmp_path, lines), "user=0", "item=1")
+
+
+@pytest.mark.parametrize("lines", [["user,item,stars", "1,2,3"], ["User ID,item_id", "ann,tea", "bob,nut"]])
+def test_a_header_does_not_become_a_user(tmp_path: Path, lines: list[str]):
+    with pytest.raises(DataError, match=r"line 1: .* looks like a header, not like data: set dataset.header=true"):
+        described(write(tmp_path, lines), "user=0", "item=1", "header=false")
+
+
+def test_what_was_taken_for_a_header_is_said(tmp_path: Path):
+    notes = described(write(tmp_path, ["user,item", "1,1", "1,2"]))[1]
+    assert "mine.csv: line 1 is taken for a header: user, item" in notes
+    data, notes = described(write(tmp_path, ["A3Q,105", "A3Q,B00"]), "user=0", "item=1", "header=false")
+    assert len(data) == 2
+    assert not any("header" in note for note in notes)
+
+
+def test_an_endless_id_is_named(tmp_path: Path):
+    path = write(tmp_path, ["user,item", "1,1", f"2,{'x' * 5000}"])
+    with pytest.raises(DataError, match=r"line 3: the item has 5,000 characters, but an id has at most 4,096"):
+        described(path)
+
+
+def test_a_stored_split_has_the_same_text_ids(tmp_path: Path):
+    path = write(tmp_path, ["user,item", "zoë,007", "zoë,x", "bob,007"])
+    split = build_dataset("csv", (f"path={path}", *SMALL)).load(None, Seeds(0), Progress())
+    save_split(split, tmp_path / "split.npz")
+    again = load_split(tmp_path / "split.npz").train
+    assert again.user_labels.tolist() == ["bob", "zoë"]
+    assert again.item_labels.tolist() == ["007", "x"]
+    assert again.fingerprint == split.train.fingerprint
