@@ -1,5 +1,5 @@
 from recpoison.data.notes import Heard, over_seeds
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Loop, Progress, always
 
 
 class Said(Progress):
@@ -19,9 +19,9 @@ class Said(Progress):
     def note(self, text: str) -> None:
         self.said.append(text)
 
-    def loop(self, work: object) -> Loop:
+    def loop(self, work: object, fits=always) -> Loop:
         self.said.append(work)
-        return super().loop(work)
+        return super().loop(work, fits)
 
 
 def test_everything_is_passed_on_and_notes_are_kept():
