@@ -79,7 +79,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "goal": ["targeted", "untargeted"],
     "users": [[0, 1]],
     "n_users": [3, 14],
-    "min_user": [9],
+    "min_user": [9, 16],
     "min_item": [9],
     "k_core": [5],
     "epsilon": [0.05],
@@ -90,7 +90,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "teacher_embedding_size": [2],
     "components": [1],
     "suspected": [0.3],
-    "metrics": [["HR", "Entropy"], ["OutlierAUROC"]],
+    "metrics": [["HR", "MRR"], ["OutlierAUROC"]],
     "cutoffs": [[2]],
     "ties": ["for", "against"],
     "owners": ["included", "excluded"],
@@ -115,6 +115,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "low": [{"low": 0.5, "step": 0.5}, {"low": 1.0, "high": 5.0, "rating": "rating"}],
     "high": [6.0, {"low": 1.0, "high": 5.0, "rating": "rating"}],
     "step": [0.5],
+    "encoding": ["utf-16"],
     "test_path": ["more.csv", None],
     "path": ["more.csv"],
 }
@@ -232,15 +233,17 @@ def learned_attacks() -> Iterator[Case]:
     yield Case("attack", "wrmf_als_gradient", solved | {"outer.iterations": 0}, [], ("threshold",))
     both = {f"surrogates.{one}.{key}": value for one in ("wrmf", "item_ae") for key, value in TRAINER.items()}
     both |= {"surrogates.wrmf.embedding_size": 4, "surrogates.item_ae.hidden": [6, 4]}
-    yield Case("attack", "bilevel_ensemble", {k: v for k, v in UNROLLED.items() if "surrogate" not in k} | both)
+    alone = {k: v for k, v in UNROLLED.items() if "surrogate" not in k}
+    yield Case("attack", "bilevel_ensemble", alone | both, [], ("regularization",))
 
 
 def defenses() -> Iterator[Case]:
     yield Case("defense", "none")
     for option in ("apr", "amf_random"):
-        yield Case("defense", option, {}, BPRMF)
-        yield Case("defense", option, {}, [*BPRMF, "model.trainer.optimizer=sgd"])
-        yield Case("defense", option, {"from_epoch": 0}, BPRMF)
+        bound = ("projection",)  # one step from 0 stays within it
+        yield Case("defense", option, {}, BPRMF, bound)
+        yield Case("defense", option, {}, [*BPRMF, "model.trainer.optimizer=sgd"], bound)
+        yield Case("defense", option, {"from_epoch": 0}, BPRMF, bound)
         yield Case("defense", option, {"weight": 0.0}, BPRMF)
     yield Case("defense", "apr", {"start": "uniform", "start_width": 0.4, "steps": 2}, BPRMF)
     yield Case("defense", "distillation", {"epochs": 5}, BPRMF)

@@ -63,19 +63,7 @@ class IteratedAttack(GradientAttack, ABC):
             found["negatives"] = "steps is 1, so there is one draw"
         if self.projection == "none" and self.step_size is not None:
             found["epsilon"] = "projection is none and step_size is given"
-        elif self.starts_at_zero and self.direction == "row_l2" and self.steps * self._size <= self.epsilon:
-            found["projection"] = "all steps together are no longer than epsilon"
         return found
-
-    @property
-    def starts_at_zero(self) -> bool:
-        """Whether the first step is from the fitted tables."""
-        return True
-
-    @property
-    def _size(self) -> float:
-        """Of a step."""
-        return self.epsilon / 4 if self.step_size is None else self.step_size
 
     @property
     def limit(self) -> tuple[str, float] | None:
@@ -93,11 +81,12 @@ class IteratedAttack(GradientAttack, ABC):
         self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress
     ) -> Iterator[tuple[int, EmbeddingShift]]:
         loss = self._loss(fitted, targets, seeds)
+        size = self.epsilon / 4 if self.step_size is None else self.step_size
         shift = self._start(fitted, seeds)
         for number in range(self.steps):
             draw = number if self.negatives == "fresh" else 0
             value, steps = self._uphill(loss, fitted, shift, self.direction, draw)
-            longer = {name: table + self._size * steps[name] for name, table in shift.items()}
+            longer = {name: table + size * steps[name] for name, table in shift.items()}
             shift = project(longer, self.epsilon, self.projection)
             progress.step(number + 1, self.steps, loss=value)
             yield number + 1, EmbeddingShift(shift)

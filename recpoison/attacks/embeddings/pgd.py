@@ -36,11 +36,6 @@ class PGD(IteratedAttack):
         """The width of a start that has none."""
         return super().idle(parts) | ({"start_width": "start is zero"} if self.start == "zero" else {})
 
-    @property
-    def starts_at_zero(self) -> bool:
-        """Only where it is asked for."""
-        return self.start == "zero"
-
     def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
         if self.start == "zero":
             return still(fitted)
