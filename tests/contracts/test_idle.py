@@ -32,9 +32,10 @@ ELSEWHERE = {
     "memory_mb": "memory",
     "memory_limit": "memory",
     "name": "what tables call the data",
+    "drop_invalid": "broken rows, of which these data have none (test_table.py has)",
 }
 # What the constructor refuses without another setting; a composition below has both.
-TOGETHER = {"items", "selected_items", "profile_size"}
+TOGETHER = {"items", "selected_items", "profile_size", "missing"}
 
 OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings beside it
     "optimizer": ["sgd", "adagrad", "adam"],
@@ -116,6 +117,8 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "high": [6.0, {"low": 1.0, "high": 5.0, "rating": "rating"}],
     "step": [0.5],
     "encoding": ["utf-16"],
+    "missing": [["3"]],
+    "header": [False],
     "test_path": ["more.csv", None],
     "path": ["more.csv"],
 }
