@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recpoison import __version__
+from recpoison.answering import nobody_reads_on
 from recpoison.command.arguments import Arguments, sort_arguments
 from recpoison.command.ending import Terminated, say, signals_answered, wants_traceback
 from recpoison.errors import UserError
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _answered(typed: list[str]) -> int:
     """The command's exit code, and a sentence for each way in which it may fail."""
     try:
-        return _command(sort_arguments(typed))
+        code = _command(sort_arguments(typed))
+        sys.stdout.flush()
+        return code
     except UserError as error:
         say(str(error))
         return error.exit_code
@@ -51,6 +54,9 @@ def _answered(typed: list[str]) -> int:
     except KeyboardInterrupt as stop:
         say("stopped; no partial results were left")
         return 143 if isinstance(stop, Terminated) else 130
+    except BrokenPipeError:
+        nobody_reads_on()
+        return 0
     except Exception as error:
         from recpoison.command.job import explain
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from recpoison import __version__
+from recpoison.answering import answered
 from recpoison.data.provenance import data_folder, find
 from recpoison.data.sources import SOURCES
 from recpoison.paths import CONF_DIR
@@ -53,12 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data-dir", type=Path, help="where to look for data; else $RECPOISON_DATA, else the user cache"
     )
     options = parser.parse_args(arguments)
-    console = Console()
+    return answered("recpoison-doctor", lambda: _report(options.data_dir, Console()))
+
+
+def _report(data_dir: Path | None, console: Console) -> None:
     _table(console, "Software", software())
     _table(console, "Machine", machine())
-    _table(console, f"Data in {data_folder(options.data_dir)}", data(options.data_dir))
+    _table(console, f"Data in {data_folder(data_dir)}", data(data_dir))
     _table(console, "Extras", extras())
-    return 0
 
 
 def software() -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from recpoison.answering import answered
 from recpoison.data.named import build_dataset, choose, dataset_files
 from recpoison.data.provenance import data_folder, find
 from recpoison.data.sources import SOURCES
-from recpoison.errors import ConfigError, UserError, printable
+from recpoison.errors import ConfigError, printable
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -158,25 +159,18 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; 0 if all went well, 2 for the user's mistakes, 1 for ours, 130 for Ctrl-C."""
     given = _parser().parse_args(arguments)
+    return answered("recpoison-data", lambda: _do(given), "stopped; nothing half-written is left")
+
+
+def _do(given: argparse.Namespace) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=160)
     root = data_folder(given.data_dir)
-    try:
-        if given.command == "list":
-            _list(root, console)
-        elif given.command == "fetch":
-            _fetch(given.name, root, console)
-        else:
-            _describe(given.name, given.overrides, root, given.seed, console)
-    except UserError as error:
-        print(f"recpoison-data: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("recpoison-data: stopped; nothing half-written is left", file=sys.stderr)
-        return 130
-    except Exception:
-        Console(stderr=True).print_exception()
-        return 1
-    return 0
+    if given.command == "list":
+        _list(root, console)
+    elif given.command == "fetch":
+        _fetch(given.name, root, console)
+    else:
+        _describe(given.name, given.overrides, root, given.seed, console)
 
 
 if __name__ == "__main__":

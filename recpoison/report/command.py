@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.answering import answered
+from recpoison.errors import ConfigError, OutputError
 from recpoison.evaluation.subjects import SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.published.tables import names
@@ -47,17 +48,8 @@ published tables (before any paths; runs are those below outputs/ where no path 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C, and 1 (with a trace) for ours."""
-    try:
-        _report(_parser().parse_args(arguments))
-        sys.stdout.flush()
-    except UserError as error:
-        print(f"recpoison-report: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    given = _parser().parse_args(arguments)
+    return answered("recpoison-report", lambda: _report(given))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,7 +14,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from recpoison.errors import ConfigError, OutputError, UserError
+from recpoison.answering import answered
+from recpoison.errors import ConfigError, OutputError
 from recpoison.stages.store import Entry, Store, default_store_dir
 from recpoison.stages.upkeep import (
     Leftover,
@@ -41,13 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     typed = _parser().parse_args(arguments)
     console = Console(soft_wrap=True, highlight=False)
-    try:
-        return _run(typed, Store(typed.store_dir), console)
-    except UserError as error:
-        print(f"recpoison-store: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
+    return answered("recpoison-store", lambda: _run(typed, Store(typed.store_dir), console))
 
 
 def _parser() -> argparse.ArgumentParser:
