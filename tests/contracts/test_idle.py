@@ -192,7 +192,9 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "none")
     for option in ("random", "average", "bandwagon", "segment", "rand_filter"):
         yield Case("attack", option, FILLED | {"round_ratings": False}, MF)
-        yield Case("attack", option, FILLED, ["dataset.low=null", "dataset.high=null", "model=item_knn"])
+        yield Case(
+            "attack", option, FILLED, ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
+        )
     yield Case("attack", "average", FILLED | {"fillers": 0}, MF)
     yield Case("attack", "random", FILLED | {"n_fake_users": 2}, MF)
     yield Case("attack", "random", FILLED | LISTED, MF)
@@ -424,7 +426,16 @@ def alike(one: Any, other: Any) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=1e-5, atol=1e-7, equal_nan=True)
 
 
-@pytest.mark.parametrize("case", [*cases(), *tables()], ids=lambda case: case.name)
+LONG = {"cw", "bilevel_wrmf", "bilevel_item_ae", "bilevel_ensemble", "wrmf_als_gradient", "apr", "amf_random"}
+
+
+def marked(case: Case):
+    """A case, slow where it takes more than a second or two of a processor."""
+    slow = case.option in LONG or NOISY[-1] in case.around
+    return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
+
+
+@pytest.mark.parametrize("case", map(marked, [*cases(), *tables()]))
 def test_every_setting_changes_a_number_or_is_idle(case):
     cfg = composed(case)
     base = parts_of(cfg)
