@@ -48,6 +48,12 @@ class Budget:
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> Budget(share=0.03).fake_users(943)
+        28
+        >>> Budget(n_fake_users=5).fake_users(943)
+        5
     """
 
     share: float = 0.01
@@ -92,6 +98,12 @@ class FakeProfiles:
             surrogate) and ``Objective``. Empty for other attacks.
         cutoff: Length of the lists in the trace's ``HR``.
         best: The iteration whose fake users these are.
+
+    Example:
+        >>> data = Interactions([0, 1], [0, 1], [1, 1], n_users=2, n_items=3)
+        >>> fakes = FakeProfiles(np.array([0, 0, 1]), np.array([2, 0, 2]), np.ones(3), n_fakes=2, targets=np.array([2]))
+        >>> data.item_counts.tolist(), fakes.apply(data).item_counts.tolist()
+        ([1, 1, 0], [2, 1, 2])
     """
 
     profile: np.ndarray
@@ -180,6 +192,13 @@ class EmbeddingShift:
 
     Args:
         tables: For each shifted table ``(n_rows, size)``, by its name in the model's parameters.
+
+    Example:
+        >>> shift = EmbeddingShift({"item": torch.tensor([[3.0, 4.0], [0.0, 0.0]])})
+        >>> shift.apply({"item": torch.ones(2, 2)})["item"].tolist()
+        [[4.0, 5.0], [1.0, 1.0]]
+        >>> shift.used("row_l2"), shift.used("linf")
+        (5.0, 4.0)
     """
 
     tables: dict[str, Tensor]

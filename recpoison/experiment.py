@@ -50,6 +50,14 @@ def run(
         store: Where finished stages are kept and found; None computes everything.
         progress: Hears about stages.
         checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
+
+    Example:
+        >>> evaluation = FullRanking(metrics=["HR"], cutoffs=[1])
+        >>> record = run(Parts(Planted("planted"), ItemKNN(), evaluation=evaluation), seeds=[0, 1])
+        >>> record.metrics()[["seed", "subject", "metric", "k", "value"]]
+           seed subject metric  k  value
+        0     0    test     HR  1    1.0
+        1     1    test     HR  1    1.0
     """
     device = torch.device(device)
     stages = Stages(store, progress or Progress(), device, checkpoint_seconds)

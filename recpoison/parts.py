@@ -32,6 +32,11 @@ class Parts:
 
     Attributes:
         idle: Settings that cannot matter, as they were given, and why.
+
+    Example:
+        >>> parts = Parts(Planted("planted"), BPRMF(), FGSM(), evaluation=FullRanking(), labels={"attack": "fgsm"})
+        >>> [parts.label(part) for part in ("dataset", "model", "attack", "defense")]
+        ['planted', 'BPRMF', 'fgsm', 'NoDefense']
     """
 
     dataset: Dataset

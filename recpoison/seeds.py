@@ -22,6 +22,13 @@ class Seeds:
     Args:
         seed: The run's seed, 0 or more.
         path: Names from the root to here.
+
+    Example:
+        >>> epoch = Seeds(7).child("train").child(3)
+        >>> epoch.path, epoch == Seeds(7).child("train", 3)
+        (('train', '3'), True)
+        >>> bool(epoch.numpy().random() == Seeds(7).numpy("train", 3).random())  # the same stream, from its start
+        True
     """
 
     seed: int

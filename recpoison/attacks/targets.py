@@ -39,6 +39,11 @@ class Targets(Part):
     Raises:
         ConfigError: If the rule is unknown, ``items`` and ``rule`` contradict each other, an item is listed twice or a
             number is below 1.
+
+    Example:
+        >>> data = Interactions([0, 1, 2], [0, 0, 1], [1] * 3, n_users=3, n_items=3)  # 2, 1 and 0 users
+        >>> Targets("unpopular", count=2, below=2).choose(data, np.random.default_rng(0)).tolist()
+        [1, 2]
     """
 
     rule: str = "random"

@@ -41,6 +41,12 @@ class Filters(Part):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 2], [1] * 5, n_users=3, n_items=3)
+        >>> kept = Filters(k_core=2).apply(data, Seeds(0), Progress()).data
+        >>> kept.n_users, kept.n_items, len(kept)  # user 2 and item 2 have one row
+        (2, 2, 4)
     """
 
     binarise_at: float | None = None

@@ -57,6 +57,10 @@ class CitationGraph(GraphDataset):
 
     Raises:
         ConfigError: If the variant does not exist.
+
+    Example:
+        >>> CitationGraph("cora_ml", variant="cora_ml").kind
+        'graph'
     """
 
     variant: str = "cora"

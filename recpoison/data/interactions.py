@@ -12,7 +12,12 @@ import scipy.sparse as sp
 
 
 class Scale(NamedTuple):
-    """The grid of explicit ratings: ``low, low + step, ..., high``."""
+    """The grid of explicit ratings: ``low, low + step, ..., high``.
+
+    Example:
+        >>> Scale(1, 5, step=0.5).snap([3.3, 3.2, 9]).tolist()
+        [3.5, 3.0, 5.0]
+    """
 
     low: float
     high: float
@@ -44,6 +49,15 @@ class Interactions:
 
     Raises:
         ValueError: If lengths differ or an id is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 2], [0, 1, 1, 3], [5, 3, 4, 1], n_users=3, n_items=4, scale=Scale(1, 5))
+        >>> data.csr.toarray()
+        array([[5., 3., 0., 0.],
+               [0., 4., 0., 0.],
+               [0., 0., 0., 1.]])
+        >>> data.item_counts.tolist()
+        [1, 2, 0, 1]
     """
 
     users: np.ndarray

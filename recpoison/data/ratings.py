@@ -61,6 +61,12 @@ class KnownRatings(Dataset):
 
     Raises:
         ConfigError: If source or variant do not exist.
+
+    Example:
+        >>> KnownRatings("ml_100k", source="ml_100k").has_ratings
+        True
+        >>> KnownRatings("ml_100k", source="ml_100k", filters=Filters(binarise_at=4)).has_ratings
+        False
     """
 
     source: str

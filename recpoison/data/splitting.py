@@ -92,6 +92,12 @@ class Splitter(Part):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 0, 1, 1], [0, 1, 2, 0, 2], [1] * 5, n_users=2, n_items=3, times=[1, 3, 2, 1, 2])
+        >>> split = Splitter("leave_one_out_last").split(data, Seeds(0), Progress())
+        >>> split.test.items.tolist(), split.train.items.tolist()
+        ([1, 2], [0, 2, 0])
     """
 
     method: Method = "leave_one_out_last"

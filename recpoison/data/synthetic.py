@@ -36,6 +36,12 @@ class Synthetic(Dataset):
 
     Raises:
         ConfigError: If a size is out of range.
+
+    Example:
+        >>> dataset = Synthetic("synthetic", n_users=50, n_items=30, rank=2, threshold=0)
+        >>> split = dataset.load(None, Seeds(0), Progress())
+        >>> split.train.n_users, split.train.n_items, len(split.test)  # one row of each user is held out
+        (50, 30, 50)
     """
 
     n_users: int = 900
@@ -93,6 +99,16 @@ class Planted(Dataset):
 
     Raises:
         ConfigError: If a block would have one user only.
+
+    Example:
+        >>> split = Planted("planted", n_users=4).load(None, Seeds(0), Progress())
+        >>> split.train.seen.astype(int).toarray()
+        array([[0, 0, 1, 0, 0],
+               [0, 0, 0, 1, 0],
+               [1, 0, 0, 0, 0],
+               [0, 1, 0, 0, 0]])
+        >>> split.test.items.tolist()
+        [0, 1, 2, 3]
     """
 
     n_users: int = 40

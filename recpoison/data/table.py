@@ -56,6 +56,15 @@ class OwnTable(Dataset):
 
     Raises:
         ConfigError: If the scale is out of order or off its own steps, or has no ratings to go with.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "mine.csv").write_text("user,item,stars\nann,emma,4\nbob,emma,5\nann,ulysses,1\n")
+        ...     table = OwnTable("mine", f"{folder}/mine.csv", rating="stars", low=1, high=5)
+        ...     data = table.read(None, Seeds(0), Progress())
+        >>> data.n_users, data.n_items, data.values.tolist()
+        (2, 2, [4.0, 5.0, 1.0])
     """
 
     path: str = field(metadata=NO_EFFECT)  # the fingerprint knows the files' bytes

@@ -32,6 +32,13 @@ class APR(AdversarialTraining):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=100))
+        >>> fitted = APR(epsilon=0.1).fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> fitted.scores(torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
     """
 
     epsilon: float = 0.5

@@ -58,6 +58,16 @@ class Distillation(Defense):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=100))
+        >>> fits = [
+        ...     defense.fit(model, data, Seeds(0), torch.device("cpu"), Progress()).scores(torch.arange(3))
+        ...     for defense in (NoDefense(), Distillation(temperature=2.0))
+        ... ]
+        >>> torch.allclose(fits[0], 2 * fits[1], atol=0.01)
+        True
     """
 
     temperature: float = 1.0

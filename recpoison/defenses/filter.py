@@ -34,6 +34,16 @@ class FilterThenFit(Defense):
 
     Raises:
         ConfigError: If ``suspected`` is out of range.
+
+    Example:
+        >>> users, items = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1, 0, 1, 0, 1, 0, 1, 1, 3]  # user 4 is unlike the others
+        >>> data = Interactions(users, items, [1] * 10, n_users=5, n_items=4)
+        >>> defense = FilterThenFit(PCASelectUsers(components=1), suspected=0.2)
+        >>> defense.suspects(data).tolist()
+        [4]
+        >>> fitted = defense.fit(Popularity(), data, Seeds(0), torch.device("cpu"), Progress())
+        >>> fitted.scores(torch.tensor([0])).tolist()  # how many have each item, without user 4
+        [[4.0, 4.0, 0.0, 0.0]]
     """
 
     detector: Detector = field(default_factory=PCASelectUsers)

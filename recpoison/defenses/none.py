@@ -14,7 +14,14 @@ from recpoison.seeds import Seeds
 
 @dataclass(frozen=True)
 class NoDefense(Defense):
-    """Fits the model as its paper does."""
+    """Fits the model as its paper does.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 2], [0, 1, 0, 0], [1] * 4, n_users=3, n_items=3)
+        >>> fitted = NoDefense().fit(Popularity(), data, Seeds(0), torch.device("cpu"), Progress())
+        >>> fitted.scores(torch.tensor([2])).tolist()
+        [[3.0, 1.0, 0.0]]
+    """
 
     works_on: ClassVar[str | None] = None
 

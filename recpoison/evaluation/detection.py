@@ -112,6 +112,15 @@ class Detection(Evaluation[Suspicion]):
 
     Raises:
         ConfigError: If a value is unknown or out of range.
+
+    Example:
+        >>> split = Planted("planted", n_users=4).load(None, Seeds(0), Progress())
+        >>> data = split.train.with_fake_users(np.array([0]), np.array([4]), np.ones(1), n_fakes=1)
+        >>> fitted = Fitted(BPRMF(), {"user": torch.tensor([[0.0], [1.0], [2.0], [3.0], [9.0]])}, data)  # far out
+        >>> evaluation = Detection(metrics=["OutlierAUROC"], neighbours=1, dimensions=1)
+        >>> seen = evaluation.look(fitted, split, np.array([4]), Seeds(0), torch.device("cpu"), Progress())
+        >>> evaluation.measures(seen)[0].value
+        1.0
     """
 
     metrics: Sequence[str] = LABELS

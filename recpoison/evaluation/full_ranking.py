@@ -20,6 +20,14 @@ class FullRanking(RankingEvaluation):
     """Ranks each held-out and target item among all items that the user has neither in training nor in validation.
 
     The user's other held-out items are candidates too. Settings are those of ``RankingEvaluation``.
+
+    Example:
+        >>> split = Planted("planted", n_users=4).load(None, Seeds(0), Progress())
+        >>> fitted = NoDefense().fit(Popularity(), split.train, Seeds(0), torch.device("cpu"), Progress())
+        >>> evaluation = FullRanking(metrics=["HR"], cutoffs=[1, 2])
+        >>> seen = evaluation.look(fitted, split, np.array([]), Seeds(0), torch.device("cpu"), Progress())
+        >>> [round(measure.value, 3) for measure in evaluation.measures(seen)]  # three items are equally popular
+        [0.333, 0.667]
     """
 
     def look(

@@ -28,6 +28,14 @@ class Sampled(RankingEvaluation):
     Args:
         n_negatives: Negatives of each user, drawn without replacement from the items it has not in training,
             validation or test. None takes the negatives that the source ships; users without any are then left out.
+
+    Example:
+        >>> split = Planted("planted", n_users=4).load(None, Seeds(0), Progress())
+        >>> fitted = NoDefense().fit(Popularity(), split.train, Seeds(0), torch.device("cpu"), Progress())
+        >>> evaluation = Sampled(metrics=["HR"], cutoffs=[1, 2], n_negatives=3)  # all that there are
+        >>> seen = evaluation.look(fitted, split, np.array([]), Seeds(0), torch.device("cpu"), Progress())
+        >>> [round(measure.value, 3) for measure in evaluation.measures(seen)]  # three items are equally popular
+        [0.333, 0.667]
     """
 
     n_negatives: int | None = 99

@@ -48,6 +48,13 @@ class GMF(TrainedModel):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = GMF(embedding_size=4, trainer=Trainer(epochs=100))
+        >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> model.scores(params, data, torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")

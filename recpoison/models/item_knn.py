@@ -42,6 +42,12 @@ class ItemKNN(Model):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 2, 3], [0, 1, 0, 0, 0], [1] * 5, n_users=4, n_items=3)
+        >>> params = ItemKNN().fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> ItemKNN().scores(params, data, torch.tensor([3])).tolist()  # 1 common user / sqrt(4 users * 1 user)
+        [[0.0, 0.5, 0.0]]
     """
 
     reads_values: ClassVar[bool] = False

@@ -50,6 +50,13 @@ class MF(TrainedModel):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 0], [4, 2, 2], n_users=2, n_items=2, scale=Scale(1, 5))
+        >>> model = MF(embedding_size=1, trainer=Trainer(epochs=300, optimizer="adam", learning_rate=0.1))
+        >>> params = model.fit(data, Seeds(1), torch.device("cpu"), Progress())
+        >>> round(5 * model.scores(params, data, torch.tensor([1]))[0, 1].item(), 2)  # of rank 1: 2 * 2 / 4
+        1.0
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")

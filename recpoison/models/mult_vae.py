@@ -61,6 +61,13 @@ class MultVAE(TrainedModel):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = MultVAE(8, code_size=4, trainer=Trainer(epochs=100, optimizer="adam", learning_rate=0.01))
+        >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> model.scores(params, data, torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
     """
 
     reads_values: ClassVar[bool] = False

@@ -14,7 +14,14 @@ from recpoison.seeds import Seeds
 
 @dataclass(frozen=True)
 class Popularity(Model):
-    """Scores an item by its number of users, fake ones included. Params: ``count`` ``(n_items,)``."""
+    """Scores an item by its number of users, fake ones included. Params: ``count`` ``(n_items,)``.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 2], [0, 1, 0, 0], [1] * 4, n_users=3, n_items=3)
+        >>> params = Popularity().fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> Popularity().scores(params, data, torch.tensor([0, 2])).tolist()
+        [[3.0, 1.0, 0.0], [3.0, 1.0, 0.0]]
+    """
 
     reads_values: ClassVar[bool] = False
     has_epochs: ClassVar[bool] = False

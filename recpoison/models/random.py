@@ -20,6 +20,14 @@ class RandomModel(Model):
     """Scores a user and an item by a hash of the two and the seed, so that no other user, block or device matters.
 
     Params: ``key`` ``(1,)``, the seed.
+
+    Example:
+        >>> data = Interactions([0, 1], [0, 1], [1, 1], n_users=2, n_items=1000)
+        >>> params = RandomModel().fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> scores = RandomModel().scores(params, data, torch.tensor([0, 1]))
+        >>> alone = RandomModel().scores(params, data, torch.tensor([1]))
+        >>> torch.equal(alone, scores[1:]), round(scores.mean().item(), 1)
+        (True, 0.5)
     """
 
     reads_values: ClassVar[bool] = False

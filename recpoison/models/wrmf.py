@@ -42,6 +42,13 @@ class WRMF(WholeMatrixModel):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = WRMF(embedding_size=1, trainer=Trainer(epochs=100, optimizer="adam", learning_rate=0.05))
+        >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> model.scores(params, data, torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")

@@ -38,6 +38,13 @@ class WRMFALS(Model):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = WRMFALS(embedding_size=1, regularization=0.1)
+        >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> model.scores(params, data, torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
     """
 
     reads_values: ClassVar[bool] = False

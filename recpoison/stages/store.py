@@ -64,6 +64,14 @@ class Store:
 
     Args:
         folder: Where it lives; made when first written to.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> parts = Parts(Planted("planted"), Popularity(), evaluation=FullRanking(cutoffs=[10]))
+        >>> with TemporaryDirectory() as folder:
+        ...     records = [run(parts, store=Store(Path(folder))) for _ in range(2)]
+        >>> [{cost.reused for cost in record.costs} for record in records]
+        [{False}, {True}]
     """
 
     def __init__(self, folder: Path) -> None:

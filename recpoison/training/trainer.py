@@ -45,6 +45,11 @@ class Trainer(Part):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> model = BPRMF(trainer=Trainer(epochs=10, batch_size=4, drop_last=True))
+        >>> model.trainer.n_rows(11)  # two batches of 4
+        8
     """
 
     epochs: int = 120

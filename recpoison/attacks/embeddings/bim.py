@@ -11,7 +11,16 @@ from recpoison.seeds import Seeds
 
 @dataclass(frozen=True, kw_only=True)
 class BIM(IteratedAttack):
-    """Steps up the gradient from the fitted tables."""
+    """Steps up the gradient from the fitted tables.
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 1], [1] * 3, n_users=2, n_items=3)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=1))
+        >>> fitted = NoDefense().fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> shift = BIM(epsilon=0.5, steps=25, projection="box").perturb(fitted, np.array([]), Seeds(0), Progress())
+        >>> round(shift.used("linf"), 4)
+        0.5
+    """
 
     def _start(self, fitted: Fitted, seeds: Seeds) -> Tables:
         return still(fitted)

@@ -70,6 +70,15 @@ class CW(EmbeddingAttack):
         learning_rate: Of Adam.
         searches: Values of c that are tried.
         constant: The first of them.
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 1], [1] * 3, n_users=2, n_items=4)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=20))
+        >>> fitted = NoDefense().fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> shift = CW(users=[1], cutoff=1).perturb(fitted, np.array([3]), Seeds(0), Progress())
+        >>> scores = model.scores(shift.apply(fitted.params), data, torch.tensor([1]))[0]
+        >>> bool(scores[3] > max(scores[0], scores[2]))  # first of the items that user 1 has not seen
+        True
     """
 
     epsilon: float | None = None

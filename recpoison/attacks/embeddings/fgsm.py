@@ -25,6 +25,14 @@ class FGSM(GradientAttack):
         direction: ``row_l2`` (each row ``epsilon`` long, as in the authors' code, where no sign is taken),
             ``matrix_l2`` (all tables together ``epsilon`` long, as equation 4 of MSAP is written), ``sign`` (every
             number ``epsilon``; equation 5 of the APR report) or ``value`` (``epsilon`` times the gradient, unbounded).
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 1], [1] * 3, n_users=2, n_items=3)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=1))
+        >>> fitted = NoDefense().fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> shift = FGSM(epsilon=0.5).perturb(fitted, np.array([]), Seeds(0), Progress())
+        >>> round(shift.used("row_l2"), 4)
+        0.5
     """
 
     direction: str = "row_l2"

@@ -24,6 +24,14 @@ class Noise(EmbeddingAttack):
         epsilon: L2 norm of each row's shift.
         distribution: ``gaussian`` (every direction is equally likely; the APR authors cut it at two standard
             deviations) or ``uniform`` (numbers from -1 to 1), before rows are normalised.
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 1], [1] * 3, n_users=2, n_items=3)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=1))
+        >>> fitted = NoDefense().fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> shift = Noise(epsilon=0.5).perturb(fitted, np.array([]), Seeds(0), Progress())
+        >>> round(shift.used("row_l2"), 4)
+        0.5
     """
 
     epsilon: float = 0.5

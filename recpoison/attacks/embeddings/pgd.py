@@ -22,6 +22,14 @@ class PGD(IteratedAttack):
         start: ``uniform`` or ``zero``, which is BIM.
         start_width: Every number of a uniform start lies within plus or minus this; 0.05 in the authors' code whatever
             ``epsilon`` is. It is brought within the bound after the first step.
+
+    Example:
+        >>> data = Interactions([0, 0, 1], [0, 1, 1], [1] * 3, n_users=2, n_items=3)
+        >>> model = BPRMF(embedding_size=4, trainer=Trainer(epochs=1))
+        >>> fitted = NoDefense().fit(model, data, Seeds(0), torch.device("cpu"), Progress())
+        >>> shift = PGD(epsilon=0.5, steps=25).perturb(fitted, np.array([]), Seeds(0), Progress())
+        >>> round(shift.used("row_l2"), 4)
+        0.5
     """
 
     start: str = "uniform"

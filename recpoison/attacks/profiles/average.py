@@ -26,6 +26,13 @@ class AverageAttack(FillerAttack):
 
     Raises:
         ConfigError: If ``item_std`` is unknown.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1], [0, 1, 0, 1], [4, 2, 4, 2], n_users=2, n_items=3, scale=Scale(1, 5))
+        >>> attack = AverageAttack(targets=Targets("list", [2]), n_fake_users=1, fillers=2)
+        >>> fakes = attack.poison(data, np.array([2]), Seeds(0), torch.device("cpu"), Progress())
+        >>> fakes.items.tolist(), fakes.values.tolist()
+        ([2, 0, 1], [5.0, 4.0, 2.0])
     """
 
     item_std: str = "sample"

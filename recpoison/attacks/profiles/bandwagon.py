@@ -20,6 +20,13 @@ class BandwagonAttack(FillerAttack):
 
     Raises:
         ConfigError: If ``n_selected`` is below 1.
+
+    Example:
+        >>> data = Interactions([0, 1, 2, 2], [0, 0, 0, 1], [1] * 4, n_users=3, n_items=4)
+        >>> targets = Targets("list", [2])
+        >>> attack = BandwagonAttack(targets=targets, n_fake_users=1, fillers=0, n_selected=1)
+        >>> attack.poison(data, np.array([2]), Seeds(0), torch.device("cpu"), Progress()).items.tolist()
+        [2, 0]
     """
 
     n_selected: int = 3

@@ -41,6 +41,15 @@ class BilevelEnsembleAttack(BilevelAttack):
 
     Raises:
         ConfigError: If there is no surrogate.
+
+    Example:
+        >>> data = Planted("planted", n_users=8).read(None, Seeds(0), Progress())
+        >>> surrogate = WRMF(4, trainer=Trainer(epochs=10, optimizer="adam", learning_rate=0.1))
+        >>> settings = {"n_fake_users": 2, "click_targets": True, "outer": OuterOptimizer(iterations=3)}
+        >>> attack = BilevelEnsembleAttack(targets=Targets("list", [8]), surrogates={"wrmf": surrogate}, **settings)
+        >>> fakes = attack.poison(data, np.array([8]), Seeds(0), torch.device("cpu"), Progress())
+        >>> len(fakes.trace["HR"]), (fakes.items == 8).sum().item()  # before and after each step; both click item 8
+        (4, 2)
     """
 
     surrogates: Mapping[str, WholeMatrixModel] = field(default_factory=_both, hash=False)

@@ -30,6 +30,15 @@ class BilevelItemAEAttack(UnrolledAttack):
 
     Args:
         surrogate: The attacker's own model. Defaults are the paper's for synthetic data: every step is on all items.
+
+    Example:
+        >>> data = Planted("planted", n_users=8).read(None, Seeds(0), Progress())
+        >>> surrogate = ItemAE((4,), trainer=Trainer(epochs=10, optimizer="adam", learning_rate=0.1))
+        >>> settings = {"n_fake_users": 2, "click_targets": True, "outer": OuterOptimizer(iterations=3)}
+        >>> attack = BilevelItemAEAttack(targets=Targets("list", [8]), surrogate=surrogate, **settings)
+        >>> fakes = attack.poison(data, np.array([8]), Seeds(0), torch.device("cpu"), Progress())
+        >>> len(fakes.trace["HR"]), (fakes.items == 8).sum().item()  # before and after each step; both click item 8
+        (4, 2)
     """
 
     surrogate: ItemAE = field(default_factory=paper_item_ae)

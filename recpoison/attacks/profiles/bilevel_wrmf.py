@@ -27,6 +27,15 @@ class BilevelWRMFAttack(UnrolledAttack):
     Args:
         surrogate: The attacker's own model. Defaults are the paper's for synthetic data; steps of training are
             counted in batches, so its 100 epochs on 1,000 users are 100 steps.
+
+    Example:
+        >>> data = Planted("planted", n_users=8).read(None, Seeds(0), Progress())
+        >>> surrogate = WRMF(4, trainer=Trainer(epochs=10, optimizer="adam", learning_rate=0.1))
+        >>> settings = {"n_fake_users": 2, "click_targets": True, "outer": OuterOptimizer(iterations=3)}
+        >>> attack = BilevelWRMFAttack(targets=Targets("list", [8]), surrogate=surrogate, **settings)
+        >>> fakes = attack.poison(data, np.array([8]), Seeds(0), torch.device("cpu"), Progress())
+        >>> len(fakes.trace["HR"]), (fakes.items == 8).sum().item()  # before and after each step; both click item 8
+        (4, 2)
     """
 
     surrogate: WRMF = field(default_factory=paper_wrmf)

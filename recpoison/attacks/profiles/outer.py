@@ -40,6 +40,13 @@ class OuterOptimizer(Part):
 
     Raises:
         ConfigError: If a value is out of range.
+
+    Example:
+        >>> outer = OuterOptimizer(iterations=2, step_size=1.0, momentum=0.0, bound=None)
+        >>> start, gradient, free = torch.zeros(1, 2), torch.tensor([[-3.0, 4.0]]), torch.tensor([], dtype=torch.int64)
+        >>> kept, _ = outer.step(0, start, start, start, gradient, free)
+        >>> kept, outer.present(kept, free)
+        (tensor([[ 0.6000, -0.8000]]), tensor([[1., 0.]]))
     """
 
     iterations: int = 50

@@ -17,6 +17,13 @@ class RandFilterAttack(FillerAttack):
     rating here. On implicit data this is the same attack as ``random`` and ``average``.
     The "random" mode of the authors' code clicks about half of the catalogue, which the paper does not describe; it is
     not offered.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1], [0, 1, 0, 1], [4, 2, 4, 2], n_users=2, n_items=3, scale=Scale(1, 5))
+        >>> attack = RandFilterAttack(targets=Targets("list", [2]), n_fake_users=1, fillers=2)
+        >>> fakes = attack.poison(data, np.array([2]), Seeds(0), torch.device("cpu"), Progress())
+        >>> fakes.items.tolist(), fakes.values.tolist()
+        ([2, 0, 1], [5.0, 5.0, 5.0])
     """
 
     def idle(self, parts: Together) -> dict[str, str]:

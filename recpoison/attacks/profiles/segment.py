@@ -35,6 +35,13 @@ class SegmentAttack(FillerAttack):
 
     Raises:
         ConfigError: If a value is out of range or ``select`` and ``selected_items`` contradict each other.
+
+    Example:
+        >>> data = Interactions([0, 1, 2, 2], [0, 0, 1, 2], [1] * 4, n_users=3, n_items=4)
+        >>> targets = Targets("list", [2])
+        >>> attack = SegmentAttack(targets=targets, n_fake_users=1, fillers=0, n_selected=1, select="similar")
+        >>> attack.poison(data, np.array([2]), Seeds(0), torch.device("cpu"), Progress()).items.tolist()
+        [2, 1]
     """
 
     n_selected: int = 3

@@ -55,6 +55,15 @@ class WRMFALSGradientAttack(BilevelAttack):
     Args:
         surrogate: The attacker's own model.
         weights: Whether the confidence of a cell follows its value in the gradient.
+
+    Example:
+        >>> data = Planted("planted", n_users=8).read(None, Seeds(0), Progress())
+        >>> surrogate = WRMFALS(4)
+        >>> settings = {"n_fake_users": 2, "click_targets": True, "outer": OuterOptimizer(iterations=3)}
+        >>> attack = WRMFALSGradientAttack(targets=Targets("list", [8]), surrogate=surrogate, **settings)
+        >>> fakes = attack.poison(data, np.array([8]), Seeds(0), torch.device("cpu"), Progress())
+        >>> len(fakes.trace["HR"]), (fakes.items == 8).sum().item()  # before and after each step; both click item 8
+        (4, 2)
     """
 
     outer: OuterOptimizer = field(default_factory=_short_steps)

@@ -27,6 +27,12 @@ class PCASelectUsers(Detector):
 
     Raises:
         ConfigError: If ``components`` is below 1.
+
+    Example:
+        >>> users, items = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1, 0, 1, 0, 1, 0, 1, 1, 3]  # user 4 covaries with nobody
+        >>> data = Interactions(users, items, [1] * 10, n_users=5, n_items=4)
+        >>> (-PCASelectUsers(components=1).scores(data)).round(3).tolist()
+        [0.25, 0.25, 0.25, 0.25, 0.0]
     """
 
     components: int = 3
