@@ -8,7 +8,8 @@ r - w],
     Hessian times (V_P, V_Q)           :  2 V_P (Q'Q) + 2 P (V_Q'Q + Q'V_Q) + S V_Q + dS Q,  and its mirror for Q,
 
 with ds = 2 (w - 1) (v_p.q + p.v_q). The Hessian is symmetric, so its product with a vector is also the backward pass
-of the gradient: differentiating through any number of optimiser steps costs a few sparse passes a step.
+of the gradient: differentiating through any number of optimiser steps costs a few sparse passes a step. Equations in
+comments are those of the injection paper (Tang, Wen and Wang 2020).
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class _Loss(torch.autograd.Function):
     def forward(ctx: Any, left: Tensor, right: Tensor, dense: Tensor, observed: Observed, weight: float) -> Tensor:
         ctx.save_for_backward(left, right, dense)
         ctx.observed, ctx.weight = observed, weight
-        real, fake = left[: observed.n_rows], left[observed.n_rows :]
+        real, fake = left[: observed.n_rows], left[observed.n_rows :]  # eq. 5: P and F, without the regulariser
         value = ((real.T @ real) * (right.T @ right)).sum() + _observed_value(real, right, observed, weight)
         return value + (_weights(dense, weight) * (dense - fake @ right.T).square()).sum()
 
@@ -88,11 +89,12 @@ class _Gradient(torch.autograd.Function):
         slopes = (fake @ right.T).sub_(dense).mul_(_weights(dense, weight)).mul_(2)
         torch.mm(slopes, right, out=g_left[n:])
         g_right.addmm_(slopes.T, fake)
-        return g_left, g_right, -slopes
+        return g_left, g_right, -slopes  # the derivative in x is minus that in r
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v_left: Tensor, v_right: Tensor, v_dense: Tensor) -> tuple[Any, ...]:
+        # both second derivatives: in the tables (eq. 8), and in the tables and ``dense`` (eq. 6)
         left, right, dense = ctx.saved_tensors
         observed, weight, n = ctx.observed, ctx.weight, ctx.observed.n_rows
         real, fake, v_real, v_fake = left[:n], left[n:], v_left[:n], v_left[n:]

@@ -92,6 +92,7 @@ def _scores_to_slopes(
         chosen = logits[place, items]
         masses = logits.exp_().sum(dim=1, keepdim=True)
         total += (weights * (masses.log()[place, 0] - chosen)).sum(dtype=torch.float64)
+        # the gradient in a user's scores: weight times (their number of items x softmax, minus 1 at each of the items)
         logits *= (user_weights[users] * observed.counts[users])[:, None] / masses
         logits.index_put_((place, items), -weights, accumulate=True)
         g_bias += logits.sum(dim=0)

@@ -101,6 +101,7 @@ def _solve_long(observed: Tensor, weight: float, right: Tensor | None) -> Tensor
 
 def _solve_short(observed: Tensor, weight: float, right: Tensor | None) -> Tensor:
     """The same by systems of a row's length."""
+    # with c = weight - 1: (I + c Z'Z)^-1 b = b - c Z'(I + c ZZ')^-1 Z b, and for b = w Z'1 just w Z'(I + c ZZ')^-1 1
     inner = observed.new_ones(observed.shape[:2]) if right is None else (observed @ right.unsqueeze(2)).squeeze(2)
     part = _solve_shifted(observed @ observed.mT, weight - 1, inner).unsqueeze(1) @ observed
     return weight * part.squeeze(1) if right is None else right - (weight - 1) * part.squeeze(1)

@@ -42,6 +42,7 @@ class _TotalLogNormalizer(torch.autograd.Function):
             highest = part.amax(dim=1, keepdim=True)
             masses = part.sub_(highest).exp_().sum(dim=1, keepdim=True)
             total += (masses.log() + highest).sum(dtype=torch.float64)
+            # d log sum exp(p.q): in p the softmax's mean of q, in an item's q its probability times p
             torch.mm(part, right, out=g_left[users]).div_(masses)
             g_right.addmm_(part.T, p / masses)
         ctx.save_for_backward(g_left, g_right)

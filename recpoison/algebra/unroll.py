@@ -1,4 +1,7 @@
-"""Optimisers as functions, and differentiating through their last steps."""
+"""Optimisers as functions, and differentiating through their last steps.
+
+Equations are those of the injection paper (Tang, Wen and Wang 2020).
+"""
 
 from __future__ import annotations
 
@@ -122,6 +125,7 @@ class _AdamStep(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_p: Tensor, d_m: Tensor, d_v: Tensor) -> tuple[Tensor | None, ...]:
+        # the step from theta(l) to theta(l+1) in eq. 8, of Adam; the Hessian there is the backward pass of ``gradient``
         p, g, first, second = ctx.saved_tensors
         if p.device.type == "cpu":
             grads = tuple(torch.empty_like(p, memory_format=torch.contiguous_format) for _ in range(4))
@@ -187,7 +191,7 @@ def unroll(
     """
     n, first = len(params), steps - differentiable
     state = optimizer.start(tuple(p.detach() for p in params))
-    with torch.no_grad():
+    with torch.no_grad():  # eq. 9 leaves out these terms of the sum in eq. 7
         state = _run(optimizer, gradient, n, 0, first, outer.detach(), state)
     for start in range(first, steps, segment or max(differentiable, 1)):
         stop = min(start + (segment or differentiable), steps)

@@ -17,6 +17,7 @@ AdversarialObjective = Callable[[Tensor, Tensor, Tensor, Observed, Inspect | Non
 
 def promote(users: Tensor, items: Tensor, targets: Tensor, seen: Observed, inspect: Inspect | None = None) -> Tensor:
     """Cross-entropy of the targets (the mean of several), summed over users: equation 3 of the injection paper."""
+    # -log softmax of a target is the user's log normaliser minus the target's own score
     return total_log_normalizer(users, items, inspect) - users.sum(0) @ items.index_select(0, targets).mean(0)
 
 

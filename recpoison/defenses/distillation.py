@@ -203,7 +203,7 @@ class ScoreRegression(Objective):
         """One step on all pairs; returns the mean squared error before it."""
         params = slots(state, "param")
         loss, gradient = self.loss_and_gradient(params)
-        if self.weight:
+        if self.weight:  # section 4's adversarial term, in the form of eq. 11
             shift = self.attack.climb(None, lambda _: gradient)
             adverse = self.loss_and_gradient({name: table + shift[name] for name, table in params.items()})[1]
             gradient = {name: table + self.weight * adverse[name] for name, table in gradient.items()}

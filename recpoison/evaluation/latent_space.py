@@ -55,6 +55,7 @@ def closeness(points: np.ndarray, neighbours: int) -> np.ndarray:
     nearest = np.empty(len(points))
     for start in range(0, len(points), _BLOCK):
         rows = slice(start, start + _BLOCK)
+        # |a - b|² = |a|² + |b|² - 2 a·b
         apart = squares[rows, None] + squares - 2 * centred[rows] @ centred.T
         here = np.arange(len(apart))
         apart[here, start + here] = np.inf

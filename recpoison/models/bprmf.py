@@ -73,6 +73,7 @@ class BPRMF(TrainedModel):
         p, q, r = (
             params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True)
         )
+        # eq. 10 of the APR report; its regulariser only on the rows of the batch, each time they occur
         loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
         return loss + self.regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
 

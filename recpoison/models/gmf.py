@@ -105,6 +105,7 @@ class GMF(TrainedModel):
         size = self.embedding_size
         p = params["user"][:, :size].index_select(0, users) * params["output"][:size]
         q = params["item"][:, :size].index_select(0, items.flatten()).view(*items.shape, size)
+        # w·(p * q) as (p * w)·q: one product for a user's items together
         return torch.bmm(q, p.unsqueeze(2)).squeeze(2) + params["bias"]
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:

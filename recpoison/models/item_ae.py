@@ -189,7 +189,7 @@ class ItemAE(WholeMatrixModel):
         table, bias, *layers = below
         activation = ACTIVATIONS[self.activation]
         total = _SumOfRows.apply(table, columns, seen)
-        if dense is not None:
+        if dense is not None:  # a score reads fake users' values, so the partial derivative of eq. 10 is not 0
             total = torch.addmm(total, dense.T, table[seen.n_rows :])
         values = activation(total + bias)
         for layer in layers:

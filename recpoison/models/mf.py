@@ -96,6 +96,7 @@ class MF(TrainedModel):
         """
         users, items, ratings = batch
         p, q = params["user"].index_select(0, users), params["item"].index_select(0, items)
+        # APT, eq. 1, as a mean; its regulariser only on the rows of the batch, each time they occur
         squares = p.square().sum(1) + q.square().sum(1)
         return (((p * q).sum(1) - ratings).square() + self.regularization / 2 * squares).mean()
 

@@ -150,6 +150,7 @@ class MultVAE(TrainedModel):
         indptr, items, kept, noise, kl_weight = batch
         observed = Observed(indptr, items, len(params["output_weight"]))
         mean, log_variance = self.encode(params, observed, kept)
+        # a draw of the code that is differentiable in mean and variance
         hidden = self._decode(params, mean + noise * (log_variance / 2).exp())
         user_weights = torch.full_like(hidden[:, 0], 1 / len(hidden)).detach()
         if self.likelihood == "mean":

@@ -93,6 +93,7 @@ class WRMF(WholeMatrixModel):
         """
         users, indptr, items = batch
         observed = Observed(indptr, items, len(params["item"]))
+        # eq. 5's squares; its lambda is half of ``regularization``, which the optimiser adds as weight decay
         return whole_matrix_loss(params["user"].index_select(0, users), params["item"], observed, self.weight)
 
     def gradient(

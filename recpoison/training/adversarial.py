@@ -86,7 +86,7 @@ class AdversarialBPR(Objective):
             loss, slopes = self.plain.slopes(values)
             total += loss
             adverse = self.plain.slopes(values + self._shift(rows, values, slopes, sums, generator))[1]
-            joint.step(rows, slopes.add_(adverse, alpha=self.weight))
+            joint.step(rows, slopes.add_(adverse, alpha=self.weight))  # the two terms of the APR report's eq. 11
         joint.write_back()
         return float(total) / self.plain.n_rows(trainer)
 
@@ -145,7 +145,7 @@ class AdversarialLoss(Objective):
             params = slots(state, "param")
             loss, clean = self._gradient(params, batch)
             adverse = self._gradient(self._shifted(params, clean, batch, generator), batch)[1]
-            gradients = {
+            gradients = {  # the two terms of the APR report's eq. 11, and the model's own decay
                 name: clean[name] + self.weight * adverse[name] + self.plain.weight_decay * tensor
                 for name, tensor in params.items()
             }

@@ -187,6 +187,7 @@ def apr_batches(
             if number < n_steps:
                 _climb(user_shift, slopes[0], n_users, step_size, radius, in_box, in_ball)
                 _climb(item_shift, slopes[1], n_items, step_size, radius, in_box, in_ball)
+        # the two terms of the APR report's eq. 11
         _add_rows(user_gradient, user_adverse, n_users, weight)
         _add_rows(item_gradient, item_adverse, n_items, weight)
         update_rows(user_table, user_sums, user_gradient, user_rows, n_users, user_slots, learning_rate, eps, adagrad)

@@ -93,6 +93,7 @@ class InnerAttack:
             gradient: The loss's gradient at a shift.
         """
         for _ in range(self.steps):
+            # one step solves the maximum in the APR report's eq. 11 to first order, row by row; more are MSAP's eq. 7
             slope = direction(gradient(shift), "row_l2")
             moved = {name: self.length * rows + (0 if shift is None else shift[name]) for name, rows in slope.items()}
             shift = project(moved, self.epsilon, self.projection)

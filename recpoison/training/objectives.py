@@ -125,7 +125,7 @@ class BPRObjective(BatchObjective):
         """
         p, q, r = values
         margin = (p * (q - r)).sum(1)
-        pull = torch.sigmoid(-margin).unsqueeze(1)
+        pull = torch.sigmoid(-margin).unsqueeze(1)  # minus the derivative of -ln sigmoid(margin)
         slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
         if self.regularization:
             slopes.add_(values.reshape(len(slopes), -1), alpha=self.regularization)

@@ -84,6 +84,7 @@ class GradientAttack(EmbeddingAttack, ABC):
 
     def _loss(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds) -> DataLoss:
         """The loss that the attack raises or lowers."""
+        # the report's y of eq. 2, or y_t of eq. 4
         data = fitted.data if self.goal == "untargeted" else wished(fitted.data, targets)
         return gradient_model(fitted).data_loss(data, seeds.child("negatives"), fitted.device)
 

@@ -188,6 +188,7 @@ class CW(EmbeddingAttack):
             if now.beats(best):
                 best = now._replace(shift={name: table.detach().clone() for name, table in shift.items()})
             with torch.no_grad():
+                # of the report's eq. 7: |shift|² here, and c times the hinges from their backward passes
                 gradients = {name: 2 * table + _gradient(table) for name, table in shift.items()}
                 step("adam", state, gradients, self.learning_rate, 1e-8)
                 self._bound(shift)

@@ -49,6 +49,7 @@ class FGSM(GradientAttack):
 
     def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:
         loss = self._loss(fitted, targets, seeds)
+        # MSAP, eq. 4, with its Δ_0 of 0 and by default a norm for each row; by sign the APR report's eq. 5
         value, steps = self._uphill(loss, fitted, still(fitted), self.direction, 0)
         progress.step(1, 1, loss=value)
         return EmbeddingShift({name: self.epsilon * step for name, step in steps.items()})

@@ -82,10 +82,11 @@ class IteratedAttack(GradientAttack, ABC):
     ) -> Iterator[tuple[int, EmbeddingShift]]:
         loss = self._loss(fitted, targets, seeds)
         size = self.epsilon / 4 if self.step_size is None else self.step_size
-        shift = self._start(fitted, seeds)
+        shift = self._start(fitted, seeds)  # Δ_0 of eq. 5
         for number in range(self.steps):
             draw = number if self.negatives == "fresh" else 0
             value, steps = self._uphill(loss, fitted, shift, self.direction, draw)
+            # eq. 7, the first time eq. 6; a bound of the tables around the fitted ones is one of the shift around 0
             longer = {name: table + size * steps[name] for name, table in shift.items()}
             shift = project(longer, self.epsilon, self.projection)
             progress.step(number + 1, self.steps, loss=value)

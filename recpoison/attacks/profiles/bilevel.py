@@ -164,9 +164,9 @@ class BilevelAttack(ProfileAttack):
         kept, velocity, best = (state[name].to(start) for name in ("kept", "velocity", "best"))
         effect, first, trace = tuple(state["effect"].tolist()), int(state["iteration"]), state["trace"]
         place = int(state["place"])
-        for iteration in range(first, self.outer.iterations + 1):
+        for iteration in range(first, self.outer.iterations + 1):  # algorithm 1, line 4, and a look at the last matrix
             shown = self.outer.present(kept, forced)
-            look = surrogate(shown, iteration < self.outer.iterations)
+            look = surrogate(shown, iteration < self.outer.iterations)  # lines 5 to 8
             trace = torch.cat([trace, trace.new_tensor([[look.hit_ratio, look.objective]])])
             if self._effect(look) > effect:
                 best, effect, place = shown, self._effect(look), iteration
@@ -174,6 +174,7 @@ class BilevelAttack(ProfileAttack):
                 iteration, self.outer.iterations, surrogate_hit_ratio=look.hit_ratio, objective=look.objective
             )
             if look.gradient is not None:
+                # line 9, whose projection is the next ``present``
                 kept, velocity = self.outer.step(iteration, kept, shown, velocity, look.gradient, forced)
                 loop.keep(partial(_state, kept, velocity, best, effect, trace, place))
         return best, trace, place

@@ -1,4 +1,4 @@
-"""How a learned attack moves a matrix of fake users, and where it starts."""
+"""How a learned attack (Tang, Wen and Wang 2020) moves a matrix of fake users, and where it starts."""
 
 from __future__ import annotations
 
@@ -109,6 +109,7 @@ class OuterOptimizer(Part):
             values = kept.index_fill(1, forced, torch.inf)
             shown = torch.zeros_like(kept).scatter_(1, values.topk(n, dim=1).indices, 1.0)
         else:
+            # the projection of section 3.1, which has >= in print
             shown = (kept > self.threshold).to(kept.dtype)
         return shown.index_fill_(1, forced, 1.0)
 
@@ -127,7 +128,7 @@ class OuterOptimizer(Part):
         """
         velocity = self.momentum * velocity + self.scaled(gradient, forced)
         length = self.step_size * (1 - iteration / self.iterations if self.decay == "linear" else 1)
-        if self.keep == "projected":
+        if self.keep == "projected":  # algorithm 1, line 9: from the projected matrix
             return shown - length * velocity, velocity
         kept = kept - length * velocity
         if self.bound is not None:

@@ -1,4 +1,7 @@
-"""A surrogate that is trained with given fake users and differentiated in them through the end of its training."""
+"""A surrogate that is trained with given fake users and differentiated in them through the end of its training.
+
+Equations are those of Tang, Wen and Wang 2020.
+"""
 
 from __future__ import annotations
 
@@ -74,11 +77,12 @@ class UnrolledTraining:
         """
         shown = shown.detach().requires_grad_(want_gradient)
         unrolled = self.unrolled if want_gradient else 0
+        # eq. 2; ``shown`` is in the last steps, so that they carry the second term of eq. 4 (eq. 7, or eq. 9 for fewer)
         tables = unroll(self.model.optimizer, self._inner, self.first, shown, self.steps, unrolled, self.segment)
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         with torch.set_grad_enabled(want_gradient):
-            users, items = self.model.factors(tables, self.seen, shown)
-            value = self.attack.value(users, items, self.targets, self.seen, hits)
+            users, items = self.model.factors(tables, self.seen, shown)  # its first term, 0 where scores read no data
+            value = self.attack.value(users, items, self.targets, self.seen, hits)  # eq. 1
         if not value.isfinite():
             raise Diverged(
                 f"the attack's surrogate left the finite numbers: lower {self.setting}.trainer.learning_rate "

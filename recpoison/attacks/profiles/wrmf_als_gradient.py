@@ -129,9 +129,11 @@ class _ClosedForm:
         """The gradient in ``shown``, from that in each item's vector, ``pull`` ``(n_items, embedding_size)``."""
         model, fakes = self.model, users[self.seen.n_rows :]
         groups = group_rows(seen.T.tocsr(), users.device)
+        # eq. 10: A dq = db - dA q; A is symmetric, so that its inverse goes to ``pull``, one solve for all fake users
         carried = solve_rows(users, groups, len(items), model.weight, model.regularization, pull)
         if self.attack.weights == "detached":
-            slope = 1 + (model.weight - 1) * shown
+            slope = 1 + (model.weight - 1) * shown  # db/dx = c p, dA/dx = 0
         else:
+            # db/dx = (c + (weight - 1) x) p, dA/dx = (weight - 1) p p'
             slope = 1 + (model.weight - 1) * (2 * shown - fakes @ items.T)
         return slope * (fakes @ carried.T)

@@ -66,6 +66,7 @@ def _leading_users(data: Interactions, components: int) -> np.ndarray:
     inverse_stds = np.where(varies, 1 / np.sqrt(np.where(varies, variances, 1)), 0)
 
     def project(vectors: np.ndarray) -> np.ndarray:
+        # each row minus its mean, over its deviation: the dense part is of rank one
         columns = vectors.reshape(data.n_items, -1)
         return inverse_stds[:, None] * (ratings @ columns - np.outer(means, columns.sum(axis=0)))
 
