@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import csv
 import dataclasses
 import hashlib
 import importlib.util
@@ -14,7 +15,7 @@ import sysconfig
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, packages_distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ _SILENT = {"recpoison.errors", "recpoison.progress"}
 _NUMERIC = ("torch", "numpy", "scipy", "pandas", "numba")
 # Sources to remember before starting anew.
 _MOST = 5000
-_LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+_PYTHON = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+# Folders of installed libraries: of this Python, of the user, of the system, wherever they lie.
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 def describe(value: Any) -> Any:
@@ -74,7 +77,9 @@ def digest(value: Any) -> str:
 def code_version(*parts: Any) -> str:
     """Digest of the code that the parts run: their modules, and all modules of ours or the user's that those import.
 
-    Comments, docstrings and layout do not count. The releases of numerical libraries that the code imports do.
+    Comments, docstrings and layout do not count. Installed libraries count by their release, not by their files: of
+    those that our own code imports the numerical ones, of those that the user's code imports all. What belongs to no
+    installed distribution counts by its files, as do editable installs, and the packages of the parts themselves.
 
     Code that is in no file (a class written in a notebook) is a new version each time: its results are never reused,
     because nobody could tell that it was edited.
@@ -88,10 +93,10 @@ def code_version(*parts: Any) -> str:
 def code_of(names: Sequence[str]) -> str:
     """As ``code_version``, for modules given by name; none is imported."""
     modules = {module for name in names for module in _reachable(name)}
-    imported = {name.partition(".")[0] for module in modules for name in _read(module).imports}
     code = {module: _read(module).code or uuid.uuid4().hex for module in modules}
+    releases = {library: _installed(library) for module in modules for library in _libraries(module)}
     _remember()
-    return digest([code, {library: _installed(library) for library in imported.intersection(_NUMERIC)}])
+    return digest([code, {library: release for library, release in releases.items() if release is not None}])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +133,7 @@ def _modules(part: Any) -> set[str]:
 
 @cache
 def _reachable(module: str) -> frozenset[str]:
-    own = module.partition(".")[0]
+    own = _package(module)
     found: set[str] = set()
     waiting = [module]
     while waiting:
@@ -136,16 +141,54 @@ def _reachable(module: str) -> frozenset[str]:
         if name in found or (name != module and _path(name) is None):
             continue
         found.add(name)
-        packages = ((other, other.partition(".")[0]) for other in _read(name).imports)
-        waiting += [other for other, package in packages if package == own or _is_ours(package)]
+        packages = ((other, _package(other)) for other in _read(name).imports)
+        waiting += [other for other, package in packages if package in (own, "recpoison") or _follows(name, package)]
     return frozenset(found - _SILENT)
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _follows(module: str, package: str) -> bool:
+    """Whether what ``module`` imports from ``package`` is code to be read; recpoison itself imports only libraries."""
+    return _package(module) != "recpoison" and _is_ours(package)
+
+
+def _libraries(module: str) -> set[str]:
+    """The packages a module imports whose release counts."""
+    imported = {_package(name) for name in _read(module).imports}
+    if _package(module) == "recpoison":
+        return imported.intersection(_NUMERIC)
+    return {package for package in imported if package != "recpoison" and not _is_ours(package)}
 
 
 @cache
 def _is_ours(package: str) -> bool:
-    """Whether its source may change between two runs: recpoison itself, and what is not an installed library."""
+    """Whether its source may change between two runs: it is no part of Python and of no installed distribution."""
     path = _path(package)
-    return package == "recpoison" or (path is not None and not any(map(path.is_relative_to, _LIBRARIES)))
+    if path is None or package in _NUMERIC:
+        return False
+    if _INSTALLED.intersection(path.parts):
+        return not _owners(package)
+    return not any(map(path.is_relative_to, _PYTHON)) and not any(_brought(owner, path) for owner in _owners(package))
+
+
+@cache
+def _owners(package: str) -> tuple[Distribution, ...]:
+    """The installed distributions that say they bring a package."""
+    return tuple(distribution(name) for name in sorted(set(_distributions().get(package, ()))))
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
+
+
+def _brought(owner: Distribution, path: Path) -> bool:
+    """Whether an installer copied the file from there: an editable install names a package and leaves it in place."""
+    record = csv.reader((owner.read_text("RECORD") or "").splitlines())
+    return any(Path(str(owner.locate_file(row[0]))).resolve() == path.resolve() for row in record if row)
 
 
 @cache
@@ -242,8 +285,11 @@ def _imports(block: ast.AST, package: str) -> Iterator[set[str]]:
 
 
 @cache
-def _installed(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return ""
+def _installed(package: str) -> str | None:
+    """The releases of the distributions that bring a package; None where there are none, as for Python's own."""
+    if package in _NUMERIC:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return ""
+    return ", ".join(f"{owner.metadata['Name']} {owner.version}" for owner in _owners(package)) or None

@@ -1,8 +1,10 @@
+import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy
 import pytest
 
 from recpoison.descriptions import NO_EFFECT, code_version, describe, digest, identity
@@ -45,10 +47,10 @@ def package(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def asked(folder: Path) -> str:
+def asked(*folders: Path) -> str:
     """The code version as a fresh process sees it."""
-    path = f"{folder}:{Path(__file__).parents[1]}"
-    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folder)}
+    path = ":".join(map(str, (*folders, Path(__file__).parents[1])))
+    environment = {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "HOME": str(folders[0])}
     return subprocess.run(
         [sys.executable, "-c", ASK], capture_output=True, text=True, check=True, env=environment
     ).stdout
@@ -152,3 +154,92 @@ def test_functions_count_by_their_module():
     from recpoison.data.saving import load_split
 
     assert code_version(Budget(), load_split) != code_version(Budget())
+
+
+LIBRARY_PART = {
+    "__init__.py": "",
+    "parts.py": "from dataclasses import dataclass\nimport helping\n\n@dataclass(frozen=True)\nclass Part:\n"
+    "    x: int = 1\n",
+}
+
+
+def installed(site: Path, package: Path, *, release: str = "1.0", record: bool = True) -> None:
+    """Leave the metadata that pip or a distributor leaves in ``site`` for the package ``helping``."""
+    metadata = site / "helping-1.0.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: helping\nVersion: {release}\n")
+    (metadata / "top_level.txt").write_text("helping\n")
+    files = [f"helping/{path.name}" for path in package.iterdir()] if package.parent == site else ["__editable__.pth"]
+    if record:
+        (metadata / "RECORD").write_text("".join(f"{name},,\n" for name in files))
+
+
+@pytest.mark.parametrize(
+    ("site", "source", "record", "by_release"),
+    [
+        ("venv/lib/python3.12/site-packages", None, True, True),
+        (".local/lib/python3.12/site-packages", None, True, True),  # pip install --user
+        ("usr/lib/python3/dist-packages", None, False, True),  # a system's own packages keep no RECORD
+        ("libraries", None, True, True),  # pip install --target
+        ("venv/lib/python3.12/site-packages", "checkout", True, False),  # pip install --editable
+        ("venv/lib/python3.12/site-packages", None, None, False),  # a file put there by hand
+        ("checkout", None, None, False),
+    ],
+)
+def test_a_library_counts_by_its_release_and_local_code_by_its_files(tmp_path, site, source, record, by_release):
+    site = tmp_path / site
+    package = (tmp_path / source if source else site) / "helping"
+    for folder, files in ((tmp_path / "mylab", LIBRARY_PART), (package, {"__init__.py": "import helping.deep\n"})):
+        folder.mkdir(parents=True)
+        for name, text in files.items():
+            (folder / name).write_text(text)
+    (package / "deep.py").write_text("X = 1\n")
+    if record is not None:
+        installed(site, package, record=record)
+    folders = (tmp_path, site, package.parent)
+    before = asked(*folders)
+    (package / "deep.py").write_text("X = 2\n")
+    assert (asked(*folders) == before) == by_release
+    if by_release:
+        installed(site, package, release="2.0", record=record)
+        assert asked(*folders) != before
+
+
+def test_a_part_in_a_library_counts_by_its_files(package):
+    """Parts that were installed with pip are still what decides a number."""
+    site = package / "site-packages"
+    site.mkdir()
+    (package / "mylab").rename(site / "mylab")
+    before = asked(site)
+    (site / "mylab" / "sibling.py").write_text("two = 3\n")
+    assert asked(site) != before
+
+
+@pytest.fixture
+def borrowing(tmp_path: Path) -> Path:
+    """The Python of an environment whose libraries lie in another one, as with ``--system-site-packages``."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    site = next((tmp_path / "venv").glob("lib/*/site-packages"))
+    (site / "borrowed.pth").write_text(f"{Path(numpy.__file__).parents[1]}\n{Path(__file__).parents[1]}\n")
+    return tmp_path / "venv" / "bin" / "python"
+
+
+def test_libraries_of_another_environment_are_no_code_of_ours(borrowing):
+    """Whatever was imported before the question."""
+    ask = "from recpoison.descriptions import code_of; print(code_of(['recpoison.experiment']))"
+    said = {
+        subprocess.run([python, "-c", before + ask], capture_output=True, text=True, check=True).stdout
+        for python in (borrowing, sys.executable)
+        for before in ("", "import scipy.stats, torch; ")
+    }
+    assert len(said) == 1
+
+
+@pytest.mark.slow
+def test_a_run_finds_its_stages_again_where_libraries_are_borrowed(borrowing, tmp_path):
+    reused = []
+    for folder in ("first", "second"):
+        line = f"{borrowing} -m recpoison.train_attack_eval hydra.run.dir={folder} store_dir={tmp_path}/store"
+        subprocess.run(line.split(), cwd=tmp_path, capture_output=True, check=True)
+        reused.append([stage["reused"] for stage in json.loads((tmp_path / folder / "run.json").read_text())["stages"]])
+    assert reused == [[False] * 6, [True] * 6]

@@ -149,6 +149,14 @@ def read_status(folder: Path) -> Status | None:
     return status
 
 
+def is_cell(folder: Path) -> bool:
+    """Whether a folder is a cell's by its own status, or, where that is lost or cannot be read, by its name."""
+    status = read_status(folder)
+    if status is not None:
+        return status.cell == folder.name
+    return len(folder.name) == _LETTERS and set(folder.name) <= set("0123456789abcdef")
+
+
 def _is_plausible(status: Status) -> bool:
     """Whether what was read has the types of a status."""
     like = Status("")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from recpoison.answering import answered
-from recpoison.errors import ConfigError, OutputError
+from recpoison.errors import ConfigError, DataError, OutputError
 from recpoison.evaluation.subjects import SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.published.tables import names
@@ -49,7 +49,7 @@ published tables (before any paths; runs are those below outputs/ where no path 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C, and 1 (with a trace) for ours."""
     given = _parser().parse_args(arguments)
-    return answered("recpoison-report", lambda: _report(given))
+    return answered("recpoison-report", lambda: _warn(_report(given)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,11 +122,10 @@ def _lengths(text: str) -> tuple[float, ...]:
     return lengths
 
 
-def _report(options: argparse.Namespace) -> None:
+def _report(options: argparse.Namespace) -> Runs:
     form = options.format or _form_of(options.output)
     if is_published(options.paths[0]):
-        _report_published(options, form)
-        return
+        return _report_published(options, form)
     _refuse_what_is_published(options)
     runs = read_runs(options.paths)
     measurements = measure(runs, options.average_repeated)
@@ -150,6 +149,15 @@ def _report(options: argparse.Namespace) -> None:
             _write(options.all / name, text)
         written = " ".join(["report.csv report.md report.tex report.html figures/", *files])
         print(f"\nwritten to {options.all}: {written}", file=sys.stderr)
+    return runs
+
+
+def _warn(runs: Runs) -> int:
+    """Say which runs were left out for a broken file, and which were edited; the exit code."""
+    damaged = [job.reason for job in runs.missing if job.damaged]
+    for said in (*runs.altered(), *(f"left out: {reason}" for reason in damaged)):
+        print(f"recpoison-report: {said}", file=sys.stderr)
+    return DataError.exit_code if damaged else 0
 
 
 def _refuse_what_is_published(options: argparse.Namespace) -> None:
@@ -162,7 +170,7 @@ def _refuse_what_is_published(options: argparse.Namespace) -> None:
         raise ConfigError("--keep is for a published table: name it first, as in recpoison-report apt_table_2 --keep")
 
 
-def _report_published(options: argparse.Namespace, form: str) -> None:
+def _report_published(options: argparse.Namespace, form: str) -> Runs:
     own = ("rows", "columns", "metric", "subject", "figures", "characteristics")
     refused = [f"--{name}" for name in own if getattr(options, name)]
     if refused:
@@ -175,6 +183,7 @@ def _report_published(options: argparse.Namespace, form: str) -> None:
         print(f"\n{keep_ours(found)}", file=sys.stderr)
     if options.all:
         print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html", file=sys.stderr)
+    return found.runs
 
 
 def _show(

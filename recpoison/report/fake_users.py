@@ -7,7 +7,6 @@ Figures 5(b) and 5(c) of the injection attack (Tang, Wen and Wang 2020), from wh
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import numpy as np
 from recpoison.errors import DataError
 from recpoison.report.drawing import INKS, MARKERS, RECORDED, STYLE, legend_above, line_style, named, new_figure, titled
 from recpoison.report.measurements import Measurements
+from recpoison.report.reading import read_arrays
 from recpoison.report.runs import Run, Runs
 
 if TYPE_CHECKING:
@@ -76,7 +76,8 @@ def draw_fake_users(runs: Runs, measurements: Measurements) -> dict[str, Figure]
 def popularity(cells: Sequence[Attacked], victim: str) -> Figure:
     """Figure 5(b): how popular clicked items are, normal users as a grey area and each attack's fake ones as a line."""
     figure, axes = new_figure(5.2, 3.2)
-    most = max(int(clicks.max()) for cell in cells for clicks in (cell.real_popularity, cell.fake_popularity))
+    clicked = np.concatenate([clicks for cell in cells for clicks in (cell.real_popularity, cell.fake_popularity)])
+    most = int(clicked.max(initial=0))
     edges = np.unique(np.rint(np.geomspace(1, most + 2, 16))) - 0.5  # every bin holds a whole number
     shares = _density(cells[0].real_popularity, edges)
     axes.stairs(shares, edges, fill=True, color="#d9d9d9", label="normal users")
@@ -175,11 +176,19 @@ def _read(run: Run, prefix: str) -> dict[str, np.ndarray] | None:
     file = run.folder / "ranks.npz"
     if not file.is_file():
         return None
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[f"{prefix}/{name}"] for name in _ARRAYS}
-    except (KeyError, ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} holds no readable arrays of {prefix} ({error}): run that job again") from error
+    arrays = read_arrays(file, prefix, _ARRAYS)
+    if not _fit(*arrays.values()):
+        raise DataError(f"{file}: the arrays of {prefix} do not fit each other: run that job again")
+    return arrays
+
+
+def _fit(latent: np.ndarray, explained: np.ndarray, fake: np.ndarray, *popularities: np.ndarray) -> bool:
+    """Whether the arrays have the shapes and types that an evaluation writes."""
+    if [array.dtype.kind for array in (latent, explained, fake)] != ["f", "f", "b"] or latent.ndim != 2:
+        return False
+    if explained.shape != latent.shape[1:] or fake.shape != latent.shape[:1] or not np.isfinite(latent).all():
+        return False
+    return all(clicks.dtype.kind in "iu" and clicks.ndim == 1 and (clicks >= 0).all() for clicks in popularities)
 
 
 def _seeds(cells: Sequence[Attacked]) -> str:

@@ -104,7 +104,8 @@ def _relevant(expected: Expected, paths: Sequence[str]) -> tuple[Runs, list[str]
         else:
             taken.append(run)
     more = [f"left out: {len(refused) - _FEW} more runs with other settings"] if len(refused) > _FEW else []
-    return Runs(tuple(taken), runs.missing if paths else ()), [*refused[:_FEW], *more]
+    missing = tuple(job for job in runs.missing if paths or job.damaged)
+    return Runs(tuple(taken), missing), [*refused[:_FEW], *more]
 
 
 def cells_table(table: PublishedTable, shown: Sequence[Compared], compared: Sequence[Compared]) -> Table:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 
 from recpoison.data.notes import USERS_JUDGED
 from recpoison.errors import ConfigError, DataError
+from recpoison.report.reading import not_as_left, read_about, read_json, read_overrides, read_settings, read_table
 
 LABELS = ("dataset", "model", "attack", "defense")
 METRICS = (*LABELS, "seed", "subject", "metric", "k", "value", "n")
@@ -34,6 +35,7 @@ class Run:
         overrides: What the user typed.
         about: Its ``run.json``: versions, device, protocol, command.
         curve: Its ``curve.csv``: metrics over epochs, steps, epsilon or iterations; empty where the folder has none.
+        altered: Its files that were edited or damaged since it ended, where its status tells.
     """
 
     folder: Path
@@ -43,15 +45,24 @@ class Run:
     overrides: tuple[str, ...]
     about: dict[str, Any]
     curve: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(CURVE)))
+    altered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A job of a sweep without results: failed, or not finished."""
+    """A job of a sweep without results: failed, not finished, or with a file that cannot be read.
+
+    Args:
+        folder: Where it is.
+        overrides: What the user typed.
+        reason: Why it has none.
+        damaged: Whether it left results, of which a file cannot be read.
+    """
 
     folder: Path
     overrides: tuple[str, ...]
     reason: str
+    damaged: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,30 +90,47 @@ class Runs:
                 lines.append(f"{', '.join(dict.fromkeys(run.metrics.dataset))}: {'; '.join(notes)}")
         return list(dict.fromkeys(lines))
 
+    def altered(self) -> list[str]:
+        """A sentence for each run whose files are not as it left them: they are shown as they are now."""
+        return [
+            f"{shown_path(run.folder)}: {', '.join(run.altered)} not as the run left it: its command computes it again"
+            for run in self.runs
+            if run.altered
+        ]
+
 
 def read_runs(paths: Iterable[str | Path]) -> Runs:
     """Read every run below ``paths``: run folders, sweeps, folders of either, and globs of any.
 
-    A folder met twice (``outputs/latest`` is a link) is read once.
+    A folder met twice (``outputs/latest`` is a link) is read once. A job with a broken file is missing, and says why.
 
     Raises:
         ConfigError: If a path leads to no run.
-        DataError: If a file of a run is broken; the message names it.
+        DataError: If the only job has a broken file, or a folder cannot be read.
     """
     jobs: dict[Path, None] = {}
     for path in paths:
         jobs.update(dict.fromkeys(_jobs_of(str(path))))
-    runs, missing = [], []
-    for folder in jobs:
-        reason = _no_results(folder)
-        if reason:
-            missing.append(Missing(folder, read_overrides(folder), reason))
-        else:
-            runs.append(_read_run(folder))
+    read = [_read_job(folder) for folder in jobs]
+    runs = tuple(job for job in read if isinstance(job, Run))
+    missing = tuple(job for job in read if isinstance(job, Missing))
+    if len(read) == 1 and missing and missing[0].damaged:
+        raise DataError(missing[0].reason)
     if not runs:
         listed = "; ".join(f"{job.folder}: {job.reason}" for job in missing)
         raise ConfigError(f"no job has results to report on ({listed})")
-    return Runs(tuple(runs), tuple(missing))
+    return Runs(runs, missing)
+
+
+def _read_job(folder: Path) -> Run | Missing:
+    try:
+        if reason := _no_results(folder):
+            return Missing(folder, read_overrides(folder), reason)
+        return _read_run(folder)
+    except DataError as error:
+        with suppress(DataError):
+            return Missing(folder, read_overrides(folder), str(error), damaged=True)
+        return Missing(folder, (), str(error), damaged=True)
 
 
 def _jobs_of(path: str) -> list[Path]:
@@ -122,7 +150,11 @@ def _jobs_below(folder: Path) -> Iterator[Path]:
         return
     if (folder / ".locks").is_dir():  # a store of stages: thousands of folders, and no run
         return
-    children = sorted((child for child in folder.iterdir() if child.is_dir() and not child.is_symlink()), key=_natural)
+    try:
+        children = [child for child in folder.iterdir() if child.is_dir() and not child.is_symlink()]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read ({error.strerror}): leave it out, or make it readable") from error
+    children.sort(key=_natural)
     found = [job for child in children if not child.name.startswith(".") for job in _jobs_below(child)]
     if not found and any((folder / mark).is_file() for mark in _MARKS):
         found = [folder]
@@ -135,7 +167,7 @@ def _natural(folder: Path) -> tuple[int, str]:
 
 def _no_results(folder: Path) -> str:
     """Why ``folder`` has nothing to report, or an empty string."""
-    status = _read_json(folder / "status.json")
+    status = read_json(folder / "status.json")
     if status.get("status") == "failed":
         return str(status.get("reason") or "failed")
     if (folder / "metrics.csv").is_file():  # it is written last
@@ -144,91 +176,19 @@ def _no_results(folder: Path) -> str:
 
 
 def _read_run(folder: Path) -> Run:
+    metrics = read_table(folder / "metrics.csv", METRICS)
+    if metrics.empty:
+        raise DataError(f"{folder / 'metrics.csv'} holds no numbers: run that job again")
     return Run(
         folder,
-        _read_csv(folder / "metrics.csv", METRICS, integers=("seed", "n"), numbers=("value",), cutoff="k"),
-        _read_csv(folder / "costs.csv", COSTS, integers=("seed",), numbers=("seconds", "peak_mb")),
-        dict(_dotted(_read_yaml(folder / "config.yaml"))),
+        metrics,
+        read_table(folder / "costs.csv", COSTS),
+        read_settings(folder / "config.yaml"),
         read_overrides(folder),
-        _read_json(folder / "run.json"),
-        _read_csv(folder / "curve.csv", CURVE, ("seed", "n"), ("at", "value"), "k", optional=("row_l2", "linf")),
+        read_about(folder / "run.json"),
+        read_table(folder / "curve.csv", CURVE),
+        not_as_left(folder, read_json(folder / "status.json").get("files")),
     )
-
-
-def _read_csv(
-    file: Path,
-    columns: Sequence[str],
-    integers: Sequence[str],
-    numbers: Sequence[str],
-    cutoff: str | None = None,
-    optional: Sequence[str] = (),
-) -> pd.DataFrame:
-    table = _read_text_csv(file)
-    if table.empty and not file.is_file():
-        return pd.DataFrame(columns=list(columns))
-    absent = [column for column in columns if column not in table.columns]
-    if absent:
-        raise DataError(f"{file} has no column {absent[0]}: its columns should be {','.join(columns)}")
-    for column in (*integers, *numbers, *optional, *([cutoff] if cutoff else [])):
-        parsed = pd.to_numeric(table[column], errors="coerce")
-        none = ["", "nan"] if column in numbers else [""] if column in (cutoff, *optional) else []
-        allowed = table[column].isin(none)  # a run writes a number that does not exist as an empty field
-        wrong = (parsed.isna() & ~allowed).to_numpy()
-        if wrong.any():
-            line = int(wrong.argmax())
-            text = table[column].iloc[line]
-            raise DataError(f"{file}, line {line + 2}: {column} is {text!r} where a number belongs; run that job again")
-        whole = column in integers or column == cutoff
-        table[column] = parsed.astype("Int64" if column == cutoff else "int64" if whole else "float64")
-    return table[list(columns)]
-
-
-def _read_text_csv(file: Path) -> pd.DataFrame:
-    """Every field as text; a short row has empty ones."""
-    if not file.is_file():
-        return pd.DataFrame()
-    try:
-        return pd.read_csv(file, dtype=str, keep_default_na=False, na_filter=False)
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} is no readable table ({error}): run that job again") from error
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{file} is no readable JSON ({error}): run that job again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} holds no JSON object: run that job again")
-    return content
-
-
-def _read_yaml(file: Path) -> Any:
-    """Plain values; read by OmegaConf, whose YAML takes 1e-4 for a number."""
-    if not file.is_file():
-        return {}
-    from omegaconf import OmegaConf
-
-    try:
-        return OmegaConf.to_container(OmegaConf.load(file), resolve=False)
-    except Exception as error:  # a YAML error has no common class with OmegaConf's own
-        raise DataError(f"{file} is no readable YAML ({error}): run that job again") from error
-
-
-def read_overrides(folder: Path) -> tuple[str, ...]:
-    """What the user typed for the run in ``folder``; nothing where it is not known."""
-    content = _read_yaml(folder / "overrides.yaml") or _read_json(folder / "status.json").get("overrides")
-    return tuple(str(override) for override in content) if isinstance(content, list) else ()
-
-
-def _dotted(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    if not isinstance(node, dict):
-        yield prefix, json.dumps(node) if isinstance(node, list) else node
-        return
-    for key, value in node.items():
-        yield from _dotted(value, f"{prefix}.{key}" if prefix else str(key))
 
 
 def shown_path(folder: Path) -> str:

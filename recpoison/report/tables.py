@@ -84,7 +84,7 @@ def default_metrics(measurements: Measurements) -> list[Metric]:
             continue
         offered = [m for m in known if m.subject == subject]
         chosen.append(next((m for m in preferred if m in offered), offered[0]))
-    return chosen
+    return chosen or known[:1]  # a user's own evaluation may have subjects of its own
 
 
 def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table:
@@ -169,7 +169,15 @@ def with_notes(table: Table, runs: Runs) -> Table:
     told = subjects_in_words({word for word in about if word in SUBJECTS})
     return replace(
         table,
-        notes=(*protocols, *runs.data_notes(), *attack_sizes(runs), *table.notes, *([told] if told else []), *missing),
+        notes=(
+            *protocols,
+            *runs.data_notes(),
+            *runs.altered(),
+            *attack_sizes(runs),
+            *table.notes,
+            *([told] if told else []),
+            *missing,
+        ),
     )
 
 

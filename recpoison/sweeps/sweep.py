@@ -161,7 +161,9 @@ def _was_done(folder: Path, before: Status, now: Status) -> bool:
 
 
 def _what_changed(folder: Path, before: Status | None, now: Status) -> str:
-    if before is None or before.version != now.version:
+    if before is None or before.status == "pending":  # results without a status: it was lost
+        return "its status cannot be read"
+    if before.version != now.version:
         return "the code has changed since"
     if before.data != now.data or not now.data:
         return "the data have changed since" if now.data else "its data cannot be read now"
@@ -199,8 +201,7 @@ def _announce(board: Board, statuses: dict[str, Status]) -> None:
 
 def _refuse_others(folder: Path) -> None:
     for found in [folder, *sorted(path.parent for path in folder.glob("*/metrics.csv"))]:
-        status = cells.read_status(found)
-        if (found / "metrics.csv").is_file() and (status is None or status.cell != found.name):
+        if (found / "metrics.csv").is_file() and not cells.is_cell(found):
             raise OutputError(
                 f"{found} holds results of another run (metrics.csv): choose another hydra.sweep.dir, or remove it"
             )

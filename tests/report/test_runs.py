@@ -1,4 +1,6 @@
 import json
+import re
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -73,13 +75,66 @@ def test_failed_and_unfinished_jobs_are_listed_with_their_reason(sweep: Path) ->
         ("metrics.csv", lambda text: "", r"metrics.csv is no readable table"),
         ("run.json", lambda text: text[:-3], r"run.json is no readable JSON"),
         ("config.yaml", lambda text: "a: [1", r"config.yaml is no readable YAML"),
+        ("config.yaml", lambda text: "[1]", r"config.yaml holds no mapping"),
+        ("status.json", lambda text: '{"status"', r"status.json is no readable JSON"),
+        ("metrics.csv", lambda text: text.splitlines()[0], r"metrics.csv holds no numbers"),
+        ("metrics.csv", lambda text: text.replace("none,none,0", "none,none,0.5"), r"line 2: seed is '0.5' where a wh"),
+        ("metrics.csv", lambda text: text.replace("filmtrust", ""), r"line 2: dataset is '' where a name belongs"),
+        ("metrics.csv", lambda text: text.replace("0.6,900", "1e200,900"), r"line 2: value is '1e200'"),
+        ("metrics.csv", lambda text: text.replace("filmtrust", "a,b,c"), r"metrics.csv, line 2 has more fields"),
+        ("run.json", lambda text: '{"protocol": 1}', r"run.json: protocol is '1' where an object belongs"),
+        ("run.json", lambda text: '{"notes": [null]}', r"notes\[0\] is 'null' where a sentence belongs"),
+        ("run.json", lambda text: '{"data": {"0": {"users": 0}}}', r"data.0.users is '0' where a number from 1 on"),
+        ("run.json", lambda text: '{"data": {"0": {"users": NaN}}}', r"data.0.users is 'NaN' where a number from 1"),
+        ("run.json", lambda text: '{"changes": {"x": {}}}', r"changes is '\"x\"' where seed=SEED/attack=NAME/defense"),
+        (
+            "run.json",
+            lambda text: '{"changes": {"seed=0/attack=a/defense=b": {"fake_users": 3}}}',
+            r"fake_users without rows",
+        ),
+        ("run.json", lambda text: "[" * 100_000, r"run.json is no readable JSON"),
     ],
 )
-def test_a_broken_file_is_named(sweep: Path, name: str, change, message: str) -> None:
+def test_a_broken_file_is_named_and_costs_its_job_alone(sweep: Path, name: str, change, message: str) -> None:
     file = sweep / "0" / name
-    file.write_text(change(file.read_text()))
+    file.write_text(change(file.read_text() if file.exists() else ""))
     with pytest.raises(DataError, match=message):
-        read_runs([sweep])
+        read_runs([sweep / "0"])
+    runs = read_runs([sweep])
+    assert [run.folder.name for run in runs.runs] == ["1", "2", "3"]
+    (missing,) = runs.missing
+    assert missing.damaged
+    assert missing.folder == sweep / "0"
+    assert missing.reason.startswith(str(file))
+    assert re.search(message, missing.reason)
+
+
+def test_whole_numbers_that_a_spreadsheet_gave_a_point_are_whole(sweep: Path) -> None:
+    file = sweep / "0" / "metrics.csv"
+    file.write_text(file.read_text().replace(",10,", ",10.0,"))
+    assert read_runs([sweep]).runs[0].metrics.k.tolist() == [10, 50, 10, 50]
+
+
+def test_what_was_edited_since_is_said_by_the_digests_of_the_status(sweep: Path) -> None:
+    folder = sweep / "0"
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+    (folder / "status.json").write_text(json.dumps({"status": "done", "files": files}))
+    assert read_runs([sweep]).altered() == []
+    file = folder / "metrics.csv"
+    file.write_text(file.read_text().replace("0.6,900", "0.9,900"))
+    (folder / "summary.csv").unlink()
+    (said,) = read_runs([sweep]).altered()
+    assert said.endswith("/0: metrics.csv, summary.csv not as the run left it: its command computes it again")
+
+
+def test_no_text_of_a_file_steers_the_terminal(sweep: Path) -> None:
+    folder = sweep / "0"
+    (folder / "run.json").write_text('{"notes": ["a\\u001b[2Jb", "\\ud800"], "protocol": {"\\u009b": "\\u202e"}}')
+    file = folder / "metrics.csv"
+    file.write_text(file.read_text().replace("filmtrust", "film\x1b[2Jtrust"))
+    run = read_runs([folder]).runs[0]
+    assert run.about == {"notes": [r"a\x1b[2Jb", r"\ud800"], "protocol": {r"\x9b": r"\u202e"}}
+    assert set(run.metrics.dataset) == {r"film\x1b[2Jtrust"}
 
 
 def test_paths_without_runs_are_refused(tmp_path: Path) -> None:

@@ -147,6 +147,25 @@ def test_a_done_cell_whose_files_are_not_as_it_left_them_is_computed_again_and_s
     assert seeds_run == [0, 1, 0]
 
 
+@pytest.mark.parametrize("left", ["", '{"status": "do', "[]", None])
+def test_a_cell_whose_status_cannot_be_read_is_computed_again_and_keeps_its_results_aside(left, capsys, seeds_run):
+    command = [*SWEEP[:-1], "seed=0,1", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    before = results("outputs/s")
+    cell = statuses("outputs/s")["seed=0"]["cell"]
+    status = Path("outputs/s", cell, "status.json")
+    status.unlink() if left is None else status.write_text(left)
+    capsys.readouterr()
+    assert main(command) == 0
+    assert seeds_run == [0, 1, 0]
+    out = capsys.readouterr().out
+    assert "1 of 2 cells already done in outputs/s" in out
+    assert f"its status cannot be read; its earlier results are in outputs/s/{cell}/.earlier-" in out
+    assert results("outputs/s") == before
+    assert main(command) == 0
+    assert seeds_run == [0, 1, 0]
+
+
 def test_what_a_user_adds_to_a_cell_and_its_log_do_not_matter(seeds_run):
     command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
