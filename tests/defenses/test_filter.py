@@ -60,7 +60,7 @@ def test_a_share_of_less_than_one_user_is_refused(tiny_explicit, seeds):
     with pytest.raises(
         ConfigError, match=r"defense\.suspected=0\.01 of 4 users is less than one user: raise it to 0\.25"
     ):
-        fit(FilterThenFit(ShortProfiles()), tiny_explicit, seeds)
+        fit(FilterThenFit(ShortProfiles(), 0.01), tiny_explicit, seeds)
 
 
 @pytest.mark.parametrize("suspected", [-0.1, 1.0])
