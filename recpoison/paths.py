@@ -16,3 +16,4 @@ def _find(candidates: tuple[Path, ...]) -> Path:
 
 
 CONF_DIR = _find((_PACKAGE / "conf", _PACKAGE.parent / "conf"))
+ROSTER = "sweep.json"  # in the folder of a sweep: its cells in the order typed

@@ -67,4 +67,12 @@ def alike(tensor: Tensor | None, other: Tensor) -> bool:
     return tensor is not None and tensor.shape == other.shape and tensor.dtype == other.dtype
 
 
+def duration(seconds: float) -> str:
+    """A time in words, such as ``3.2 s`` or ``2 min 05 s``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
 QUIET = Progress()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import torch
 
     from recpoison.records import RunRecord
+    from recpoison.report.live import Overview
 
 _CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
 _PROBE_BYTES = 65536
@@ -42,7 +43,9 @@ class Task:
         command: The shell command.
         trusted: Packages besides ``recpoison`` that may be imported.
         cell: Hash of its configuration.
-        among_many: Whether it is one of a sweep: it keeps to itself, and shares the machine.
+        among_many: Whether it is one of a sweep: its results are not shown, and it shares the machine.
+        alone: Whether no other job writes to the same terminal meanwhile, so that it may draw there.
+        overview: Where the sweep is, to be shown beside it.
         threads: CPU threads where the configuration has none; None leaves the choice to PyTorch.
         traceback: Whether a bug's traceback is wanted on the console.
     """
@@ -54,8 +57,15 @@ class Task:
     trusted: Sequence[str] = ()
     cell: str = ""
     among_many: bool = False
+    alone: bool = True
+    overview: Overview | None = None
     threads: int | None = None
     traceback: bool = False
+
+    @property
+    def chosen_by(self) -> str:
+        """The setting that chooses its folder."""
+        return "hydra.sweep.dir" if self.among_many else "hydra.run.dir"
 
 
 @dataclass(frozen=True)
@@ -80,19 +90,25 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
         _do(cfg, task)
         return Outcome(0, seconds=time.monotonic() - start)
     except Exception as error:
-        code, reason = explain(error, task.folder)
+        code, reason = explain(error, task.folder, task.chosen_by)
         if task.traceback and code == 1:
             traceback.print_exception(error)
         return Outcome(code, reason, time.monotonic() - start)
 
 
-def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
-    """The exit code and the sentence for an error; the traceback of a bug goes to the log in ``folder``."""
+def explain(error: Exception, folder: Path | None = None, chosen_by: str = "hydra.run.dir") -> tuple[int, str]:
+    """The exit code and the sentence for an error; the traceback of a bug goes to the log in ``folder``.
+
+    Args:
+        error: What was raised.
+        folder: Where the run writes.
+        chosen_by: The setting that chooses it.
+    """
     if isinstance(error, UserError):
         return error.exit_code, str(error)
     if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
         where = error.filename or folder or "the output folder"
-        return 2, f"{where} cannot be written ({error.strerror}): free space there or choose another hydra.run.dir"
+        return 2, unwritable(where, error, chosen_by)
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return 2, "memory ran out: choose a smaller model, filter the data (dataset.filters), or use a larger machine"
     if type(error).__name__ == "OutOfMemoryError":
@@ -110,7 +126,7 @@ def explain(error: Exception, folder: Path | None = None) -> tuple[int, str]:
 
 
 def _do(cfg: DictConfig, task: Task) -> None:
-    _probe(task.folder)
+    probe(task.folder, task.chosen_by)
     if task.among_many:
         _compute(cfg, task)
         return
@@ -167,7 +183,9 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
     from recpoison.stages.store import Store
 
     parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES}
-    with LiveProgress(quiet=task.among_many) as progress:
+    with LiveProgress(
+        quiet=task.among_many and not task.overview, alone=task.alone, overview=task.overview
+    ) as progress:
         return run(
             Parts(**parts, labels=task.labels),
             range(cfg.seed, cfg.seed + cfg.repeats),
@@ -179,21 +197,33 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
         )
 
 
-def _probe(folder: Path) -> None:
-    """Find out before work is lost whether anything can be written."""
-    probe = folder / f".probe-{os.getpid()}"
+def unwritable(where: object, error: OSError, chosen_by: str) -> str:
+    """What to tell a user whose folder cannot be written."""
+    return f"{where} cannot be written ({error.strerror}): free space there or choose another {chosen_by}"
+
+
+def probe(folder: Path, chosen_by: str) -> None:
+    """Find out before work is lost whether anything can be written.
+
+    Args:
+        folder: Where; made if missing.
+        chosen_by: The setting that chooses it.
+
+    Raises:
+        OutputError: If nothing can.
+    """
+    draft = folder / f".probe-{os.getpid()}"
     try:
-        with probe.open("wb") as file:
+        folder.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb") as file:
             file.write(bytes(_PROBE_BYTES))
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OutputError(
-            f"{folder} cannot be written ({error.strerror}): free space there or choose another hydra.run.dir"
-        ) from error
+        raise OutputError(unwritable(folder, error, chosen_by)) from error
     finally:
         with suppress(OSError):
-            probe.unlink()
+            draft.unlink()
 
 
 def point_latest(folder: Path) -> None:

@@ -68,6 +68,7 @@ def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:
         trusted=line.trusted,
         cell=identify(cfg, choices),
         among_many=many,
+        alone=str(hydra.launcher["_target_"]).endswith(".BasicLauncher"),
         threads=threads_of_one(hydra.launcher) if many else None,
         traceback=traceback,
     )

@@ -14,6 +14,7 @@ import pandas as pd
 
 from recpoison.data.notes import USERS_JUDGED
 from recpoison.errors import ConfigError, DataError
+from recpoison.paths import ROSTER
 from recpoison.report.reading import not_as_left, read_about, read_json, read_overrides, read_settings, read_table
 
 LABELS = ("dataset", "model", "attack", "defense")
@@ -154,11 +155,21 @@ def _jobs_below(folder: Path) -> Iterator[Path]:
         children = [child for child in folder.iterdir() if child.is_dir() and not child.is_symlink()]
     except OSError as error:
         raise DataError(f"{folder} cannot be read ({error.strerror}): leave it out, or make it readable") from error
-    children.sort(key=_natural)
+    children = _in_order(folder, children)
     found = [job for child in children if not child.name.startswith(".") for job in _jobs_below(child)]
     if not found and any((folder / mark).is_file() for mark in _MARKS):
         found = [folder]
     yield from found
+
+
+def _in_order(folder: Path, children: list[Path]) -> list[Path]:
+    """The cells of a sweep as typed, then what no list names."""
+    try:
+        listed = list(read_json(folder / ROSTER).get("cells", ()))
+    except (DataError, TypeError):  # it only orders
+        listed = []
+    places = {name: place for place, name in enumerate(listed)}
+    return sorted(children, key=lambda child: (places.get(child.name, len(places)), _natural(child)))
 
 
 def _natural(folder: Path) -> tuple[int, str]:

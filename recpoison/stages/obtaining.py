@@ -60,15 +60,19 @@ class Stages:
                 value, entry, reused = self.store.obtain(stage.kind, key, inputs, timed, stage.save, stage.load, title)
             seconds, peak = entry.seconds, entry.peak_mb
         if reused:
-            self.progress.reused(title)
+            self.progress.reused(_seeded(stage))
         self.costs.append(Cost(stage.kind, stage.cell, stage.seed, seconds, peak, reused))
         return value
 
     def _timed(self, stage: Stage[Value], progress: Progress) -> tuple[Value, float, float]:
-        with progress.stage(stage.title):
+        with progress.stage(_seeded(stage)):
             start = time.perf_counter()
             value = stage.compute(progress)
             return value, time.perf_counter() - start, peak_mb(self.device)
+
+
+def _seeded(stage: Stage) -> str:
+    return f"{stage.title}, seed {stage.seed}"
 
 
 def peak_mb(device: torch.device) -> float:

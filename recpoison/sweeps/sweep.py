@@ -15,10 +15,13 @@ from omegaconf import DictConfig
 
 from recpoison.command import cells
 from recpoison.command.cells import Status
-from recpoison.command.job import Outcome, Task, attempt, point_latest
+from recpoison.command.job import Outcome, Task, attempt, point_latest, probe, unwritable
 from recpoison.command.overrides import Sweep
 from recpoison.errors import OutputError, UserError
+from recpoison.progress import duration
+from recpoison.sweeps.roster import Roster, read_roster, what_differs
 
+_CHOSEN_BY = "hydra.sweep.dir"
 _NO_WORD = "it stopped without a word; see its run.log"
 
 
@@ -62,7 +65,7 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
         The exit code: 0 if all cells are done, else the gravest among them.
 
     Raises:
-        OutputError: If the folder holds results of other runs.
+        OutputError: If the folder holds results of other runs, or cannot be written.
     """
     _refuse_others(sweep.folder)
     board = Board(sweep.folder, named_cells(sweep))
@@ -72,15 +75,36 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
     if finished:
         _say_skipped(board, [before[cell] for cell in finished])
     if not before or len(finished) < len(before):
+        probe(sweep.folder, _CHOSEN_BY)
         _announce(board, before)
-        chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
-        try:
-            launch([] if chosen else [f"hydra.sweep.dir={sweep.folder}"])
-        except KeyboardInterrupt:
-            done = sum(status.status == "done" for status in board.statuses().values())
-            print(f"recpoison: {done} of {len(before)} cells are done; the same command does the rest", file=sys.stderr)
-            raise
+        _enlist(sweep, board, finished, trusted)
+        _run_all(sweep, board, launch)
     return _tell(board, found)
+
+
+def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) -> None:
+    """Have Hydra run the cells; what is done when somebody stops it is said."""
+    chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
+    try:
+        launch([] if chosen else [f"{_CHOSEN_BY}={sweep.folder}"])
+    except KeyboardInterrupt:
+        done = sum(status.status == "done" for status in board.statuses().values())
+        count = len(board.cells or ())
+        print(f"recpoison: {done} of {count} cells are done; the same command does the rest", file=sys.stderr)
+        raise
+    except OSError as error:
+        raise OutputError(unwritable(error.filename or sweep.folder, error, _CHOSEN_BY)) from error
+
+
+def _enlist(sweep: Sweep, board: Board, finished: set[str], trusted: Sequence[str]) -> None:
+    """Leave in the folder what every process of the sweep needs to say how far the whole is."""
+    if board.cells is None:
+        return
+    from recpoison.sweeps.prices import forecast
+
+    todo = forecast(sweep, [cell for cell in board.cells if cell not in finished], trusted)
+    with suppress(OSError):  # told when the job runs
+        Roster(what_differs(board.cells), len(board.cells), todo).write(board.folder)
 
 
 def _say_skipped(board: Board, skipped: list[Status]) -> None:
@@ -120,7 +144,8 @@ def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Seque
 def run_cell(cfg: DictConfig, task: Task) -> None:
     """Do one cell of a sweep in whatever process it is given, unless it is settled. Its status tells how it ended."""
     _ignore_wake_up()
-    name = f"cell {task.cell} ({' '.join(task.overrides)})"
+    roster = read_roster(task.folder.parent)
+    name = roster.name(task.cell, task.overrides)
     with cells.claim(task.folder, name):
         before = cells.read_status(task.folder)
         if settled(task.folder, before, cfg, task.trusted, cfg.sweep.retry_failed):
@@ -131,8 +156,9 @@ def run_cell(cfg: DictConfig, task: Task) -> None:
             _write(task.folder, replace(before, status="done", files=cells.digests(task.folder)))
             return
         _set_aside(task.folder, name, before, now)
-        outcome = _watched(cfg, task, now)
-    said = "failed" if outcome.code else f"done in {outcome.seconds:.1f} s"
+        overview = roster.overview(task.folder.parent, task.cell, task.overrides)
+        outcome = _watched(cfg, replace(task, overview=overview), now)
+    said = "failed" if outcome.code else f"done in {duration(outcome.seconds)}"
     print(f"{name}: {said}", flush=True)
 
 
@@ -220,11 +246,13 @@ def _tell(board: Board, before: dict[str, Status]) -> int:
     print(f"{len(statuses) - len(missing)} of {len(statuses)} cells done: recpoison-report {shown(board.folder)}")
     if strangers := board.strangers():
         print(f"{shown(board.folder)} also holds {strangers} cells that this command does not name; reports show them")
+    differs = what_differs({cell: status.overrides for cell, status in statuses.items()})
     for cell, status in missing.items():
         reason = status.reason or (_NO_WORD if status.status == "stopped" else f"it is {status.status}")
         if status.status == "failed" and status == before.get(cell):
             reason = f"failed earlier: {reason}"
-        print(f"recpoison: cell {cell} ({' '.join(status.overrides)}) is missing: {reason}", file=sys.stderr)
+        typed = " ".join(differs[cell] or status.overrides)
+        print(f"recpoison: cell {cell} ({typed}) is missing: {reason}", file=sys.stderr)
     failed = [status for status in missing.values() if status.status == "failed"]
     if failed:
         print("recpoison: sweep.retry_failed=true tries failed cells again", file=sys.stderr)

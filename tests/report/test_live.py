@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.logging import RichHandler
 
-from recpoison.report.live import LiveProgress
+from recpoison.report.live import LiveProgress, Overview
 
 
 def run(progress: LiveProgress) -> None:
@@ -80,3 +80,39 @@ def test_quiet_draws_nothing_even_on_a_terminal() -> None:
     console = Console(file=StringIO(), force_terminal=True)
     run(LiveProgress(console, quiet=True))
     assert console.file.getvalue() == ""
+
+
+def test_a_pipe_gets_a_line_every_few_seconds_that_counts_those_between(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages end after 1, 2, 6, 7 and 12 seconds: lines at 6 (two before it) and 12 (one before it)."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    out = StringIO()
+    overview = Overview("cell 2 of 3 (seed=1)", 1, 3)
+    with LiveProgress(Console(file=out, width=20), overview=overview) as progress:
+        for number, end in enumerate((1.0, 2.0, 6.0, 7.0, 12.0)):
+            with progress.stage(f"fit {number}, seed 1"):
+                now[0] = end
+    assert out.getvalue().splitlines() == [
+        "cell 2 of 3 (seed=1): fit 2, seed 1: 4.0 s (2 more before it)",
+        "cell 2 of 3 (seed=1): fit 4, seed 1: 5.0 s (1 more before it)",
+    ]
+
+
+def test_a_sweep_on_a_terminal_has_a_bar_of_cells_above_and_leaves_lines_to_the_sweep() -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=80, color_system=None)
+    overview = Overview("cell 2 of 12 (seed=1)", 1, 12, lambda: "~2 min 05 s")
+    with LiveProgress(console, overview=overview) as progress, progress.stage("fit mf"):
+        progress.step(7, 20, loss=0.25)
+        time.sleep(0.3)
+    shown = console.file.getvalue()
+    assert "cell 2 of 12 (seed=1)" in shown
+    assert "1/12 cells" in shown
+    assert "~2 min 05 s" in shown
+    assert "7/20" in shown
+    assert "✓" not in shown
+
+
+def test_a_process_beside_others_draws_no_bar() -> None:
+    out = StringIO()
+    run(LiveProgress(Console(file=out, force_terminal=True), alone=False, overview=Overview("cell 1 of 2", 0, 2)))
+    assert out.getvalue() == ""

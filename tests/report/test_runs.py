@@ -21,6 +21,11 @@ def test_jobs_come_in_the_order_of_their_numbers(sweep: Path, make_run, make_val
     assert [run.folder.name for run in read_runs([sweep]).runs] == ["0", "1", "2", "3", "10"]
 
 
+def test_cells_of_a_sweep_come_in_the_order_typed(sweep: Path) -> None:
+    (sweep / "sweep.json").write_text(json.dumps({"cells": {"2": [], "0": [], "3": []}}))
+    assert [run.folder.name for run in read_runs([sweep]).runs] == ["2", "0", "3", "1"]
+
+
 def test_what_a_run_holds(sweep: Path) -> None:
     run = read_runs([sweep / "3"]).runs[0]
     assert run.overrides == ("dataset=filmtrust", "attack=average", "seed=1")

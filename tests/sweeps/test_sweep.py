@@ -14,8 +14,9 @@ from sweeping import SMALL, results, statuses, write_table
 
 import recpoison.command.cells
 import recpoison.experiment
-import recpoison.sweeps.plan
+import recpoison.sweeps.inventory
 from recpoison.errors import DataError
+from recpoison.report.runs import read_runs
 from recpoison.train_attack_eval import main
 
 SWEEP = ["-m", *SMALL, "seed=0,1,2"]
@@ -166,6 +167,22 @@ def test_a_cell_whose_status_cannot_be_read_is_computed_again_and_keeps_its_resu
     assert seeds_run == [0, 1, 0]
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_the_setting_that_helps(capsys):
+    Path("outputs").write_text("")
+    assert main([*SWEEP, "store_dir=null"]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.endswith("free space there or choose another hydra.sweep.dir")
+
+
+def test_reports_and_lines_follow_the_order_typed(capsys):
+    assert main([*SWEEP[:-1], "seed=2,0,1", "hydra.sweep.dir=outputs/s"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:3]] == [
+        f"cell {place} of 3 (seed={seed})" for place, seed in ((1, 2), (2, 0), (3, 1))
+    ]
+    assert [run.overrides[-1] for run in read_runs(["outputs/s"]).runs] == ["seed=2", "seed=0", "seed=1"]
+
+
 def test_what_a_user_adds_to_a_cell_and_its_log_do_not_matter(seeds_run):
     command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
@@ -295,7 +312,7 @@ def test_the_plan_names_what_is_done_stored_and_left_and_writes_nothing(capsys, 
     assert sorted(Path("outputs").rglob("*")) == before
     assert seeds_run == [0, 0]
     assert "4 cells in outputs/s; left to do, shared stages once: 4 change, 4 fit, 4 ranks: about" in out
-    assert "4 of unknown cost" in out
+    assert "(an estimate)" in out  # other settings of the same attack are stored
 
     assert main([*SWEEP, "sweep.plan=true"]) == 0
     out = " ".join(capsys.readouterr().out.split())
@@ -338,7 +355,9 @@ def test_the_plan_looks_for_stages_as_deterministic_as_the_run_will_be(monkeypat
     seen = []
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
     monkeypatch.setattr(
-        recpoison.sweeps.plan.Inventory, "take", lambda *a: seen.append(torch.are_deterministic_algorithms_enabled())
+        recpoison.sweeps.inventory.Inventory,
+        "take",
+        lambda *a: seen.append(torch.are_deterministic_algorithms_enabled()),
     )
     try:
         assert main([*SWEEP[:-1], "seed=range(0,1)", "deterministic=true,false", "sweep.plan=true"]) == 0

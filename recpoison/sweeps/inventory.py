@@ -1,0 +1,110 @@
+"""What the stages of a cell are, and which of them the store has. Nothing is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from omegaconf import OmegaConf
+
+from recpoison.attacks.base import Attack
+from recpoison.command.config import BASES, build, check
+from recpoison.command.machine import choose_device, set_up
+from recpoison.command.overrides import Job
+from recpoison.descriptions import digest, identity
+from recpoison.parts import Parts, squares_of
+from recpoison.seeds import Seeds
+from recpoison.stages.base import Promise, Stage, Value
+from recpoison.stages.split import SplitStage
+from recpoison.stages.squares import craft, measure
+from recpoison.stages.store import Store
+from recpoison.stages.trial import Trial, begin
+
+
+@dataclass(frozen=True)
+class Need:
+    """A stage that a cell needs.
+
+    Args:
+        stage: The stage.
+        key: Its key in the store, or something as distinct where that is not known before earlier stages are made.
+        inputs: The stage's, asked once: with promises in them where earlier stages are not made.
+        stored: Whether the store has it.
+    """
+
+    stage: Stage
+    key: str
+    inputs: dict[str, Any]
+    stored: bool
+
+
+def needs_of(job: Job, trusted: Sequence[str], *, looking: bool = True) -> tuple[list[Need], Store | None]:
+    """The stages of a cell, each once, and the store it would use.
+
+    Args:
+        job: The cell.
+        trusted: Packages besides ``recpoison`` that may be imported.
+        looking: Whether the store is asked for each; else every stage counts as missing, and nothing is read.
+
+    Raises:
+        UserError: If the cell's settings are refused.
+    """
+    cfg = OmegaConf.masked_copy(job.cfg, [str(key) for key in job.cfg if key != "hydra"])
+    choices = job.cfg.hydra.runtime.choices
+    labels = {group: str(choices[group]) for group in BASES if group in choices}
+    check(cfg, trusted, labels)
+    built: dict[str, Any] = {group: build(cfg[group], trusted) for group in BASES}
+    parts = Parts(**built, labels=labels)
+    store = Store(Path(cfg.store_dir)) if cfg.store_dir else None
+    device = choose_device(cfg.device)
+    set_up(cfg.deterministic, None)  # keys of stages tell whether CUDA was deterministic
+    inventory = Inventory(store if looking else None, device)
+    for seed in range(cfg.seed, cfg.seed + cfg.repeats):
+        inventory.take(parts, Seeds(seed), Path(cfg.data_dir) if cfg.data_dir else None)
+    return list({need.key: need for need in inventory.needs}.values()), store
+
+
+class Inventory:
+    """Goes through the stages of a run and notes what is stored; what is not, stands as a promise for what follows."""
+
+    def __init__(self, store: Store | None, device: torch.device) -> None:
+        self.store, self.device = store, device
+        self.needs: list[Need] = []
+
+    def take(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> None:
+        """Note the stages of one seed."""
+        trial = self._begin(parts, seeds, data_dir)
+        for square in squares_of(parts):
+            measure(trial, square, craft(trial, square, self.obtain), self.obtain)
+
+    def obtain(self, stage: Stage[Value]) -> Value:
+        """Note the stage; its value if it is stored, else a promise of it."""
+        inputs = stage.inputs
+        key = digest(inputs)
+        found = self.store.load(stage.kind, key, stage.load) if self.store else None
+        self.needs.append(Need(stage, key, inputs, stored=found is not None))
+        return found[0] if found else stage.promise(key)
+
+    def _begin(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> Trial:
+        split = self.obtain(SplitStage(parts, seeds, data_dir))
+        if not isinstance(split, Promise):
+            return begin(parts, seeds, split, self.device)
+        targets = Promise(digest([split.fingerprint, _aim(parts.attack)]))
+        return Trial(parts, seeds, split, cast(np.ndarray, targets), self.device)
+
+
+def _aim(attack: Attack) -> Any:
+    """What decides the targets, which the clean cells are ranked for too.
+
+    It may tell apart what the store will not: two rules that choose the same items or go unused, and any two settings
+    of an attack that chooses its targets without a field ``targets``.
+    """
+    if type(attack).choose_targets is Attack.choose_targets:
+        return None
+    if not hasattr(attack, "targets"):
+        return identity(attack)
+    return [identity(attack.targets), getattr(attack, "goal", None)]  # some attacks aim at items for one goal only
