@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +168,7 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
 
     parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES}
     with LiveProgress(quiet=task.among_many) as progress:
-        return run(
+        record = run(
             Parts(**parts, labels=task.labels),
             range(cfg.seed, cfg.seed + cfg.repeats),
             device=device,
@@ -177,6 +177,7 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
             progress=progress,
             checkpoint_seconds=cfg.checkpoint_seconds,
         )
+    return replace(record, paired_test=cfg.paired_test)
 
 
 def _probe(folder: Path) -> None:

@@ -1,4 +1,7 @@
-"""Whose numbers a table shows: the subjects of metrics, in the order of tables. Nothing heavy is imported here."""
+"""Whose numbers a table shows (the subjects of metrics, in the order of tables), and what may test them.
+
+Nothing heavy is imported here.
+"""
 
 SUBJECTS = {
     "target": "promoted items",
@@ -8,6 +11,13 @@ SUBJECTS = {
     "fake": "fake users, told from real ones",
     "link": "edges",
     "node": "nodes",
+}
+
+# What p-values are of, by the word of the setting ``paired_test``.
+PAIRED_TESTS = {
+    "t": "the paired t-test",
+    "wilcoxon": "Wilcoxon's signed-rank test",
+    "permutation": "the paired permutation test",
 }
 
 

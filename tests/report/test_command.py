@@ -19,7 +19,7 @@ def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("options", "first"),
     [
-        (["--format", "csv"], "table,attack,group,column,mean,sd,n,p_holm,best"),
+        (["--format", "csv"], "table,attack,group,column,mean,sd,n,p,low,high,best"),
         (["--format", "markdown"], "**What each attack did (dataset filmtrust, model bprmf, defense none)**"),
         (["--format", "latex"], "\\begin{table}"),
         (["--format", "html", "--metric", "HR@50"], "<!DOCTYPE html>"),

@@ -55,7 +55,7 @@ def test_latex_exactly() -> None:
 
 def test_csv_keeps_full_numbers() -> None:
     assert to_csv(TABLE).splitlines() == [
-        "table,dataset,group,column,mean,sd,n,p_holm,best",
+        "table,dataset,group,column,mean,sd,n,p,low,high,best",
         "Effect of 50% & more,ml_100k,HR@50,clean,0.15,0.01,2,,0",
         "Effect of 50% & more,ml_100k,HR@50,difference,0.2,,2,0.004,1",
         "Effect of 50% & more,ml_100k,MeanRank,clean,834.23,1.26,2,,0",

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 
 from recpoison.errors import ConfigError, DataError
-from recpoison.report.measurements import Metric, measure
+from recpoison.evaluation.questions import Metric
+from recpoison.report.measurements import measure
 from recpoison.report.runs import read_runs
 
 TARGET, TEST = Metric("target", "HR", 50), Metric("test", "HR", 10)
