@@ -60,8 +60,8 @@ def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellRes
     notes = ["36 rows are 29 distinct pairs", "1 of 9 users have no test row"]
     show(RunRecord(three_seeds, [], {"ties": "against"}, {"notes": notes}), tmp_path, console)
     lines = [line.strip() for line in console.file.getvalue().splitlines()]
-    start = lines.index("data      36 rows are 29 distinct pairs")
-    assert lines[start + 1 : start + 3] == ["1 of 9 users have no test row", "protocol  ties: against"]
+    start = lines.index("note      36 rows are 29 distinct pairs")
+    assert lines[start + 1 : start + 3] == ["note      1 of 9 users have no test row", "protocol  ties: against"]
 
 
 def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
