@@ -24,7 +24,8 @@ COMPARED = ("difference", "difference_sd", "p", "low", "high")
 # What is compared with: the column of the other cell's number, and what the columns of the answer start with.
 AGAINST = {"clean": "", "undefended": "defense_"}
 _PRIMARY = (("target", "HR", 50), ("test", "HR", 10), ("path", "HR", 10))
-_UNTESTED = ("surrogate", "fake")  # they have no clean number
+_UNTESTED = ("surrogate", "fake", "removed")  # they have no number in a clean cell, or in an undefended one
+_BESIDE = ("surrogate", "removed")  # of an attack itself and of a defense itself: no table compares them unasked
 FAMILY_SEPARATOR = "; "
 
 
@@ -62,12 +63,13 @@ def metric_of_each(frame: pd.DataFrame) -> list[Metric]:
 def primary(known: Sequence[Metric]) -> list[Metric]:
     """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject.
 
-    The surrogate of a learned attack is no victim: it is left out unless there is nothing else.
+    The surrogate of a learned attack is no victim, and whom a defense removed is no effect on one: they are left out
+    unless there is nothing else.
     """
     chosen = []
     subjects = {m.subject for m in known}
     for subject in (name for name in SUBJECTS if name in subjects):
-        if subject == "surrogate" and len(subjects) > 1:  # an attack's own view; figures over iterations show it
+        if subject in _BESIDE and subjects - {*_BESIDE}:
             continue
         offered = [m for m in known if m.subject == subject]
         chosen.append(next((Metric(*m) for m in _PRIMARY if Metric(*m) in offered), offered[0]))

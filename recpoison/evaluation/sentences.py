@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpoison.evaluation.questions import AGAINST, CELL, COMPARED, FAMILY_SEPARATOR, Metric
 from recpoison.evaluation.significance import LEVEL, fewest_pairs, seeds_that_would_do, told_apart
-from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS
+from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RECALL, REMOVED, SUBJECTS
 
 _WHOSE = {"target": "the targets' ", "test": "held-out ", "path": "over the attack's steps held-out "}
 _ADVISED = 5  # seeds, where there is no spread to compute a number from
@@ -47,6 +47,8 @@ def story(summary: pd.DataFrame, test: str = "t", keys: Sequence[str] = ()) -> l
     cells = [cell.sort_values("subject", key=_place_of_subject, kind="stable") for _, cell in groups]
     cells = sorted(cells, key=lambda cell: cell.defense.iloc[0] != "none")  # stable: the order typed
     told = [_attacked(cell, names, test) for cell in cells] + [_defended(cell, names, test) for cell in cells]
+    removed = summary[summary.subject == REMOVED].groupby([*CELL, *keys], sort=False, dropna=False)
+    told += [_removed(cell, names) for _, cell in removed]
     return [*(sentence for sentence in told if sentence), *_too_few(rows, test)]
 
 
@@ -69,6 +71,19 @@ def _defended(cell: pd.DataFrame, named: Sequence[str], test: str) -> str:
     under = f"under attack {first.attack}" if first.attack != "none" else "without an attack"
     others = _names(first, [key for key in named if key != "attack"])
     return _sentence([*others, f"{under}, defense {first.defense} instead of none"], told)
+
+
+def _removed(cell: pd.DataFrame, named: Sequence[str]) -> str:
+    """What a defense that removes users caught: precision, recall, and the share of real users it lost."""
+    first, shares = cell.iloc[0], dict(zip(cell.metric, cell["mean"], strict=True))
+    told = [f"{decimal(shares[LOST])} of the real users lost"]
+    if RECALL in shares:
+        told.insert(0, f"{decimal(shares[RECALL])} of the fake users caught (recall)")
+    if PRECISION in shares:
+        told.insert(0, f"{decimal(shares[PRECISION])} of the removed users are fake (precision)")
+    under = f"under attack {first.attack}" if first.attack != "none" else "without an attack"
+    others = _names(first, [key for key in named if key not in ("attack", "defense")])
+    return _sentence([*others, f"{under}, defense {first.defense} removed users"], told)
 
 
 def _sentence(place: Sequence[str], told: Sequence[str]) -> str:

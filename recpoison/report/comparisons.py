@@ -11,6 +11,7 @@ import pandas as pd
 from recpoison.errors import ConfigError
 from recpoison.evaluation.questions import AGAINST, Metric
 from recpoison.evaluation.sentences import story
+from recpoison.evaluation.subjects import REMOVED
 from recpoison.report.measurements import Measurements
 from recpoison.report.runs import LABELS
 from recpoison.report.tables import (
@@ -38,7 +39,8 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     Raises:
         ConfigError: If no run has an attack.
     """
-    summary = measurements.summary(metrics)
+    removed = [metric for metric in measurements.metrics() if metric.subject == REMOVED]
+    summary = measurements.summary([*metrics, *removed])
     attacked = summary[summary.attack != "none"]
     if attacked.empty:
         raise ConfigError(

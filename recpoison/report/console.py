@@ -35,6 +35,7 @@ _HEADINGS = {
     "test": "held-out items (quality)",
     "path": "held-out items, mean over steps",
     "fake": "fake users (AUROC 0.5 is chance)",
+    "removed": "users removed by the defense",
     "link": "edges",
     "node": "nodes",
 }

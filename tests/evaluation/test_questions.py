@@ -170,6 +170,27 @@ def test_another_test_only_where_it_is_asked_for():
     assert told[-1].endswith("from 6 seeds on (repeats=6).")
 
 
+def test_what_a_filter_caught_is_told_and_not_tested():
+    clean, attacked = {"target HR@50": [0.1, 0.2]}, {"target HR@50": [0.9, 0.7]}
+    lost = {"removed RealUsersLost": [0.05, 0.05]}
+    caught = {"removed Precision": [0.5, 0.6], "removed Recall": [1.0, 0.9], "removed RealUsersLost": [0.02, 0.03]}
+    cells = {
+        ("none", "none"): clean,
+        ("bad", "none"): attacked,
+        ("none", "filter"): clean | lost,
+        ("bad", "filter"): clean | caught,
+    }
+    summary = summarise(frame_of(cells))
+    assert summary[summary.subject == "removed"][["p", "defense_p"]].isna().all(axis=None)
+    assert set(summary[summary.subject == "target"].family) == {"target HR@50"}
+    told = story(summary)
+    assert "Without an attack, defense filter removed users: 0.0500 of the real users lost." in told
+    assert (
+        "Under attack bad, defense filter removed users: 0.5500 of the removed users are fake (precision); "
+        "0.9500 of the fake users caught (recall); 0.0250 of the real users lost." in told
+    )
+
+
 def test_what_stands_beside_the_numbers():
     assert in_words(["target HR@50; test HR@10", ""]) == (
         "p: the paired t-test over seeds; Holm-corrected within each question over 2 tests (target HR@50, test HR@10); "
@@ -180,25 +201,26 @@ def test_what_stands_beside_the_numbers():
 @pytest.mark.parametrize("n", [2, 5])
 @pytest.mark.parametrize("family", [1, 2, 3])
 def test_where_nothing_happens_one_question_in_twenty_has_a_p_below_005(n: int, family: int) -> None:
-    """A placebo: 4,000 questions about attacks that do nothing, each with a family of tests that go together.
+    """A placebo: 2,000 questions about attacks that do nothing, each with a family of tests that go together.
 
     A single test has a p below 0.05 in exactly 5% of them, and Holm's rule keeps a family at or below that.
     """
-    rng, n_questions = np.random.default_rng(n), 4000
-    shared = rng.normal(size=(n_questions, 1, n))
-    before, after = (shared + 0.5 * rng.normal(size=(n_questions, family, n)) for _ in range(2))
+    rng, n_questions = np.random.default_rng(n), 2000
+    before, after = (
+        rng.normal(size=(n_questions, 1, n)) + 0.5 * rng.normal(size=(n_questions, family, n)) for _ in range(2)
+    )
     corrected = [
         holm(np.array([paired_t(b, a)[0] for b, a in zip(*question, strict=True)]))
         for question in zip(before, after, strict=True)
     ]
     found = int((np.array(corrected) < 0.05).any(axis=1).sum())
     assert found <= binom.isf(1e-3, n_questions, 0.05)
-    assert found >= binom.isf(1 - 1e-3, n_questions, 0.05 if family == 1 else 0.04)
+    assert found >= binom.isf(1 - 1e-3, n_questions, 0.05 if family == 1 else 0.025)
 
 
 def test_a_table_of_placebos_has_a_p_below_005_in_one_question_of_twenty() -> None:
-    """The same from ``metrics.csv`` on: an attack and a defense that do nothing, on 60 datasets, ten metrics a cell."""
-    rng, n_datasets, n = np.random.default_rng(0), 60, 3
+    """The same from ``metrics.csv`` on: an attack and a defense that do nothing, on 15 datasets, ten metrics a cell."""
+    rng, n_datasets, n = np.random.default_rng(0), 15, 3
     names = [f"{subject} {label}" for subject in ("target", "test") for label in LABELS]
     cells = [(attack, defense) for defense in ("none", "filter") for attack in ("none", "bad")]
     frames = [
