@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -58,7 +59,7 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     bold = [metric.label for metric in metrics if metric.subject == "target"]
     if bold and any(entry and entry.best for row in entries for entry in row):
         notes = (*notes, f"bold: the attack that moved the targets' {bold[0]} most")
-    told = _at_most(story(summary, measurements.paired_test, measurements.keys))
+    told = _at_most([*_one_attack(measurements), *story(summary, measurements.paired_test, measurements.keys)])
     return replace(table, entries=tuple(tuple(row) for row in entries), notes=notes, told=told)
 
 
@@ -70,6 +71,28 @@ def defense_table(measurements: Measurements, metrics: Sequence[Metric]) -> Tabl
         return None
     keys = _keys(defended, measurements, "defense", "attack")
     return _compared("What each defense changed", defended, keys, metrics, "undefended", measurements.paired_test)
+
+
+def _one_attack(measurements: Measurements) -> list[str]:
+    """Which attacks gave the same numbers in every metric and seed: to that victim they are one attack."""
+    keys = [key for key in measurements.keys if key.startswith("attack.")]
+    frame = measurements.frame[measurements.frame.attack != "none"]
+    frame = frame[~frame.subject.isin(("surrogate", "fake"))]
+    alike_in: dict[tuple[str, str, frozenset[tuple[Any, ...]]], dict[str, None]] = {}
+    for (dataset, model, _), cells in frame.groupby(["dataset", "model", "defense"], sort=False):
+        for (attack, *values), rows in cells.groupby(["attack", *keys], sort=False, dropna=False):
+            settings = [f"{key}={as_text(value)}" for key, value in zip(keys, values, strict=True) if value == value]
+            told = rows[["defense", "seed", "subject", "metric", "k", "value"]].astype({"k": object}).fillna(-1)
+            numbers = frozenset(told.itertuples(index=False, name=None))
+            alike_in.setdefault((dataset, model, numbers), {})[" ".join([attack, *settings])] = None
+    together: dict[tuple[str, ...], dict[str, None]] = {}
+    for (dataset, model, _), attacks in alike_in.items():
+        if len(attacks) > 1:
+            together.setdefault(tuple(attacks), {})[f"{model} on {dataset}"] = None
+    return [
+        f"{' and '.join(attacks)} gave the same numbers ({', '.join(where)}): to that victim they are one attack."
+        for attacks, where in together.items()
+    ]
 
 
 def _keys(rows: pd.DataFrame, measurements: Measurements, *always: str) -> list[str]:

@@ -55,6 +55,29 @@ def test_means_spreads_and_differences(three_seeds: list[CellResult], tmp_path: 
     assert "protocol ties: against" in told
 
 
+def test_cutoffs_and_metrics_that_were_asked_for_are_shown(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    """Of the targets' HR@50 and HR@20 the first is usual; cutoffs that were typed are shown, all of them."""
+    overrides = tmp_path / "overrides.yaml"
+    assert "HR@20" not in shown(three_seeds, tmp_path)
+    overrides.write_text('- "evaluation.cutoffs=[10,20,50]"\n')
+    text = shown(three_seeds, tmp_path)
+    assert row(text, "HR@20")[-1].startswith("+")
+    assert row(text, "HR@50")[-1] == "+0.4333**"
+    recall = Measure("test", "Recall", 20, 0.25, 20)
+    asked = [replace(cell, measures=[recall]) for cell in three_seeds]
+    overrides.write_text('- "evaluation.metrics=[Recall]"\n- "evaluation.cutoffs=[20]"\n')
+    assert row(shown(asked, tmp_path), "Recall@20") == [
+        "Recall@20",
+        "0.2500",
+        "±",
+        "0.0000",
+        "0.2500",
+        "±",
+        "0.0000",
+        "+0.0000",
+    ]
+
+
 def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellResult], tmp_path: Path) -> None:
     console = Console(file=StringIO(), width=80)
     notes = ["36 rows are 29 distinct pairs", "1 of 9 users have no test row"]

@@ -63,6 +63,20 @@ def test_sentences_stand_above(measurements: Measurements) -> None:
     assert told[1].startswith("average: the targets' HR@50 rose from 0.1500 to 0.6500 (+0.5000, ")
 
 
+def test_attacks_that_give_the_same_numbers_are_said_to_be_one(tmp_path: Path, make_run, make_values) -> None:
+    for job, (attack, moved) in enumerate({"random": 0.4, "average": 0.4, "bandwagon": 0.5}.items()):
+        numbers = {
+            ("none", "none"): {seed: make_values(0.1, 0.6) for seed in (0, 1)},
+            (attack, "none"): {0: make_values(0.4, 0.6), 1: make_values(moved, 0.6)},
+        }
+        make_run(tmp_path / str(job), "filmtrust", numbers)
+    told = effect_table(measure(read_runs([tmp_path])), [TARGET]).told
+    assert (
+        told[0] == "random and average gave the same numbers (bprmf on filmtrust): to that victim they are one attack."
+    )
+    assert sum("the same numbers" in sentence for sentence in told) == 1
+
+
 def test_what_a_defense_changed(tmp_path: Path, make_run, make_values) -> None:
     numbers = {
         ("none", "none"): {0: make_values(0.1, 0.6), 1: make_values(0.1, 0.7)},
