@@ -65,21 +65,33 @@ def run(
     results: list[CellResult] = []
     facts: dict[int, dict[str, Any]] = {}
     notes: dict[int, tuple[str, ...]] = {}
+    promoted: dict[int, list[dict[str, Any]]] = {}
     held_out: dict[str, None] = {}
     for seed in seeds:
         split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
         trial = begin(parts, Seeds(seed), split, device)
         facts[seed], notes[seed] = _facts(split), split.notes
+        promoted[seed] = _promoted(trial)
         results += _cells(trial, stages.obtain)
         held_out |= {split.held_out: None}
     protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
-    about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
+    about = {"device": str(device), "data": facts, "parts": describe_parts(parts), "targets": promoted}
     seen = [result.seen for result in results]
     about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen)]
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
     return RunRecord(results, stages.costs, protocol, about)
+
+
+def _promoted(trial: Trial) -> list[dict[str, Any]]:
+    """The targets of a seed by number and by their source's id (None where that is not known), and their rows."""
+    train = trial.split.train
+    ids = [None] * train.n_items if train.item_labels is None else train.item_labels
+    return [
+        {"item": int(item), "id": None if ids[item] is None else str(ids[item]), "rows": int(train.item_counts[item])}
+        for item in trial.targets
+    ]
 
 
 def _facts(split: Split) -> dict[str, Any]:

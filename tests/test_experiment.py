@@ -72,6 +72,8 @@ def test_the_two_by_two_of_planted_blocks() -> None:
     shift = value(record, "bandwagon", "none", "target", "RankShift", None)
     before, after = (value(record, a, "none", "target", "MeanRank", None) for a in ("none", "bandwagon"))
     assert shift == pytest.approx(before - after)
+    target = record.about["targets"][3]
+    assert [(fact["item"], fact["rows"]) for fact in target] == [(40, 0)], "nobody has the item"
     size = record.about["attack_size"]
     assert size.startswith("8 fake users with 9.0 rows each on average, 72 in all: "), "4 and 4 items and the target"
     assert f"Attack: {size}." in markdown(record)

@@ -30,6 +30,7 @@ _HEADLINES = {
     "path": (("HR", 10), ("NDCG", 10), ("AUC", None)),
     "fake": (("OutlierAUROC", None), ("PCAClusterAUROC", None), ("PopularityKS", None)),
 }
+_MOST_TARGETS = 5  # that are named
 _HEADINGS = {
     "target": "promoted items (targets)",
     "test": "held-out items (quality)",
@@ -139,12 +140,24 @@ def _footer(record: RunRecord, summary: pd.DataFrame, folder: Path, typed: Seque
     facts = [
         *(("note", note) for note in record.about.get("notes", [])),
         ("attack", record.about.get("attack_size", "")),
+        ("promoted", _promoted(record)),
         ("targets", _without_targets(record, summary) if _asked(typed, "metrics") else ""),
         ("protocol", "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())),
         ("numbers", "; ".join(text for text in (spread, rule) if text)),
         ("files", f"{shown_path(folder)}: all metrics in table.md, every rank in ranks.npz{curves}"),
     ]
     return [fact for fact in facts if fact[1]]
+
+
+def _promoted(record: RunRecord) -> str:
+    """Which items the attack is about, by their ids in the source, and how many training rows they have."""
+    told = dict.fromkeys(
+        f"item {target['item'] if target['id'] is None else target['id']} ({counted(target['rows'], 'training row')})"
+        for targets in record.about.get("targets", {}).values()
+        for target in targets
+    )
+    more = f"; {len(told) - _MOST_TARGETS} more in run.json" if len(told) > _MOST_TARGETS else ""
+    return "; ".join([*told][:_MOST_TARGETS]) + more
 
 
 def _without_targets(record: RunRecord, summary: pd.DataFrame) -> str:

@@ -78,6 +78,13 @@ def test_cutoffs_and_metrics_that_were_asked_for_are_shown(three_seeds: list[Cel
     ]
 
 
+def test_promoted_items_are_named_as_in_the_source(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    known, unknown = {"item": 7, "id": "B00X", "rows": 1}, {"item": 9, "id": None, "rows": 1234}
+    console = Console(file=StringIO(), width=80)
+    show(RunRecord(three_seeds, [], {}, {"targets": {0: [known], 1: [known, unknown]}}), tmp_path, console)
+    assert " promoted  item B00X (1 training row); item 9 (1,234 training rows)" in console.file.getvalue()
+
+
 def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellResult], tmp_path: Path) -> None:
     console = Console(file=StringIO(), width=80)
     notes = ["36 rows are 29 distinct pairs", "1 of 9 users have no test row"]
