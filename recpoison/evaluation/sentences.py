@@ -53,7 +53,9 @@ def story(summary: pd.DataFrame, test: str = "t", keys: Sequence[str] = ()) -> l
 
 
 def _place_of_subject(subjects: pd.Series) -> pd.Series:
-    return subjects.map([*SUBJECTS].index)
+    """As in tables; subjects of a user's own evaluation come last."""
+    places = {subject: place for place, subject in enumerate(SUBJECTS)}
+    return subjects.map(lambda subject: places.get(subject, len(places)))
 
 
 def _attacked(cell: pd.DataFrame, named: Sequence[str], test: str) -> str:
