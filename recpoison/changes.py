@@ -159,9 +159,9 @@ class FakeProfiles:
 
     def in_words(self, n_rows: int) -> str:
         """Fake users, their rows, and these as a share of the real rows."""
-        rows = len(self.profile)
+        rows, noun = len(self.profile), "user" if self.n_fakes == 1 else "users"
         return (
-            f"{self.n_fakes:,} fake users with {rows / max(1, self.n_fakes):,.1f} rows each on average, "
+            f"{self.n_fakes:,} fake {noun} with {rows / max(1, self.n_fakes):,.1f} rows each on average, "
             f"{rows:,} in all: {rows / n_rows:.2%} of the {n_rows:,} real rows"
         )
 

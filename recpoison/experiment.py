@@ -16,6 +16,7 @@ from recpoison.data.characteristics import characterise
 from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
+from recpoison.evaluation.removal import caught
 from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
@@ -64,21 +65,33 @@ def run(
     results: list[CellResult] = []
     facts: dict[int, dict[str, Any]] = {}
     notes: dict[int, tuple[str, ...]] = {}
+    promoted: dict[int, list[dict[str, Any]]] = {}
     held_out: dict[str, None] = {}
     for seed in seeds:
         split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
         trial = begin(parts, Seeds(seed), split, device)
         facts[seed], notes[seed] = _facts(split), split.notes
+        promoted[seed] = _promoted(trial)
         results += _cells(trial, stages.obtain)
         held_out |= {split.held_out: None}
     protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
-    about = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
+    about = {"device": str(device), "data": facts, "parts": describe_parts(parts), "targets": promoted}
     seen = [result.seen for result in results]
     about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen)]
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
     return RunRecord(results, stages.costs, protocol, about)
+
+
+def _promoted(trial: Trial) -> list[dict[str, Any]]:
+    """The targets of a seed by number and by their source's id (None where that is not known), and their rows."""
+    train = trial.split.train
+    ids = [None] * train.n_items if train.item_labels is None else train.item_labels
+    return [
+        {"item": int(item), "id": None if ids[item] is None else str(ids[item]), "rows": int(train.item_counts[item])}
+        for item in trial.targets
+    ]
 
 
 def _facts(split: Split) -> dict[str, Any]:
@@ -116,9 +129,11 @@ def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:
     clean = None
     for square in squares:
         fakes = None if square.clean else crafted
-        seen, change, curve = measure(trial, square, fakes, obtain)
+        seen, change, curve, removed = measure(trial, square, fakes, obtain)
         measures = parts.evaluation.measures(seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
+        if removed is not None:
+            measures += caught(removed, trial.split.train.n_users, fakes.n_fakes if fakes else 0)
         if fakes and fakes.trace and isinstance(square.defense, NoDefense):  # the same fake users meet every defense
             curve += of_trace(fakes)
             measures += on_surrogate(fakes, trial.split.train.n_users)

@@ -9,12 +9,13 @@ import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,13 +25,17 @@ from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.data.arrays import save_arrays
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
-from recpoison.evaluation.significance import bootstrap_interval, paired_t_test, wilcoxon_test
-from recpoison.evaluation.subjects import compared_with, in_words
+from recpoison.evaluation.questions import in_words as how_tested
+from recpoison.evaluation.questions import summarise, with_counterparts
+from recpoison.evaluation.sentences import story
+from recpoison.evaluation.subjects import in_words
 from recpoison.versions import commit
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
+SUMMARY_COLUMNS = ["dataset", "model", "attack", "defense", "subject", "metric", "k", "mean", "sd", "n"]
+SUMMARY_COLUMNS += ["difference", "p", "low", "high"]  # to the cell without the attack
+SUMMARY_COLUMNS += ["defense_difference", "defense_p", "defense_low", "defense_high", "family"]
 _PACKAGES = ("recpoison", "torch", "numpy", "scipy", "pandas", "numba", "hydra-core", "omegaconf")
-Key = TypeVar("Key")
 
 
 @dataclass(frozen=True)
@@ -98,12 +103,14 @@ class RunRecord:
         costs: One entry a stage.
         protocol: What a reader must know to compare the numbers.
         about: The parts, the device, the data, notes about them and the attack's size in words, in plain values.
+        paired_test: What p-values are of: ``t``, ``wilcoxon`` or ``permutation``.
     """
 
     results: list[CellResult]
     costs: list[Cost]
     protocol: dict[str, str]
     about: dict[str, Any] = field(default_factory=dict)
+    paired_test: str = "t"
 
     def metrics(self) -> pd.DataFrame:
         """One row a number, columns as in ``metrics.csv``."""
@@ -120,20 +127,20 @@ class RunRecord:
         return pd.DataFrame(rows, columns=[*METRIC_COLUMNS[:5], *CURVE_COLUMNS]).astype({"k": "Int64"})
 
     def summary(self) -> pd.DataFrame:
-        """Mean, spread, and the paired difference to the same cell without an attack.
+        """Mean, spread, and the paired differences to the same cell without the attack and without the defense.
 
-        Differences are paired over seeds; with a single seed, over users, which tells whether the two fits differ and
-        not whether the attack made them so. ``p`` is the paired t-test's and ``p_wilcoxon`` the signed-rank test's,
-        both uncorrected; ``low`` and ``high`` bound the mean difference (95% bootstrap). The mean over an attack's
-        steps (``path``) compares with the clean number of the ``test`` rows.
+        Computed once; columns as in ``recpoison.evaluation.questions.summarise``. Everything is paired over seeds: a
+        single seed has differences, and no interval and no p-value.
         """
-        groups = _grouped(self.results, lambda result: (result.cell.attack, result.cell.defense))
-        rows = []
-        for (attack, defense), results in groups.items():
-            clean = groups.get(("none", defense), []) if attack != "none" else []
-            for measures in zip(*(result.measures for result in results), strict=True):
-                rows.append(_summary_row(results[0].cell, measures, _matching(clean, measures[0])))
-        return pd.DataFrame(rows).astype({"k": "Int64"})
+        return self._summary.copy()
+
+    def story(self) -> list[str]:
+        """What was found, in sentences."""
+        return story(self._summary, self.paired_test)
+
+    @cached_property
+    def _summary(self) -> pd.DataFrame:
+        return summarise(with_counterparts(self.metrics()), test=self.paired_test)
 
 
 def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str], command: str | None = None) -> None:
@@ -174,7 +181,7 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
         "overrides.yaml": "".join(f"- {json.dumps(text)}\n" for text in overrides) or "[]\n",
         "run.json": json.dumps(_about(record, command), indent=2, default=str) + "\n",
         "costs.csv": costs.to_csv(index=False),
-        "summary.csv": record.summary().to_csv(index=False),
+        "summary.csv": record.summary()[[*SUMMARY_COLUMNS]].to_csv(index=False),
         "table.md": markdown(record),
         "metrics.csv": record.metrics().to_csv(index=False),
     }
@@ -206,69 +213,40 @@ def _move(draft: Path, folder: Path) -> None:
 
 
 def markdown(record: RunRecord) -> str:
-    """The summary as a markdown table under its protocol line."""
+    """What was found in sentences, and the summary as a markdown table, with its protocol."""
     table = record.summary()
     first = record.results[0].cell
-    lines = [
-        f"**{first.dataset}, {first.model}**. "
-        + "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())
-        + ".",
-        "",
-        *([f"Attack: {size}.", ""] if (size := record.about.get("attack_size")) else []),
-        *(line for note in record.about.get("notes", []) for line in (f"Note: {note}.", "")),
-        f"Subjects: {in_words(set(table.subject))}.",
-        "",
-        "| subject | metric | attack | defense | mean | sd | n seeds | difference | p |",
-        "|---|---|---|---|--:|--:|--:|--:|--:|",
-    ]
-    for row in table.itertuples(index=False):
-        metric = row.metric if pd.isna(row.k) else f"{row.metric}@{row.k}"
-        numbers = [f"{x:.4f}" if np.isfinite(x) else "" for x in (row.mean, row.sd)]
-        compared = [
-            f"{row.difference:+.4f}" if np.isfinite(row.difference) else "",
-            f"{row.p:.2g}" if np.isfinite(row.p) else "",
-        ]
-        fields = [row.subject, metric, row.attack, row.defense, *numbers, str(row.n), *compared]
-        lines.append("| " + " | ".join(fields) + " |")
+    facts = "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())
+    lines = [f"**{first.dataset}, {first.model}**. {facts}.", ""]
+    lines += [line for sentence in record.story() for line in (sentence, "")]
+    lines += [f"Attack: {size}.", ""] if (size := record.about.get("attack_size")) else []
+    lines += [line for note in record.about.get("notes", []) for line in (f"Note: {note}.", "")]
+    lines += [f"Subjects: {in_words(set(table.subject))}.", ""]
+    tested = table[table.p.notna() | table.defense_p.notna()]
+    lines += [f"{how_tested(tested.family, record.paired_test)}.", ""] if len(tested) else []
+    answers = ["difference", "95% interval", "p"]
+    heads = ["subject", "metric", "attack", "defense", "mean", "sd", "n seeds", *answers]
+    starts = [""]
+    if table.defense_difference.notna().any():
+        heads += [f"{name} to no defense" for name in answers]
+        starts.append("defense_")
+    lines += [f"| {' | '.join(heads)} |", "|" + "---|" * 4 + "--:|" * (len(heads) - 4)]
+    lines += [f"| {' | '.join(_fields(row, starts))} |" for row in table.itertuples(index=False)]
     return "\n".join(lines) + "\n"
 
 
-def _summary_row(cell: Cell, measures: Sequence[Measure], clean: Sequence[Measure]) -> dict[str, Any]:
-    values = np.array([measure.value for measure in measures])
-    row = {name: getattr(cell, name) for name in ("dataset", "model", "attack", "defense")}
-    row |= {"subject": measures[0].subject, "metric": measures[0].metric, "k": measures[0].k}
-    row |= {"mean": values.mean(), "sd": values.std(ddof=1) if len(values) > 1 else np.nan, "n": len(values)}
-    difference, p, p_wilcoxon, low, high, over = np.nan, np.nan, np.nan, np.nan, np.nan, ""
-    if clean:
-        before, after, over = _pairs(clean, measures)
-        difference = float(values.mean() - np.mean([measure.value for measure in clean]))
-        if len(before) > 1:
-            p, p_wilcoxon = paired_t_test(before, after), wilcoxon_test(before, after)
-            low, high = bootstrap_interval(after - before, np.random.default_rng(0), resamples=1000)
-    compared = {"difference": difference, "p": p, "paired_over": over}
-    return row | compared | {"p_wilcoxon": p_wilcoxon, "low": low, "high": high}
+def _fields(row: Any, starts: Sequence[str]) -> list[str]:
+    metric = row.metric if pd.isna(row.k) else f"{row.metric}@{row.k}"
+    fields = [row.subject, metric, row.attack, row.defense, _printed(row.mean), _printed(row.sd), str(row.n)]
+    for start in starts:
+        difference, p, low, high = (getattr(row, f"{start}{name}") for name in ("difference", "p", "low", "high"))
+        interval = f"{low:+.4f} to {high:+.4f}" if np.isfinite(low) else ""
+        fields += [_printed(difference, "+"), interval, f"{p:.2g}" if np.isfinite(p) else ""]
+    return fields
 
 
-def _pairs(clean: Sequence[Measure], attacked: Sequence[Measure]) -> tuple[np.ndarray, np.ndarray, str]:
-    if len(attacked) > 1:
-        return np.array([m.value for m in clean]), np.array([m.value for m in attacked]), "seeds"
-    before, after = clean[0], attacked[0]
-    if before.per_unit is None or after.per_unit is None or before.units is None or after.units is None:
-        return np.zeros(0), np.zeros(0), ""
-    _, left, right = np.intersect1d(before.units, after.units, return_indices=True)
-    return before.per_unit[left], after.per_unit[right], "users"
-
-
-def _matching(results: Sequence[CellResult], like: Measure) -> list[Measure]:
-    wanted = (compared_with(like.subject), like.metric, like.k)
-    return [m for result in results for m in result.measures if (m.subject, m.metric, m.k) == wanted]
-
-
-def _grouped(results: Sequence[CellResult], key: Callable[[CellResult], Key]) -> dict[Key, list[CellResult]]:
-    groups: dict[Key, list[CellResult]] = {}
-    for result in results:
-        groups.setdefault(key(result), []).append(result)
-    return groups
+def _printed(number: float, sign: str = "") -> str:
+    return f"{number:{sign}.4f}" if np.isfinite(number) else ""
 
 
 def _cell_columns(cell: Cell) -> tuple[str, str, str, str, int]:
@@ -280,6 +258,7 @@ def _about(record: RunRecord, command: str) -> dict[str, Any]:
         "command": command,
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "paired_test": record.paired_test,
         "versions": {name: _installed(name) for name in _PACKAGES},
         "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -66,16 +66,35 @@ def test_the_two_by_two_of_planted_blocks() -> None:
         ("bandwagon", "FilterThenFit"),
     ]
     assert value(record, "none", "none", "test", "HR", 1) == 1
-    assert value(record, "none", "none", "target", "HR", 5) == 0
+    of_ties = 4 / 21  # beside the held-out item, four places for 21 items that nobody has together with a user's own
+    assert value(record, "none", "none", "target", "HR", 5) == pytest.approx(of_ties)
     assert value(record, "bandwagon", "none", "target", "HR", 5) == 1
     shift = value(record, "bandwagon", "none", "target", "RankShift", None)
     before, after = (value(record, a, "none", "target", "MeanRank", None) for a in ("none", "bandwagon"))
     assert shift == pytest.approx(before - after)
+    target = record.about["targets"][3]
+    assert [(fact["item"], fact["rows"]) for fact in target] == [(40, 0)], "nobody has the item"
     size = record.about["attack_size"]
     assert size.startswith("8 fake users with 9.0 rows each on average, 72 in all: "), "4 and 4 items and the target"
     assert f"Attack: {size}." in markdown(record)
+    caught, found, lost = (
+        value(record, "bandwagon", "FilterThenFit", "removed", name, None)
+        for name in ("Precision", "Recall", "RealUsersLost")
+    )
+    assert 4 * caught == pytest.approx(8 * found), "a tenth of 48 users"
+    assert 4 * caught + 40 * lost == pytest.approx(4)
+    assert value(record, "none", "FilterThenFit", "removed", "RealUsersLost", None) == 4 / 40
     users = {len(result.seen.list_users) for result in record.results}
     assert users == {40}, "fake users are never counted"
+
+
+def test_whom_a_defense_removed_is_found_again_with_its_fit(tmp_path: Path) -> None:
+    attack = BandwagonAttack(targets=LAST, n_fake_users=8, fillers=4, n_selected=4)
+    parts = Parts(Planted("planted"), ItemKNN(40), attack, FilterThenFit(suspected=0.1), evaluation=FEW)
+    first, again = (run(parts, [3], store=Store(tmp_path)) for _ in range(2))
+    assert all(cost.reused for cost in again.costs)
+    assert again.metrics().equals(first.metrics())
+    assert set(again.metrics().query("subject == 'removed'").metric) == {"Precision", "Recall", "RealUsersLost"}
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:

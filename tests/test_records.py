@@ -58,25 +58,40 @@ def row_of(table: pd.DataFrame, attack: str, metric: str) -> pd.Series:
 def test_summary_pairs_over_seeds(two_seeds: RunRecord) -> None:
     """Clean 0.25 and 0.5, attacked 0.5 and 1: differences 0.25 and 0.5, t = 3 with one degree of freedom."""
     row = row_of(two_seeds.summary(), "bad", "HR")
-    assert (row["mean"], row.n, row.paired_over) == (0.75, 2, "seeds")
+    assert (row["mean"], row.n) == (0.75, 2)
     assert row.sd == pytest.approx(0.5 / np.sqrt(2))
     assert row.difference == pytest.approx(0.375)
-    assert row.p == pytest.approx(1 - 2 / np.pi * np.arctan(3))
+    # Holm over two tests; AUC is equal, so it has no p, and counts all the same
+    assert row.p == pytest.approx(2 * (1 - 2 / np.pi * np.arctan(3)))
+    reach = 0.125 * np.tan(0.475 * np.pi)
+    assert (row.low, row.high) == pytest.approx((0.375 - reach, 0.375 + reach))
     clean = row_of(two_seeds.summary(), "none", "HR")
     assert np.isnan([clean.difference, clean.p]).all()
 
 
-def test_summary_of_one_seed_pairs_over_users() -> None:
-    """Differences 1, 0, 0, 0: mean 1/4, sd 1/2, t = 1 with three degrees of freedom."""
-    row = row_of(record(result("none", 0, [0, 0, 0, 1]), result("bad", 0, [1, 0, 0, 1])).summary(), "bad", "HR")
-    assert (row.difference, row.paired_over) == (0.25, "users")
-    assert row.p == pytest.approx(0.391002, abs=1e-6)
-    assert np.isnan(row.sd)
+def test_one_seed_has_no_p_and_no_interval() -> None:
+    """One user of four changed: over users t would exist, and say nothing about the attack."""
+    one = record(result("none", 0, [0, 0, 0, 1]), result("bad", 0, [1, 0, 0, 1]))
+    row = row_of(one.summary(), "bad", "HR")
+    assert row.difference == 0.25
+    assert np.isnan([row.p, row.low, row.high, row.sd]).all()
+    table = records.markdown(one)
+    assert "p: " not in table
+    assert "1 seed: too few for any verdict" in table
 
 
-def test_a_number_that_is_no_mean_over_users_has_no_p_with_one_seed() -> None:
-    row = row_of(record(result("none", 0, [0, 1]), result("bad", 0, [1, 1])).summary(), "bad", "AUC")
-    assert np.isnan(row.p)
+def test_the_summary_is_computed_once(two_seeds: RunRecord, tmp_path: Path, monkeypatch) -> None:
+    calls, summarise = [], records.summarise
+
+    def counting(*args, **options):
+        calls.append(args)
+        return summarise(*args, **options)
+
+    monkeypatch.setattr(records, "summarise", counting)
+    write(two_seeds, tmp_path / "run", "{}\n", [])
+    two_seeds.summary()
+    two_seeds.story()
+    assert len(calls) == 1
 
 
 def test_files_of_a_run(two_seeds: RunRecord, tmp_path: Path) -> None:

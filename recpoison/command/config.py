@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.errors import ConfigError, UserError
+from recpoison.evaluation.subjects import PAIRED_TESTS
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.trackers.base import TRACKERS, Tracker, is_installed
@@ -58,6 +59,7 @@ class Root:
     deterministic: bool = False
     threads: int | None = None
     jobs_per_gpu: int = 1
+    paired_test: str = "t"
     trackers: list[Any] = field(default_factory=list)
     sweep: Sweep = field(default_factory=Sweep)
 
@@ -148,6 +150,8 @@ def _root_problems(cfg: DictConfig) -> list[str]:
         problems.append(f"threads is {cfg.threads}: give 1 or more, or null")
     if cfg.jobs_per_gpu < 1:
         problems.append(f"jobs_per_gpu is {cfg.jobs_per_gpu}: give 1 or more")
+    if cfg.paired_test not in PAIRED_TESTS:
+        problems.append(f"paired_test is {cfg.paired_test!r}: choose one of {', '.join(PAIRED_TESTS)}")
     if cfg.checkpoint_seconds is not None and not cfg.checkpoint_seconds >= 0:
         problems.append(f"checkpoint_seconds is {cfg.checkpoint_seconds}: give 0 or more, or null")
     return problems

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +186,7 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
     with LiveProgress(
         quiet=task.among_many and not task.overview, alone=task.alone, overview=task.overview
     ) as progress:
-        return run(
+        record = run(
             Parts(**parts, labels=task.labels),
             range(cfg.seed, cfg.seed + cfg.repeats),
             device=device,
@@ -195,6 +195,7 @@ def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
             progress=progress,
             checkpoint_seconds=cfg.checkpoint_seconds,
         )
+    return replace(record, paired_test=cfg.paired_test)
 
 
 def unwritable(where: object, error: OSError, chosen_by: str) -> str:

@@ -104,4 +104,4 @@ class FilterThenFit(Defense):
         suspects = self.suspects(data)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")
-        return Fitted(model, model.fit(kept, seeds, device, progress, monitor), data)
+        return Fitted(model, model.fit(kept, seeds, device, progress, monitor), data, suspects)

@@ -1,4 +1,7 @@
-"""Whose numbers a table shows: the subjects of metrics, in the order of tables. Nothing heavy is imported here."""
+"""Whose numbers a table shows (the subjects of metrics, in the order of tables), and what may test them.
+
+Nothing heavy is imported here.
+"""
 
 SUBJECTS = {
     "target": "promoted items",
@@ -6,8 +9,20 @@ SUBJECTS = {
     "path": "held-out items, mean over the steps of the attack, compared with the clean test number",
     "surrogate": "promoted items on the attack's own model, not on the victim",
     "fake": "fake users, told from real ones",
+    "removed": "users whom the defense took out of training, held against who was fake",
     "link": "edges",
     "node": "nodes",
+}
+
+# The metrics of ``removed``.
+REMOVED = "removed"
+PRECISION, RECALL, LOST = "Precision", "Recall", "RealUsersLost"
+
+# What p-values are of, by the word of the setting ``paired_test``.
+PAIRED_TESTS = {
+    "t": "the paired t-test",
+    "wilcoxon": "Wilcoxon's signed-rank test",
+    "permutation": "the paired permutation test",
 }
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, final
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -129,11 +130,19 @@ class GradientModel(Model):
 
 @dataclass(frozen=True)
 class Fitted:
-    """A model, its numbers and the data they were learned from."""
+    """A model, its numbers and the data they were learned from.
+
+    Args:
+        model: The model.
+        params: Its numbers.
+        data: What it was fitted on, and serves.
+        removed: Numbers of the users of ``data`` whose rows a defense left out; None where it removes nobody by rule.
+    """
 
     model: Model
     params: Params
     data: Interactions
+    removed: np.ndarray | None = None
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better."""

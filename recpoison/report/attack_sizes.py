@@ -30,9 +30,10 @@ def attack_sizes(runs: Runs) -> list[str]:
 
 def _sentence(dataset: str, attack: str, sizes: Sequence[tuple[int, int, int]]) -> str:
     users = _range([users for users, _, _ in sizes], "{:,.0f}")
+    noun = "user" if users == "1" else "users"
     each = _range([rows / users for users, rows, _ in sizes], "{:,.1f}")
     share = _range([rows / real for _, rows, real in sizes], "{:.2%}")
-    return f"{attack} on {dataset}: {users} fake users with {each} rows each, {share} of the real rows"
+    return f"{attack} on {dataset}: {users} fake {noun} with {each} rows each, {share} of the real rows"
 
 
 def _range(values: Sequence[float], form: str) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from recpoison.errors import ConfigError
+from recpoison.evaluation.questions import Metric
 from recpoison.report.drawing import RECORDED, STYLE, legend_above, line_style, new_panels, with_settings
-from recpoison.report.measurements import Measurements, Metric
+from recpoison.report.measurements import Measurements
 from recpoison.report.runs import LABELS, Run, Runs, shown_path
 from recpoison.report.tables import Entry, Table, as_text, in_order
 

@@ -16,19 +16,21 @@ from rich.console import Console
 
 from recpoison.answering import answered
 from recpoison.errors import ConfigError, DataError, OutputError
-from recpoison.evaluation.subjects import SUBJECTS, in_words
+from recpoison.evaluation.questions import Metric
+from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.published.tables import names
+from recpoison.report.comparisons import defense_table, effect_table
 from recpoison.report.equal_budget import BUDGETS
 from recpoison.report.fake_users import draw_fake_users
 from recpoison.report.figures import draw_all, save_all
 from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
-from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.report.measurements import Measurements, measure
 from recpoison.report.page import to_html
 from recpoison.report.published import is_published, keep_ours, published
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
-from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
+from recpoison.report.tables import Table, default_metrics, pivot_table, with_notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -105,6 +107,12 @@ def _parser() -> argparse.ArgumentParser:
         help="of a published table: write what the runs gave for each cell into recpoison/published/ours/TABLE.csv",
     )
     add(
+        "--test",
+        choices=tuple(PAIRED_TESTS),
+        default="t",
+        help="what p-values over seeds are of (default: t); wilcoxon and permutation are exact for small n",
+    )
+    add(
         "--average-repeated",
         action="store_true",
         help="take the mean where a cell was measured twice with different numbers",
@@ -128,7 +136,7 @@ def _report(options: argparse.Namespace) -> Runs:
         return _report_published(options, form)
     _refuse_what_is_published(options)
     runs = read_runs(options.paths)
-    measurements = measure(runs, options.average_repeated)
+    measurements = measure(runs, options.average_repeated, options.test)
     metrics = _metrics(options, measurements)
     named = metrics if options.metric or options.subject else None
     studies = curve_studies(runs, measurements, named, options.row_l2, options.average_repeated)
@@ -219,10 +227,11 @@ def _metrics(options: argparse.Namespace, measurements: Measurements) -> list[Me
 
 
 def _tables(options: argparse.Namespace, measurements: Measurements, metrics: Sequence[Metric]) -> list[Table]:
-    """One table; a pivot has one for each metric only if it was named."""
+    """What the attacks did, and what the defenses changed; or the pivot that was asked for."""
     attacked = bool((measurements.frame.attack != "none").any())
     if attacked and options.rows is None and options.columns is None:
-        return [effect_table(measurements, metrics)]
+        defended = defense_table(measurements, metrics)
+        return [effect_table(measurements, metrics), *([defended] if defended else [])]
     rows = options.rows.split(",") if options.rows else ["attack" if options.columns == "dataset" else "dataset"]
     columns = options.columns or next(key for key in ("attack", "model", "defense") if key not in rows)
     if columns in rows:

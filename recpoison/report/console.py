@@ -15,10 +15,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from recpoison.evaluation.significance import holm, stars
+from recpoison.evaluation.questions import Metric, in_words, metric_of_each, metrics_in
+from recpoison.evaluation.sentences import counted, decimal
+from recpoison.evaluation.significance import star_rule, stars
 from recpoison.evaluation.subjects import compared_with
 from recpoison.report.runs import read_overrides, shown_path
-from recpoison.report.tables import STARS
 
 if TYPE_CHECKING:
     from recpoison.records import RunRecord
@@ -29,11 +30,13 @@ _HEADLINES = {
     "path": (("HR", 10), ("NDCG", 10), ("AUC", None)),
     "fake": (("OutlierAUROC", None), ("PCAClusterAUROC", None), ("PopularityKS", None)),
 }
+_MOST_TARGETS = 5  # that are named
 _HEADINGS = {
     "target": "promoted items (targets)",
     "test": "held-out items (quality)",
     "path": "held-out items, mean over steps",
     "fake": "fake users (AUROC 0.5 is chance)",
+    "removed": "users removed by the defense",
     "link": "edges",
     "node": "nodes",
 }
@@ -42,18 +45,18 @@ _HEADINGS = {
 def show(record: RunRecord, folder: Path, console: Console) -> None:
     """Print the two-by-two of a run: clean, attacked and difference, once without and once with the defense if one ran.
 
-    Stars are the paired t-test's over seeds, Holm-corrected over all that is printed. One seed gets none: over users
-    the test would ask whether two fits differ, and two fits always do.
+    Stars stand where a metric of the question's family has a small p. One seed has none.
 
     Args:
         record: What the run found.
         folder: Where its files are.
         console: Where to print.
     """
-    summary = _corrected(_headlines(record.summary()))
+    typed = read_overrides(folder)
+    summary = _shown(record.summary(), typed)
     first = summary.iloc[0]
     attacks = [name for name in summary.attack.unique() if name != "none"]
-    seeds = f"{first.n} seeds" if first.n > 1 else "1 seed"
+    seeds = counted(first.n, "seed")
     console.print()
     console.print(Text.assemble((f"{first.dataset}, {first.model}", "bold"), f": {_attack_in_words(attacks)}, {seeds}"))
     defenses = list(summary.defense.unique())
@@ -63,12 +66,12 @@ def show(record: RunRecord, folder: Path, console: Console) -> None:
             table.title = "without defense" if defense == "none" else f"with defense {defense}"
         console.print(Padding(table, (1, 0, 0, 1)))
     console.print()
-    for sentence in _story(summary, attacks):
+    for sentence in record.story():
         console.print(Padding(Text(sentence), (0, 0, 1, 1)))
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(no_wrap=True)
     facts.add_column(overflow="fold")
-    for name, text in _footer(record, summary, folder):
+    for name, text in _footer(record, summary, folder, typed):
         facts.add_row(Text(name, style="dim"), Text(text, style="dim"))
     console.print(Padding(facts, (0, 0, 0, 1)))
     question, command = _next_command(summary, folder, attacks, asked=bool(_curves(record) - {"iterations"}))
@@ -76,22 +79,31 @@ def show(record: RunRecord, folder: Path, console: Console) -> None:
     console.print(Text(f"   {command}", style="bold"), soft_wrap=True)
 
 
-def _headlines(summary: pd.DataFrame) -> pd.DataFrame:
-    """The few metrics a reader looks at first, the targets' before the others; the files hold the rest."""
+def _shown(summary: pd.DataFrame, typed: Sequence[str]) -> pd.DataFrame:
+    """The metrics a reader looks at first, the targets' before the others; the files hold the rest.
+
+    Metrics that were typed are shown, all of them, and so are cutoffs: where they are not the usual ones, all of them
+    are shown with the usual metrics.
+    """
+    asked_metrics, asked_cutoffs = (_asked(typed, name) for name in ("metrics", "cutoffs"))
     chosen = []
     for subject in [s for s in _HEADINGS if s in set(summary.subject)]:
         own = summary[summary.subject == subject]
-        names = [(m, None if pd.isna(k) else int(k)) for m, k in zip(own.metric, own.k, strict=True)]
-        wanted = [name for name in _HEADLINES.get(subject, ()) if name in names] or list(dict.fromkeys(names))[:3]
-        chosen += [own[[name == want for name in names]] for want in wanted]
+        names = metrics_in(own)
+        usual = [Metric(subject, *name) for name in _HEADLINES.get(subject, ())]
+        wanted = [metric for metric in usual if metric in names]
+        if asked_metrics:
+            wanted = names
+        elif asked_cutoffs or all(metric.k is None for metric in wanted):
+            labels = list(dict.fromkeys(metric.name for metric in usual))
+            wanted = [metric for label in labels for metric in names if metric.name == label]
+        own_metrics = pd.Series(metric_of_each(own), index=own.index)
+        chosen += [own[own_metrics == metric] for metric in wanted or names[:3]]
     return pd.concat(chosen, ignore_index=True)
 
 
-def _corrected(summary: pd.DataFrame) -> pd.DataFrame:
-    p = np.where(summary.paired_over == "users", np.nan, summary.p.to_numpy(float))
-    tested = np.isfinite(p)
-    p[tested] = holm(p[tested]) if tested.any() else p[tested]
-    return summary.assign(p=p)
+def _asked(typed: Sequence[str], name: str) -> bool:
+    return any(text.lstrip("+").startswith(f"evaluation.{name}=") for text in typed)
 
 
 def _two_columns(summary: pd.DataFrame, attacks: Sequence[str]) -> Table:
@@ -120,45 +132,44 @@ def _same(summary: pd.DataFrame, metric: str, k: object, subject: str) -> pd.Ser
     return None if found.empty else found.iloc[0]
 
 
-def _story(summary: pd.DataFrame, attacks: Sequence[str]) -> list[str]:
-    """What the attack did to the first metric of each subject, in words."""
-    sentences = []
-    for defense in summary.defense.unique() if attacks else ():
-        part = summary[summary.defense == defense]
-        attacked = part[part.attack != "none"].drop_duplicates("subject")
-        told = [text for _, row in attacked.iterrows() if (text := _told(part, row))]
-        start = "" if defense == "none" else f"With defense {defense}: "
-        if told:
-            sentence = start + "; ".join(told) + "."
-            sentences.append(sentence[0].upper() + sentence[1:])
-    return sentences
-
-
-def _told(part: pd.DataFrame, after: pd.Series) -> str:
-    before = _same(part[part.attack == "none"], after.metric, after.k, after.subject)
-    if before is None or not np.isfinite(after.difference):
-        return ""
-    whose = {"target": "the targets' ", "test": "held-out "}.get(after.subject, f"{after.subject} ")
-    verb = "rose" if after.difference > 0 else "fell" if after.difference < 0 else "stayed"
-    change = f"from {_number(before['mean'])} to {_number(after['mean'])}"
-    tested = f" ({_p(after.p)} over {after.n} seeds)" if np.isfinite(after.p) else ""
-    chance = ", which chance can explain" if np.isfinite(after.p) and after.p >= 0.05 and verb != "stayed" else ""
-    change = f"at {_number(after['mean'])}" if verb == "stayed" else change
-    return f"{whose}{_label(after.metric, after.k)} {verb} {change}{chance}{tested}"
-
-
-def _footer(record: RunRecord, summary: pd.DataFrame, folder: Path) -> list[tuple[str, str]]:
-    spread = "mean ± standard deviation over seeds; " if summary.n.max() > 1 else ""
-    tested = f"{STARS}; Holm-corrected" if np.isfinite(summary.p).any() else ""
+def _footer(record: RunRecord, summary: pd.DataFrame, folder: Path, typed: Sequence[str]) -> list[tuple[str, str]]:
+    spread = "mean ± standard deviation over seeds" if summary.n.max() > 1 else ""
+    tested = summary[summary.p.notna() | summary.defense_p.notna()]
+    rule = f"{star_rule()}; {in_words(tested.family, record.paired_test)}" if len(tested) else ""
     curves = ", curves in curve.csv" if _curves(record) else ""
     facts = [
         *(("note", note) for note in record.about.get("notes", [])),
         ("attack", record.about.get("attack_size", "")),
+        ("promoted", _promoted(record)),
+        ("targets", _without_targets(record, summary) if _asked(typed, "metrics") else ""),
         ("protocol", "; ".join(f"{name}: {fact}" for name, fact in record.protocol.items())),
-        ("numbers", (spread + tested).removesuffix("; ")),
+        ("numbers", "; ".join(text for text in (spread, rule) if text)),
         ("files", f"{shown_path(folder)}: all metrics in table.md, every rank in ranks.npz{curves}"),
     ]
     return [fact for fact in facts if fact[1]]
+
+
+def _promoted(record: RunRecord) -> str:
+    """Which items the attack is about, by their ids in the source, and how many training rows they have."""
+    told = dict.fromkeys(
+        f"item {target['item'] if target['id'] is None else target['id']} ({counted(target['rows'], 'training row')})"
+        for targets in record.about.get("targets", {}).values()
+        for target in targets
+    )
+    more = f"; {len(told) - _MOST_TARGETS} more in run.json" if len(told) > _MOST_TARGETS else ""
+    return "; ".join([*told][:_MOST_TARGETS]) + more
+
+
+def _without_targets(record: RunRecord, summary: pd.DataFrame) -> str:
+    """Which of the metrics asked for no promoted item can have, where there are promoted items."""
+    if not any(len(getattr(result.change, "targets", ())) for result in record.results):
+        return ""
+    labels = {subject: list(dict.fromkeys(rows.metric)) for subject, rows in summary.groupby("subject", sort=False)}
+    lacking = [label for label in labels.get("test", []) if label not in labels.get("target", [])]
+    if not lacking:
+        return ""
+    remedy = "" if "target" in labels else ": add HR, NDCG, MeanRank or RankShift to see what became of them"
+    return f"{', '.join(lacking)}: of held-out items only, promoted items have none{remedy}"
 
 
 def _curves(record: RunRecord) -> set[str]:
@@ -191,21 +202,12 @@ def _label(metric: str, k: object) -> str:
 
 
 def _spread(mean: float, sd: float) -> Text:
-    text = Text(_number(mean))
-    return text.append(f" ± {_number(sd, mean)}", style="dim") if np.isfinite(sd) else text
+    text = Text(decimal(mean))
+    return text.append(f" ± {decimal(sd, mean)}", style="dim") if np.isfinite(sd) else text
 
 
 def _difference(difference: float, p: float, like: float) -> Text:
     if not np.isfinite(difference):
         return Text("–")
     mark = stars(p) if np.isfinite(p) else ""
-    return Text(f"{_number(difference, like, '+'):>9}{mark}", style="bold" if mark else "")
-
-
-def _number(value: float, like: float | None = None, sign: str = "") -> str:
-    size = abs(value if like is None else like)
-    return f"{value:{sign}.{4 if size < 10 else 2 if size < 100 else 1}f}"
-
-
-def _p(p: float) -> str:
-    return f"p = {p:.2g}" if p >= 0.001 else "p < 0.001"
+    return Text(f"{decimal(difference, like, '+'):>9}{mark}", style="bold" if mark else "")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recpoison.evaluation.questions import Metric
 from recpoison.report.curves import ALONG, Curves
 from recpoison.report.drawing import (
     RECORDED,
@@ -19,7 +20,6 @@ from recpoison.report.drawing import (
     new_panels,
     with_settings,
 )
-from recpoison.report.measurements import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

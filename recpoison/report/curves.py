@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from recpoison.report.measurements import MEASURE, Measurements, Metric, each_once, key_column
+from recpoison.evaluation.questions import MEASURE, Metric
+from recpoison.report.measurements import Measurements, each_once, key_column
 from recpoison.report.runs import CURVE, LABELS, Runs
 
 ALONG = {

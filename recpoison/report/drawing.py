@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from recpoison.report.measurements import Metric
+from recpoison.evaluation.questions import Metric
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

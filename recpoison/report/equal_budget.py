@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from recpoison.evaluation.questions import FAMILY_SEPARATOR, Metric, over_seeds
+from recpoison.evaluation.significance import holm
 from recpoison.report.curves import Curves
-from recpoison.report.measurements import Metric, over_seeds
 from recpoison.report.runs import LABELS
 from recpoison.report.tables import (
     SMALLER_IS_MORE,
@@ -35,13 +37,14 @@ def followed(curves: Curves) -> str | None:
 def points_table(curves: Curves, metric: Metric) -> Table:
     """Every point of the curves: the shift used (longest row's L2, largest number), the metric, its change.
 
-    Stars compare with the clean cell over seeds, corrected over the table.
+    Stars compare with the clean cell over seeds, corrected over the points of a curve.
     """
     along = followed(curves) or "epsilon"
     rows = curves.of(along, metric)
     keys = [*_keys(rows, curves.keys), "at"]
     groups = in_order(rows, keys)
     entries = [_point(group) for _, group in groups]
+    _correct(entries, [names for names, _ in groups], along)
     columns = [("shift used", "row L2"), ("shift used", "L-infinity")]
     columns += [(metric.title, name) for name in ("clean", "attacked", "difference")]
     named = [tuple(as_text(value) for value in names) for names, _ in groups]
@@ -74,8 +77,9 @@ def common_table(curves: Curves, metric: Metric, budgets: Sequence[float] = BUDG
         f"row L2: of the longest row, beside which others may be shorter (in a box they are, after FGSM they are not); "
         f"linear in its logarithm between points over {along}; – outside of the points"
     )
-    bold = "bold: the attack that does most at that budget"
-    return replace(table, notes=(*table.notes, how, bold))
+    has_bold = any(entry and entry.best for row in table.entries for entry in row)
+    bold = ["bold: the attack that does most at that budget"] if has_bold else []
+    return replace(table, notes=(*table.notes, how, *bold))
 
 
 def interpolate(lengths: np.ndarray, values: np.ndarray, at: Sequence[float]) -> np.ndarray:
@@ -114,7 +118,17 @@ def _point(group: pd.DataFrame) -> list[Entry | None]:
     if not found["clean_n"]:
         return [*used, None, attacked, None]
     clean = Entry(found["clean_mean"], found["clean_sd"], found["clean_n"])
-    return [*used, clean, attacked, Entry(found["difference"], n=found["clean_n"], p=found["p"], signed=True)]
+    compared = {name: found[name] for name in ("p", "low", "high")}
+    return [*used, clean, attacked, Entry(found["difference"], n=found["clean_n"], signed=True, **compared)]
+
+
+def _correct(entries: list[list[Entry | None]], points: Sequence[tuple[Any, ...]], along: str) -> None:
+    """Holm's correction over the differences of each curve, whose points have the same names but for the last."""
+    for rows in alike([tuple(map(str, point[:-1])) for point in points]):
+        last = [(row, entry) for row in rows if (entry := entries[row][-1]) is not None]
+        family = FAMILY_SEPARATOR.join(f"{along} {as_text(points[row][-1])}" for row, _ in last)
+        for (row, entry), p in zip(last, holm(np.array([entry.p for _, entry in last])), strict=True):
+            entries[row][-1] = replace(entry, p=float(p), family=family)
 
 
 def _at_budgets(group: pd.DataFrame, budgets: Sequence[float]) -> list[Entry | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recpoison.errors import OutputError
+from recpoison.evaluation.questions import Metric
 from recpoison.report.drawing import (
     FILLS,
     HATCHES,
@@ -27,7 +28,7 @@ from recpoison.report.drawing import (
     setting_label,
     titled,
 )
-from recpoison.report.measurements import Measurements, Metric
+from recpoison.report.measurements import Measurements
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -59,6 +59,9 @@ def to_console(table: Table, console: Console) -> None:
     free = console.options.update(width=10_000)
     widths = [[Measurement.get(console, free, view).maximum for view in layout] for layout in layouts]
     chosen = next((n for n, width in enumerate(widths) if max(width) <= console.width), len(layouts) - 1)
+    for sentence in table.told:
+        console.print(Text(sentence))
+        console.print()
     console.print(Text(table.title, style="bold"))
     for view, width in zip(layouts[chosen], widths[chosen], strict=True):
         view.width = width
@@ -118,23 +121,24 @@ def _rich_entry(entry: Entry | None, decimals: int, between: str, starred: int) 
 
 
 def to_csv(table: Table) -> str:
-    """One line an entry: the table's title, the row's keys, the column, then mean, sd, n and corrected p in full."""
+    """One line an entry: title, the row's keys, the column, then mean, sd, n, corrected p and interval in full."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["table", *table.keys, "group", "column", "mean", "sd", "n", "p_holm", "best"])
+    writer.writerow(["table", *table.keys, "group", "column", "mean", "sd", "n", "p", "low", "high", "best"])
     for names, entries in zip(table.rows, table.entries, strict=True):
         for (group, column), entry in zip(table.columns, entries, strict=True):
             if entry is not None:
                 numbers = [repr(float(x)) if math.isfinite(x) else "" for x in (entry.mean, entry.sd)]
-                p = repr(float(entry.p)) if math.isfinite(entry.p) else ""
-                writer.writerow([table.title, *names, group, column, *numbers, entry.n, p, int(entry.best)])
+                tested = [repr(float(x)) if math.isfinite(x) else "" for x in (entry.p, entry.low, entry.high)]
+                writer.writerow([table.title, *names, group, column, *numbers, entry.n, *tested, int(entry.best)])
     return out.getvalue()
 
 
 def to_markdown(table: Table) -> str:
     """A GitHub table under its title; stars are escaped, the best is bold."""
     heads = [*table.keys, *(f"{group} {name}" for group, name in table.columns), "n"]
-    lines = [f"**{_markdown(table.title)}**", "", f"| {' | '.join(map(_markdown, heads))} |"]
+    lines = [line for sentence in table.told for line in (_markdown(sentence), "")]
+    lines += [f"**{_markdown(table.title)}**", "", f"| {' | '.join(map(_markdown, heads))} |"]
     lines.append("|" + "---|" * len(table.keys) + "--:|" * (len(table.columns) + 1))
     for row, names in enumerate(table.rows):
         cells = [*map(_markdown, names), *_texts(table, row, _markdown_entry), table.seeds(row)]
@@ -157,10 +161,11 @@ def _markdown(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A table of the package ``booktabs``; every text is escaped, and the notes stand below."""
+    """A table of the package ``booktabs``: text escaped, notes below, and what was found in comments above."""
     n_keys, width = len(table.keys), len(table.columns)
     groups = [(name, len(list(same))) for name, same in groupby(group for group, _ in table.columns)]
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
+    lines = [f"% {sentence}" for sentence in table.told]
+    lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
     lines += [rf"\begin{{tabular}}{{{'l' * n_keys}{'r' * (width + 1)}}}", r"\toprule"]
     spans = [rf"\multicolumn{{{count}}}{{c}}{{{_latex(name)}}}" for name, count in groups]
     lines.append(f"{'& ' * n_keys}{' & '.join(spans)} & \\\\")

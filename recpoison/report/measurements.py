@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from recpoison.errors import ConfigError, DataError
-from recpoison.evaluation.significance import paired_t_test
+from recpoison.evaluation.questions import MEASURE, Metric, metrics_in, summarise, with_counterparts
 from recpoison.report.runs import LABELS, Run, Runs, shown_path
 
-MEASURE = ("subject", "metric", "k")
 _NOT_PART_OF_A_CELL = (
     "seed",
     "repeats",
@@ -24,6 +22,7 @@ _NOT_PART_OF_A_CELL = (
     "checkpoint_seconds",
     "jobs_per_gpu",
     "deterministic",
+    "paired_test",
     "trackers",
     "sweep",
 )
@@ -38,46 +37,27 @@ _CHANGES_NO_NUMBER = (
 )
 
 
-@dataclass(frozen=True, order=True)
-class Metric:
-    """What is measured: ``target`` ``HR`` at 50. ``k`` is None for metrics without a cutoff."""
-
-    subject: str
-    name: str
-    k: int | None = None
-
-    @property
-    def label(self) -> str:
-        """As papers print it, such as ``HR@50``."""
-        return self.name if self.k is None else f"{self.name}@{self.k}"
-
-    @property
-    def title(self) -> str:
-        """With its subject, such as ``target HR@50``."""
-        return f"{self.subject} {self.label}"
-
-
 @dataclass(frozen=True, eq=False)
 class Measurements:
     """Numbers of many runs.
 
     Args:
-        frame: One row a number: the columns of ``metrics.csv``, a column for each of ``keys``, ``clean`` (the same
-            number without the attack, from the same run) and ``run`` (its place in ``configs``).
+        frame: One row a number: the columns of ``metrics.csv``, a column for each of ``keys``, ``clean`` and
+            ``undefended`` (the same number without the attack, without the defense, from the same run) and ``run``
+            (its place in ``configs``).
         keys: Settings that tell cells of equal names apart, such as ``attack.budget``.
         configs: All settings of each run by dotted key.
+        paired_test: What p-values are of: ``t``, ``wilcoxon`` or ``permutation``.
     """
 
     frame: pd.DataFrame
     keys: tuple[str, ...]
     configs: tuple[dict[str, Any], ...]
+    paired_test: str = "t"
 
     def metrics(self) -> list[Metric]:
         """What was measured, in the files' order."""
-        distinct = self.frame[list(MEASURE)].drop_duplicates()
-        return [
-            Metric(row.subject, row.metric, None if pd.isna(row.k) else int(row.k)) for row in distinct.itertuples()
-        ]
+        return metrics_in(self.frame)
 
     def find(self, label: str, subject: str) -> Metric:
         """The metric a user names, such as ``HR@50`` of ``target``.
@@ -112,25 +92,17 @@ class Measurements:
             )
             raise ConfigError(f"{key} is no setting of these runs: {remedy}")
         values = key_column(self.frame, self.configs, key)
-        return Measurements(self.frame.assign(**{key: values}), (*self.keys, key), self.configs)
+        return replace(self, frame=self.frame.assign(**{key: values}), keys=(*self.keys, key))
 
     def summary(self, metrics: Sequence[Metric] | None = None) -> pd.DataFrame:
-        """Over the seeds of each cell: ``mean sd n``, ``clean_mean clean_sd clean_n``, ``difference`` and its ``p``.
+        """Over the seeds of each cell, what ``questions.summarise`` says, of ``metrics`` alone where they are given.
 
-        ``n`` counts seeds. ``sd`` has n - 1 in its denominator. ``difference`` and ``p`` (paired t-test, uncorrected)
-        are taken over the seeds that have both cells; with a single seed there is no ``p``.
+        ``n`` counts seeds. Comparisons are over the seeds that have both cells.
         """
-        frame = self.frame
-        if metrics is not None:
-            wanted = {(m.subject, m.name, m.k) for m in metrics}
-            rows = zip(frame.subject, frame.metric, frame.k, strict=True)
-            frame = frame[[(s, m, None if pd.isna(k) else int(k)) in wanted for s, m, k in rows]]
-        by = [*LABELS, *self.keys, *MEASURE]
-        groups = frame.groupby(by, sort=False, dropna=False)
-        return pd.DataFrame([dict(zip(by, names, strict=True)) | over_seeds(group) for names, group in groups])
+        return summarise(self.frame, self.keys, self.paired_test, metrics)
 
 
-def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
+def measure(runs: Runs, average_repeated: bool = False, paired_test: str = "t") -> Measurements:
     """One tidy table over ``runs``.
 
     Two cells are the same if their names, their seed and every setting that can affect them agree (an attack's
@@ -146,7 +118,7 @@ def measure(runs: Runs, average_repeated: bool = False) -> Measurements:
     keys = _telling_keys(frame, configs)
     frame = frame.assign(**{key: key_column(frame, configs, key) for key in keys})
     identity = [*LABELS, *keys, "seed", *MEASURE]
-    return Measurements(each_once(frame, identity, runs, average_repeated), keys, configs)
+    return Measurements(each_once(frame, identity, runs, average_repeated), keys, configs, paired_test)
 
 
 def each_once(
@@ -154,7 +126,7 @@ def each_once(
     identity: Sequence[str],
     runs: Runs,
     average_repeated: bool,
-    averaged: Sequence[str] = ("value", "clean"),
+    averaged: Sequence[str] = ("value", "clean", "undefended"),
 ) -> pd.DataFrame:
     """One row for each distinct ``identity``; where rows of one disagree, the means of ``averaged`` if that is allowed.
 
@@ -171,14 +143,9 @@ def each_once(
 
 
 def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
-    """The runs' numbers under each other, with ``run`` and ``clean``: for ``path`` that of the ``test`` rows."""
+    """The runs' numbers under each other, with ``run`` and what they are compared with."""
     frame = pd.concat([run.metrics.assign(run=number) for number, run in enumerate(runs)], ignore_index=True)
-    pairing = ["run", "dataset", "model", "defense", "seed", *MEASURE]
-    clean = frame[frame.attack == "none"].drop_duplicates(pairing).rename(columns={"value": "clean"})
-    clean = pd.concat([clean, clean[clean.subject == "test"].assign(subject="path")], ignore_index=True)
-    frame = frame.merge(clean[[*pairing, "clean"]], on=pairing, how="left")
-    frame.loc[frame.attack == "none", "clean"] = np.nan
-    return frame
+    return with_counterparts(frame, ["run"])
 
 
 def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tuple[str, ...]:
@@ -223,22 +190,3 @@ def _disagreement(frame: pd.DataFrame, identity: Sequence[str], row: int, runs: 
         f"{metric} is {low.value:.6g} in {shown_path(runs.runs[low.run].folder)} and {high.value:.6g} in "
         f"{shown_path(runs.runs[high.run].folder)}; report them apart, or take their mean with --average-repeated"
     )
-
-
-def over_seeds(group: pd.DataFrame) -> dict[str, Any]:
-    """What ``Measurements.summary`` says of one cell, from its rows' ``value`` and ``clean``."""
-    measured = group[group.value.notna()]
-    values = measured.value.to_numpy(float)
-    both = measured[measured.clean.notna()]
-    before, after = both.clean.to_numpy(float), both.value.to_numpy(float)
-    p = paired_t_test(before, after) if len(both) > 1 else np.nan
-    return {
-        "mean": values.mean() if len(values) else np.nan,
-        "sd": values.std(ddof=1) if len(values) > 1 else np.nan,
-        "n": len(values),
-        "clean_mean": before.mean() if len(before) else np.nan,
-        "clean_n": len(before),
-        "clean_sd": before.std(ddof=1) if len(before) > 1 else np.nan,
-        "difference": (after - before).mean() if len(before) else np.nan,
-        "p": p,
-    }

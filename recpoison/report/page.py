@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from recpoison.evaluation.sentences import counted
 from recpoison.report.figures import as_bytes
 from recpoison.report.formats import decimals_of, number
 from recpoison.report.runs import Run, Runs, shown_path
@@ -52,7 +53,7 @@ def to_html(runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure], 
         figures: By file name; embedded as SVG.
         title: The page's heading.
     """
-    jobs = f"{len(runs.runs)} runs" + (f", {len(runs.missing)} without result" if runs.missing else "")
+    jobs = counted(len(runs.runs), "run") + (f", {len(runs.missing)} without result" if runs.missing else "")
     parts = [
         f"<h1>{escape(title)}</h1><p class=note>{escape(jobs)}</p>",
         "<h2>Results</h2>",
@@ -87,8 +88,9 @@ def _table(table: Table) -> str:
         cells += [_entry(entry, decimals_of(table, row, c)) for c, entry in enumerate(table.entries[row])]
         rows.append(f"<tr>{''.join(cells)}<td class=number>{table.seeds(row)}</td></tr>")
     notes = "".join(f"<p class=note>{escape(note)}</p>" for note in table.notes)
+    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in table.told)
     return (
-        f"<div class=wide><table><caption>{escape(table.title)}</caption>"
+        f"{told}<div class=wide><table><caption>{escape(table.title)}</caption>"
         f"<thead><tr>{first}</tr><tr>{''.join(heads)}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>{notes}"
     )
 

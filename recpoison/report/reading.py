@@ -22,6 +22,7 @@ _AGAIN = "run that job again"
 _WHOLE = {"seed": r"-?\d{1,18}", "n": r"\d{1,18}", "k": r"[1-9]\d{0,8}|"}  # k is empty for metrics without a cutoff
 _NUMBERS = ("value", "seconds", "peak_mb", "at", "row_l2", "linf")
 _ALWAYS = ("at",)
+_NAMELESS = ("cell",)  # empty for a stage that all cells share, such as the split
 _LARGEST = 1e100  # whose square is still a number
 _CELL = re.compile(r"seed=[^/=]+/attack=[^/=]+/defense=[^/=]+")
 _LEAST = {"users": 1, "items": 1, "train_rows": 1, "fake_users": 0, "rows": 0}
@@ -30,7 +31,8 @@ _LEAST = {"users": 1, "items": 1, "train_rows": 1, "fake_users": 0, "rows": 0}
 def read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The ``columns`` of a table that a run left: whole numbers, numbers and words by the column's name.
 
-    Numbers may be missing, words may not. Where there is no file there are no rows.
+    Numbers may be missing, words may not, but for the cell of what all cells share. Where there is no
+    file there are no rows.
 
     Raises:
         DataError: If it is not as a run writes it; the message names the line.
@@ -59,7 +61,8 @@ def _column(file: Path, name: str, texts: pd.Series) -> pd.Series:
         missing = texts.isin(["", "nan"]) & (name not in _ALWAYS)
         _refuse_first(file, texts, (numbers.abs() <= _LARGEST) | missing, "a number")
         return numbers
-    _refuse_first(file, texts, texts != "", "a name")
+    if name not in _NAMELESS:
+        _refuse_first(file, texts, texts != "", "a name")
     return texts.map({text: printable(text) for text in texts.unique()})
 
 

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from recpoison.evaluation.questions import Metric
 from recpoison.report.characteristics import draw_characteristics, losses, slopes_table
 from recpoison.report.curve_figures import draw_curves
 from recpoison.report.curves import Curves, curves_of
 from recpoison.report.drawing import file_name
 from recpoison.report.equal_budget import BUDGETS, common_table, followed, points_table
 from recpoison.report.formats import to_csv, to_latex, to_markdown
-from recpoison.report.measurements import Measurements, Metric
+from recpoison.report.measurements import Measurements
 from recpoison.report.runs import Runs
 from recpoison.report.surrogate_figures import draw_surrogate
 from recpoison.report.tables import Table, with_notes

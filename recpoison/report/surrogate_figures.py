@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from recpoison.evaluation.questions import Metric
 from recpoison.report.curves import ALONG, Curves
 from recpoison.report.drawing import (
     RECORDED,
@@ -21,7 +22,6 @@ from recpoison.report.drawing import (
     plain,
     with_settings,
 )
-from recpoison.report.measurements import Metric
 from recpoison.report.runs import LABELS
 
 if TYPE_CHECKING:

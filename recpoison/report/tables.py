@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from recpoison.errors import ConfigError
-from recpoison.evaluation.significance import holm
+from recpoison.evaluation.questions import Metric, primary
+from recpoison.evaluation.questions import in_words as how_tested
+from recpoison.evaluation.significance import star_rule
 from recpoison.evaluation.subjects import SUBJECTS
 from recpoison.evaluation.subjects import in_words as subjects_in_words
 from recpoison.report.attack_sizes import attack_sizes
-from recpoison.report.measurements import Measurements, Metric
+from recpoison.report.measurements import Measurements
 from recpoison.report.runs import LABELS, Runs, shown_path
 
 SMALLER_IS_MORE = ("MeanRank", "LogLoss")  # a promoted item climbs to a smaller rank
-STARS = "* p < 0.05, ** p < 0.01, *** p < 0.001"
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,12 @@ class Entry:
         mean: Over seeds.
         sd: Over seeds, n - 1 in its denominator; nan with a single seed.
         n: Number of seeds.
-        p: Of the paired comparison with the clean cell, Holm-corrected over the table; nan where nothing is compared.
+        p: Of the paired comparison, corrected within its question; nan where nothing is compared or tested.
         signed: Whether it is a difference, printed with its sign.
         best: Whether it is printed in bold.
+        low: Of the 95% interval of a difference; nan with a single seed.
+        high: Its other end.
+        family: The tests that ``p`` was corrected with, as ``questions.summarise`` names them.
     """
 
     mean: float
@@ -40,6 +44,9 @@ class Entry:
     p: float = float("nan")
     signed: bool = False
     best: bool = False
+    low: float = float("nan")
+    high: float = float("nan")
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Table:
         entries: One tuple a row, None where nothing was measured.
         notes: Sentences printed under it: protocol, what n, stars and bold mean, what is missing.
         mixed: Whether rows are of different metrics, so that each row has decimals of its own.
+        told: Sentences printed above it: what was found.
     """
 
     title: str
@@ -63,6 +71,7 @@ class Table:
     entries: tuple[tuple[Entry | None, ...], ...]
     notes: tuple[str, ...] = ()
     mixed: bool = False
+    told: tuple[str, ...] = ()
 
     def seeds(self, row: int) -> str:
         """Number of seeds behind a row, as a range where its entries differ."""
@@ -71,54 +80,8 @@ class Table:
 
 
 def default_metrics(measurements: Measurements) -> list[Metric]:
-    """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject.
-
-    The surrogate of a learned attack is no victim: it is left out unless there is nothing else.
-    """
-    known = measurements.metrics()
-    preferred = (Metric("target", "HR", 50), Metric("test", "HR", 10), Metric("path", "HR", 10))
-    chosen = []
-    subjects = {m.subject for m in known}
-    for subject in (name for name in SUBJECTS if name in subjects):
-        if subject == "surrogate" and len(subjects) > 1:  # an attack's own view; figures over iterations show it
-            continue
-        offered = [m for m in known if m.subject == subject]
-        chosen.append(next((m for m in preferred if m in offered), offered[0]))
-    return chosen or known[:1]  # a user's own evaluation may have subjects of its own
-
-
-def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table:
-    """What each attack did: a row for each dataset and attack, and clean, attacked and difference for each metric.
-
-    Dataset, model, defense and other settings become leading columns where they vary, else part of the title. Bold: the
-    attack after which the targets stand best, among rows that differ in the attack alone.
-
-    Raises:
-        ConfigError: If no run has an attack.
-    """
-    summary = measurements.summary(metrics)
-    attacked = summary[summary.attack != "none"]
-    if attacked.empty:
-        raise ConfigError(
-            "these runs have no attack: give --rows and --columns, such as --rows dataset --columns model"
-        )
-    candidates = (*LABELS, *measurements.keys)
-    keys = [key for key in candidates if key == "attack" or attacked[key].nunique(dropna=False) > 1]
-    columns = [(metric.title, name) for metric in metrics for name in ("clean", "attacked", "difference")]
-    groups = in_order(attacked, keys)
-    entries = [[entry for metric in metrics for entry in _effect(group, metric)] for _, group in groups]
-    rows = [tuple(as_text(value) for value in names) for names, _ in groups]
-    rivals = [tuple(value for key, value in zip(keys, row, strict=True) if key != "attack") for row in rows]
-    for number, metric in enumerate(metrics):
-        if metric.subject == "target":
-            sign = -1 if metric.name in SMALLER_IS_MORE else 1
-            mark_best(entries, [[(r, 3 * number + 1) for r in same] for same in alike(rivals)], sign)
-    fixed = [f"{key} {attacked[key].iloc[0]}" for key in LABELS if key not in keys]
-    table = finished("What each attack did" + in_words(fixed), keys, rows, columns, entries)
-    bold = [metric.label for metric in metrics if metric.subject == "target"]
-    if bold and any(entry and entry.best for row in table.entries for entry in row):
-        table = replace(table, notes=(*table.notes, f"bold: the attack that moved the targets' {bold[0]} most"))
-    return table
+    """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject."""
+    return primary(measurements.metrics())
 
 
 def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, metric: Metric) -> Table:
@@ -150,7 +113,7 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
         mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
     shown = [tuple(as_text(value) for value in names) for names, _ in groups]
     fixed = [f"{k} {as_text(summary[k].iloc[0])}" for k in LABELS if k not in keys and k != columns]
-    table = finished(f"{metric.title}{in_words(fixed)}", keys, shown, heads, entries)
+    table = finished(f"{metric.title}{in_words(fixed)}", keys, shown, heads, entries, measurements.paired_test)
     if any(entry and entry.best for row in table.entries for entry in row):
         table = replace(table, notes=(*table.notes, f"bold: the {'largest' if sign > 0 else 'smallest'} of each row"))
     return table
@@ -181,32 +144,11 @@ def with_notes(table: Table, runs: Runs) -> Table:
     )
 
 
-def _effect(group: pd.DataFrame, metric: Metric) -> list[Entry | None]:
-    found = _rows_of(group, metric)
-    if found.empty:
-        return [None, None, None]
-    row = found.iloc[0]
-    attacked = Entry(row["mean"], row.sd, int(row.n))
-    if not np.isfinite(row.clean_mean):
-        return [None, attacked, None]
-    paired = int(row.clean_n)
-    return [
-        Entry(row.clean_mean, row.clean_sd, paired),
-        attacked,
-        Entry(row.difference, n=paired, p=row.p, signed=True),
-    ]
-
-
-def _rows_of(group: pd.DataFrame, metric: Metric) -> pd.DataFrame:
-    same_k = group.k.isna() if metric.k is None else (group.k == metric.k).fillna(False)
-    return group[(group.subject == metric.subject) & (group.metric == metric.name) & same_k]
-
-
 def _entry(group: pd.DataFrame) -> Entry | None:
     if group.empty:
         return None
     row = group.iloc[0]
-    return Entry(row["mean"], row.sd, int(row.n), row.p)
+    return Entry(row["mean"], row.sd, int(row.n), row.p, family=row.family)
 
 
 def mark_best(entries: list[list[Entry | None]], sets: Iterable[list[tuple[int, int]]], sign: int) -> None:
@@ -224,18 +166,13 @@ def finished(
     rows: Sequence[tuple[str, ...]],
     columns: Sequence[tuple[str, str]],
     entries: list[list[Entry | None]],
+    paired_test: str = "t",
 ) -> Table:
-    """Correct the p-values over the whole table and say what n and stars mean."""
-    compared = [(r, c) for r, row in enumerate(entries) for c, e in enumerate(row) if e and np.isfinite(e.p)]
-    raw = [entries[r][c].p for r, c in compared]  # type: ignore[union-attr]  # compared holds no None
-    for (r, c), p in zip(compared, holm(np.array(raw)) if raw else [], strict=True):
-        entries[r][c] = replace(entries[r][c], p=float(p))  # type: ignore[type-var]
+    """The table, with a note of what n and stars mean and which tests were corrected together."""
     notes = ["mean ± standard deviation over n seeds" if _any(entries, lambda e: e.n > 1) else "one seed each"]
-    if compared:
-        over = "seeds" if _any(entries, lambda e: e.n > 1) else "users"
-        notes.append(
-            f"{STARS}: paired t-test against the clean cell over {over}, Holm-corrected over {len(compared)} tests"
-        )
+    tested = [e.family for row in entries for e in row if e and np.isfinite(e.p)]
+    if tested:
+        notes += [star_rule(), how_tested(tested, paired_test)]
     return Table(
         title, tuple(keys), tuple(rows), tuple(columns), tuple(tuple(row) for row in entries), ("; ".join(notes),)
     )

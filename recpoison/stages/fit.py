@@ -7,7 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from recpoison.curves import Curve
+from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
 from recpoison.descriptions import code_version, identity
 from recpoison.errors import IncompatibleParts
@@ -18,6 +21,7 @@ from recpoison.stages import watching
 from recpoison.stages.trial import Trial, TrialStage
 
 _CURVE = "curve.npz"
+_REMOVED = "removed.npz"
 
 
 class Fit(NamedTuple):
@@ -86,8 +90,10 @@ class FitStage(TrialStage[Fit]):
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look))
 
     def save(self, value: Fit, folder: Path) -> None:
-        """The parameters as safetensors, and the curve if there is one."""
+        """The parameters as safetensors, and whom a defense removed and the curve if there are such."""
         save_params(value.fitted.params, folder / "params.safetensors")
+        if value.fitted.removed is not None:
+            save_arrays({"users": value.fitted.removed}, folder / _REMOVED)
         if value.curve.rows:
             value.curve.save(folder / _CURVE)
 
@@ -95,7 +101,11 @@ class FitStage(TrialStage[Fit]):
         """The same numbers on the trial's device."""
         params = load_params(folder / "params.safetensors", self.trial.device)
         curve = Curve.load(folder / _CURVE) if (folder / _CURVE).exists() else Curve()
-        return Fit(Fitted(self.trial.parts.model, params, self.data), curve)
+        removed = None
+        if (folder / _REMOVED).exists():
+            with np.load(folder / _REMOVED, allow_pickle=False) as file:
+                removed = file["users"]
+        return Fit(Fitted(self.trial.parts.model, params, self.data, removed), curve)
 
     def promise(self, key: str) -> Fit:
         """A model without numbers."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from recpoison.changes import Change, FakeProfiles
 from recpoison.curves import Curve
 from recpoison.evaluation.base import Record
@@ -34,11 +36,13 @@ class Outcome(NamedTuple):
         seen: What the evaluation looked at.
         change: What the attack changed; None without an attack.
         curve: Of the fit and of the attack, as far as they were asked for.
+        removed: Numbers of the users whom the defense took out of training; None where it takes out nobody.
     """
 
     seen: Record
     change: Change | None
     curve: Curve
+    removed: np.ndarray | None
 
 
 def craft(trial: Trial, square: Square, obtain: Obtain) -> FakeProfiles | None:
@@ -55,9 +59,10 @@ def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Ob
     fit = FitStage(trial, square, train if fakes is None else fakes.apply(train))
     fitted, curve = obtain(fit)
     if not square.attack.perturbs:
-        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve)
+        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, fitted.removed)
     follow = CurveStage(trial, square, fit, fitted)
     curve, followed = obtain(follow) if follow.wanted else (Curve(), None)
     craft_shift = ShiftStage(trial, square, fit, fitted, followed)
     shift = obtain(craft_shift)
-    return Outcome(obtain(RanksStage(trial, square, craft_shift, fitted, shift)), shift, curve)
+    seen = obtain(RanksStage(trial, square, craft_shift, fitted, shift))
+    return Outcome(seen, shift, curve, fitted.removed)

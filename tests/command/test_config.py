@@ -163,7 +163,7 @@ def test_the_default_is_sound():
 def test_all_problems_come_at_once():
     cfg = run_config(
         *("attack=average", "+attack.bugdet=1", "attack.fillers=[1]", "attack.targets.count=few", "repeats=0"),
-        *("seed=-1", "device=gpu", "threads=0", "+defense.x=1", "+sed=1"),
+        *("seed=-1", "device=gpu", "threads=0", "paired_test=sign", "+defense.x=1", "+sed=1"),
     )
     assert complaints(cfg) == [
         "sed: there is no such setting; did you mean seed?",
@@ -171,6 +171,7 @@ def test_all_problems_come_at_once():
         "repeats is 0: give 1 or more",
         "device is 'gpu': choose auto, cpu, cuda or cuda:N",
         "threads is 0: give 1 or more, or null",
+        "paired_test is 'sign': choose one of t, wilcoxon, permutation",
         "attack.fillers is [1], but it must be a whole number or a word",
         "attack.targets.count is 'few', but it must be a whole number",
         "attack.bugdet: there is no such setting; did you mean attack.budget?",

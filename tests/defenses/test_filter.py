@@ -43,6 +43,7 @@ def test_nothing_is_learned_from_a_suspect_who_is_still_served(tiny_explicit, se
     fitted = fit(FilterThenFit(ShortProfiles(), 0.25), tiny_explicit, seeds)
     assert fitted.params["common"].tolist() == [[3, 1, 3, 0, 0], [1, 1, 1, 0, 0], [3, 1, 3, 0, 0], [0] * 5, [0] * 5]
     assert fitted.scores(torch.tensor([3])).tolist() == [[1, 1, 1, 0, 0]]
+    assert fitted.removed.tolist() == [3]
 
 
 def test_the_share_counts_all_users_and_is_rounded_down(tiny_explicit):

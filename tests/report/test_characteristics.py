@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from recpoison.errors import ConfigError
+from recpoison.evaluation.questions import Metric
 from recpoison.report.characteristics import draw_characteristics, fit_line, losses, slopes_table
-from recpoison.report.measurements import Metric, measure
+from recpoison.report.measurements import measure
 from recpoison.report.runs import read_runs
 
 NDCG = Metric("test", "NDCG", 10)

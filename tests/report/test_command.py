@@ -11,7 +11,9 @@ from recpoison.report.command import main
 def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sweep)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("What each attack did (dataset filmtrust, model bprmf, defense none)\n")
+    sentences, table = out.split("What each attack did (dataset filmtrust, model bprmf, defense none)\n")
+    assert sentences.startswith("random: the targets' HR@50 rose from 0.1500 to 0.3500 (+0.2000, 95% interval")
+    assert "random" in table
     assert "+0.2000" in out
     assert "+0.5000" in out
 
@@ -19,9 +21,9 @@ def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("options", "first"),
     [
-        (["--format", "csv"], "table,attack,group,column,mean,sd,n,p_holm,best"),
-        (["--format", "markdown"], "**What each attack did (dataset filmtrust, model bprmf, defense none)**"),
-        (["--format", "latex"], "\\begin{table}"),
+        (["--format", "csv"], "table,attack,group,column,mean,sd,n,p,low,high,best"),
+        (["--format", "markdown", "--rows", "dataset"], "**target HR@50 (model bprmf, defense none)**"),
+        (["--format", "latex", "--rows", "dataset"], "\\begin{table}"),
         (["--format", "html", "--metric", "HR@50"], "<!DOCTYPE html>"),
         (["--rows", "dataset", "--columns", "attack"], "target HR@50 (model bprmf, defense none)"),
         (["--subject", "test", "--rows", "attack"], "test HR@10 (dataset filmtrust, defense none)"),
@@ -45,9 +47,11 @@ def test_all_writes_every_form_and_the_figures(sweep: Path, tmp_path: Path) -> N
 
 def test_output_takes_a_file_or_a_folder(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sweep), "--output", str(tmp_path / "table.tex")]) == 0
-    assert (tmp_path / "table.tex").read_text().startswith("\\begin{table}")
+    sentence, table = (tmp_path / "table.tex").read_text().split("\\begin{table}")
+    assert all(line.startswith("% ") for line in sentence.splitlines())
+    assert "\\caption{What each attack did" in table
     assert main([str(sweep), "--output", str(tmp_path / "out"), "--format", "markdown"]) == 0
-    assert (tmp_path / "out" / "report.md").read_text().startswith("**What")
+    assert "\n\n**What each attack did" in (tmp_path / "out" / "report.md").read_text()
     assert main([str(sweep), "--output", str(tmp_path / "table.txt")]) == 0
     assert "+0.2000" in (tmp_path / "table.txt").read_text()
     assert capsys.readouterr().out == ""

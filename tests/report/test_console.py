@@ -43,16 +43,46 @@ def three_seeds() -> list[CellResult]:
 
 def test_means_spreads_and_differences(three_seeds: list[CellResult], tmp_path: Path) -> None:
     text = shown(three_seeds, tmp_path)
-    # differences 0.4, 0.45, 0.45: t = 0.43333 / (0.028868 / sqrt 3) = 26, p = 1 - 26 / sqrt(678) = 0.00148; test: p = 1
+    # differences 0.4, 0.45, 0.45: t = 0.43333 / (0.028868 / sqrt 3) = 26, p = 1 - 26 / sqrt(678) = 0.00148; two tests
     assert row(text, "HR@50") == ["HR@50", "0.2000", "±", "0.1000", "0.6333", "±", "0.1258", "+0.4333**"]
     assert row(text, "HR@10") == ["HR@10", "0.5000", "±", "0.0000", "0.5000", "±", "0.0000", "+0.0000"]
     assert "HR@20" not in text
     told = " ".join(text.split())
     assert (
-        "The targets' HR@50 rose from 0.2000 to 0.6333 (p = 0.003 over 3 seeds); held-out HR@10 stayed at 0.5000"
-        in told
+        "The targets' HR@50 rose from 0.2000 to 0.6333 (+0.4333, 95% interval +0.3616 to +0.5050, p = 0.003, "
+        "n = 3 seeds); held-out HR@10 stayed at 0.5000 (equal in each of 3 seeds: no spread, so no t-test)." in told
     )
     assert "protocol ties: against" in told
+
+
+def test_cutoffs_and_metrics_that_were_asked_for_are_shown(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    """Of the targets' HR@50 and HR@20 the first is usual; cutoffs that were typed are shown, all of them."""
+    overrides = tmp_path / "overrides.yaml"
+    assert "HR@20" not in shown(three_seeds, tmp_path)
+    overrides.write_text('- "evaluation.cutoffs=[10,20,50]"\n')
+    text = shown(three_seeds, tmp_path)
+    assert row(text, "HR@20")[-1].startswith("+")
+    assert row(text, "HR@50")[-1] == "+0.4333**"
+    recall = Measure("test", "Recall", 20, 0.25, 20)
+    asked = [replace(cell, measures=[recall]) for cell in three_seeds]
+    overrides.write_text('- "evaluation.metrics=[Recall]"\n- "evaluation.cutoffs=[20]"\n')
+    assert row(shown(asked, tmp_path), "Recall@20") == [
+        "Recall@20",
+        "0.2500",
+        "±",
+        "0.0000",
+        "0.2500",
+        "±",
+        "0.0000",
+        "+0.0000",
+    ]
+
+
+def test_promoted_items_are_named_as_in_the_source(three_seeds: list[CellResult], tmp_path: Path) -> None:
+    known, unknown = {"item": 7, "id": "B00X", "rows": 1}, {"item": 9, "id": None, "rows": 1234}
+    console = Console(file=StringIO(), width=80)
+    show(RunRecord(three_seeds, [], {}, {"targets": {0: [known], 1: [known, unknown]}}), tmp_path, console)
+    assert " promoted  item B00X (1 training row); item 9 (1,234 training rows)" in console.file.getvalue()
 
 
 def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellResult], tmp_path: Path) -> None:
@@ -60,11 +90,11 @@ def test_notes_about_the_data_stand_above_the_protocol(three_seeds: list[CellRes
     notes = ["36 rows are 29 distinct pairs", "1 of 9 users have no test row"]
     show(RunRecord(three_seeds, [], {"ties": "against"}, {"notes": notes}), tmp_path, console)
     lines = [line.strip() for line in console.file.getvalue().splitlines()]
-    start = lines.index("data      36 rows are 29 distinct pairs")
-    assert lines[start + 1 : start + 3] == ["1 of 9 users have no test row", "protocol  ties: against"]
+    start = lines.index("note      36 rows are 29 distinct pairs")
+    assert lines[start + 1 : start + 3] == ["note      1 of 9 users have no test row", "protocol  ties: against"]
 
 
-def test_chance_is_called_chance(tmp_path: Path) -> None:
+def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
     results = [result("none", "none", 0, 0.1, 0.5), result("average", "none", 0, 0.15, 0.5)]
     text = " ".join(shown(results, tmp_path).split())
     assert "HR@50 rose from 0.1000 to 0.1500; held-out" in text

@@ -3,10 +3,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recpoison.evaluation.questions import Metric
 from recpoison.report.curve_figures import draw_curves, over_budget, over_place
 from recpoison.report.curves import Curves, curves_of
 from recpoison.report.figures import as_bytes
-from recpoison.report.measurements import Metric, measure
+from recpoison.report.measurements import measure
 from recpoison.report.runs import read_runs
 
 NDCG = Metric("test", "NDCG", 10)

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from recpoison.errors import DataError
+from recpoison.evaluation.questions import Metric
 from recpoison.report.curves import Curves, curves_of
-from recpoison.report.measurements import Metric, measure
+from recpoison.report.measurements import measure
 from recpoison.report.runs import CURVE, read_runs
 
 NDCG = Metric("test", "NDCG", 10)

@@ -4,9 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recpoison.evaluation.questions import Metric
 from recpoison.report.curves import Curves, curves_of
 from recpoison.report.equal_budget import common_table, followed, interpolate, points_table
-from recpoison.report.measurements import Metric, measure
+from recpoison.report.measurements import measure
 from recpoison.report.runs import read_runs
 
 NDCG = Metric("test", "NDCG", 10)

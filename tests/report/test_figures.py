@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from recpoison.errors import OutputError
+from recpoison.evaluation.questions import Metric
 from recpoison.report.figures import as_bytes, bars, curve, draw_all, heat_map, save_all
-from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.report.measurements import Measurements, measure
 from recpoison.report.runs import read_runs
 
 TARGET = Metric("target", "HR", 50)

@@ -12,7 +12,11 @@ TABLE = Table(
     (("ml_100k",), ("a|b",)),
     (("HR@50", "clean"), ("HR@50", "difference"), ("MeanRank", "clean")),
     (
-        (Entry(0.15, 0.01, 2), Entry(0.2, n=2, p=0.004, signed=True, best=True), Entry(834.23, 1.26, 2)),
+        (
+            Entry(0.15, 0.01, 2),
+            Entry(0.2, n=2, p=0.004, signed=True, best=True, low=0.1, high=0.3),
+            Entry(834.23, 1.26, 2),
+        ),
         (Entry(0.1234567, n=1), Entry(-0.05, n=1, p=0.2, signed=True), None),
     ),
     ("* p < 0.05",),
@@ -55,12 +59,12 @@ def test_latex_exactly() -> None:
 
 def test_csv_keeps_full_numbers() -> None:
     assert to_csv(TABLE).splitlines() == [
-        "table,dataset,group,column,mean,sd,n,p_holm,best",
-        "Effect of 50% & more,ml_100k,HR@50,clean,0.15,0.01,2,,0",
-        "Effect of 50% & more,ml_100k,HR@50,difference,0.2,,2,0.004,1",
-        "Effect of 50% & more,ml_100k,MeanRank,clean,834.23,1.26,2,,0",
-        "Effect of 50% & more,a|b,HR@50,clean,0.1234567,,1,,0",
-        "Effect of 50% & more,a|b,HR@50,difference,-0.05,,1,0.2,0",
+        "table,dataset,group,column,mean,sd,n,p,low,high,best",
+        "Effect of 50% & more,ml_100k,HR@50,clean,0.15,0.01,2,,,,0",
+        "Effect of 50% & more,ml_100k,HR@50,difference,0.2,,2,0.004,0.1,0.3,1",
+        "Effect of 50% & more,ml_100k,MeanRank,clean,834.23,1.26,2,,,,0",
+        "Effect of 50% & more,a|b,HR@50,clean,0.1234567,,1,,,,0",
+        "Effect of 50% & more,a|b,HR@50,difference,-0.05,,1,0.2,,,0",
     ]
 
 

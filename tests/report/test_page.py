@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from recpoison.evaluation.questions import Metric
+from recpoison.report.comparisons import effect_table
 from recpoison.report.figures import draw_all
-from recpoison.report.measurements import Metric, measure
+from recpoison.report.measurements import measure
 from recpoison.report.page import to_html
 from recpoison.report.runs import read_runs
-from recpoison.report.tables import default_metrics, effect_table, with_notes
+from recpoison.report.tables import default_metrics, with_notes
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 

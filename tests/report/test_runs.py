@@ -156,3 +156,10 @@ def test_a_store_of_stages_is_not_searched(sweep: Path, make_run, make_values) -
     make_run(sweep / "store" / "fit" / "abc", "filmtrust", {("none", "none"): {0: make_values(0.1, 0.2)}})
     (sweep / "store" / ".locks").mkdir()
     assert all("store" not in run.folder.parts for run in read_runs([sweep]).runs)
+
+
+def test_a_stage_that_all_cells_share_has_no_cell(sweep: Path) -> None:
+    costs = "stage,cell,seed,seconds,peak_mb,reused\nsplit,,0,1.5,100.0,False\nfit,none/none,0,2.5,100.0,False\n"
+    (sweep / "0" / "costs.csv").write_text(costs)
+    run = next(run for run in read_runs([sweep]).runs if run.folder.name == "0")
+    assert run.costs.cell.tolist() == ["", "none/none"]

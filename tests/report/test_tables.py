@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from recpoison.errors import ConfigError
-from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.evaluation.questions import Metric
+from recpoison.report.comparisons import defense_table, effect_table
+from recpoison.report.measurements import Measurements, measure
 from recpoison.report.runs import read_runs
-from recpoison.report.tables import Entry, Table, default_metrics, effect_table, pivot_table, with_notes
+from recpoison.report.tables import Entry, Table, default_metrics, pivot_table, with_notes
 
 TARGET, TEST = Metric("target", "HR", 50), Metric("test", "HR", 10)
 
@@ -40,14 +42,61 @@ def test_the_effect_of_each_attack(measurements: Measurements) -> None:
     assert [table.seeds(row) for row in (0, 1)] == ["2", "2"]
 
 
-def test_p_values_are_corrected_over_the_whole_table(measurements: Measurements) -> None:
+def test_p_values_are_corrected_within_each_question(measurements: Measurements) -> None:
+    """t is 2 and 5 on targets and 6, 6 on test: two tests for each attack, whatever else the table shows.
+
+    The smaller p of each question, that of test (0.1051), is doubled (0.2103). Targets' 0.2952 stays, and their 0.1257
+    is raised to what test has.
+    """
+    expected = [cauchy(2), 2 * cauchy(6), 2 * cauchy(6), 2 * cauchy(6)]
+    assert cauchy(2) > 2 * cauchy(6) > cauchy(5) > cauchy(6)
     table = effect_table(measurements, [TARGET, TEST])
-    # t is 2 and 5 on targets and 6, 6 on test: Holm multiplies the smallest of four by 4 and keeps the order
-    largest = max(4 * cauchy(6), 3 * cauchy(6), 2 * cauchy(5), cauchy(2))
-    assert [entry.p for row in table.entries for entry in row if entry and entry.signed] == pytest.approx([largest] * 4)
+    assert [entry.p for row in table.entries for entry in row if entry and entry.signed] == pytest.approx(expected)
     alone = effect_table(measurements, [TARGET])
-    assert alone.entries[0][2].p == pytest.approx(cauchy(2))
-    assert alone.entries[1][2].p == pytest.approx(2 * cauchy(5))
+    assert [row[2].p for row in alone.entries] == pytest.approx(expected[::2])
+    assert "within each question over 2 tests (target HR@50, test HR@10)" in alone.notes[0]
+
+
+def test_sentences_stand_above(measurements: Measurements) -> None:
+    told = effect_table(measurements, [TARGET, TEST]).told
+    assert told[0].startswith("random: the targets' HR@50 rose from 0.1500 to 0.3500 (+0.2000, 95% interval -1.0706 to")
+    assert told[1].startswith("average: the targets' HR@50 rose from 0.1500 to 0.6500 (+0.5000, ")
+
+
+def test_attacks_that_give_the_same_numbers_are_said_to_be_one(tmp_path: Path, make_run, make_values) -> None:
+    for job, (attack, moved) in enumerate({"random": 0.4, "average": 0.4, "bandwagon": 0.5}.items()):
+        numbers = {
+            ("none", "none"): {seed: make_values(0.1, 0.6) for seed in (0, 1)},
+            (attack, "none"): {0: make_values(0.4, 0.6), 1: make_values(moved, 0.6)},
+        }
+        make_run(tmp_path / str(job), "filmtrust", numbers)
+    told = effect_table(measure(read_runs([tmp_path])), [TARGET]).told
+    assert (
+        told[0] == "random and average gave the same numbers (bprmf on filmtrust): to that victim they are one attack."
+    )
+    assert sum("the same numbers" in sentence for sentence in told) == 1
+
+
+def test_what_a_defense_changed(tmp_path: Path, make_run, make_values) -> None:
+    numbers = {
+        ("none", "none"): {0: make_values(0.1, 0.6), 1: make_values(0.1, 0.7)},
+        ("average", "none"): {0: make_values(0.9, 0.6), 1: make_values(0.8, 0.7)},
+        ("none", "apr"): {0: make_values(0.1, 0.5), 1: make_values(0.1, 0.6)},
+        ("average", "apr"): {0: make_values(0.2, 0.5), 1: make_values(0.3, 0.6)},
+    }
+    make_run(tmp_path / "0", "filmtrust", numbers)
+    table = defense_table(measure(read_runs([tmp_path])), [TARGET])
+    assert (table.keys, table.rows) == (("attack", "defense"), (("none", "apr"), ("average", "apr")))
+    assert [name for _, name in table.columns] == ["undefended", "defended", "difference"]
+    assert means(table) == [[0.1, 0.1, 0.0], [0.85, 0.25, -0.6]]
+    # differences -0.7, -0.5: t = 6 with one degree of freedom; test has the same difference twice and no p
+    assert table.entries[1][2].p == pytest.approx(2 * cauchy(6))
+    assert (
+        defense_table(
+            measure(read_runs([make_run(tmp_path / "1", "a", {("none", "none"): {0: make_values(0, 0)}})])), [TARGET]
+        )
+        is None
+    )
 
 
 def test_a_failed_job_lowers_n_and_is_listed(sweep: Path) -> None:

@@ -1,0 +1,21 @@
+import numpy as np
+
+from recpoison.evaluation.removal import caught
+
+
+def shares(removed: list[int], n_real: int, n_fakes: int) -> dict[str, tuple[float, int]]:
+    measures = caught(np.array(removed, dtype=np.int64), n_real, n_fakes)
+    assert {m.subject for m in measures} == {"removed"}
+    return {m.metric: (m.value, m.n) for m in measures}
+
+
+def test_by_hand() -> None:
+    """Of ten real users and four fake ones (10 to 13), user 2 and three fake ones are removed."""
+    expected = {"Precision": (0.75, 4), "Recall": (0.75, 4), "RealUsersLost": (0.1, 10)}
+    assert shares([12, 2, 10, 13], 10, 4) == expected
+    assert shares([0, 1, 10], 10, 4) == {"Precision": (1 / 3, 3), "Recall": (0.25, 4), "RealUsersLost": (0.2, 10)}
+
+
+def test_what_does_not_exist_is_not_told() -> None:
+    assert shares([0, 1], 10, 0) == {"RealUsersLost": (0.2, 10)}
+    assert shares([], 10, 4) == {"Recall": (0.0, 4), "RealUsersLost": (0.0, 10)}
