@@ -17,6 +17,7 @@ from rich.text import Text
 
 from recpoison.evaluation.significance import holm, stars
 from recpoison.evaluation.subjects import compared_with
+from recpoison.report.retyping import kept_flags
 from recpoison.report.runs import read_overrides, shown_path
 from recpoison.report.tables import STARS
 
@@ -170,7 +171,9 @@ def _next_command(
     summary: pd.DataFrame, folder: Path, attacks: Sequence[str], *, asked: bool = False
 ) -> tuple[str, str]:
     """The question that follows from this run (to see curves where they were ``asked`` for), and its command."""
-    typed = [text for text in read_overrides(folder) if not text.startswith(("repeats=", "hydra."))]
+    typed = [text for text in read_overrides(folder) if not text.startswith(("repeats=", "hydra."))] + kept_flags(
+        folder
+    )
     report = shlex.join(["recpoison-report", shown_path(folder), "--all", "report"])
     if asked:
         return "what do the curves look like?", report
