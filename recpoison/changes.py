@@ -119,7 +119,7 @@ class FakeProfiles:
         """``data`` with the fake users after the real ones."""
         return data.with_fake_users(self.profile, self.items, self.values, self.n_fakes) if self.n_fakes else data
 
-    def check(self, data: Interactions, allowed: int) -> None:
+    def check(self, data: Interactions, allowed: float) -> None:
         """Refuse a change that costs more than ``allowed`` fake users or that the data cannot hold.
 
         Raises:

@@ -16,6 +16,7 @@ from recpoison.data.characteristics import characterise
 from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
+from recpoison.evaluation import asking
 from recpoison.evaluation.removal import caught
 from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
@@ -130,7 +131,7 @@ def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:
     for square in squares:
         fakes = None if square.clean else crafted
         seen, change, curve, removed = measure(trial, square, fakes, obtain)
-        measures = parts.evaluation.measures(seen, None if square.clean else clean) + curve.mean_over_steps()
+        measures = asking.measures(parts.evaluation, seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
         if removed is not None:
             measures += caught(removed, trial.split.train.n_users, fakes.n_fakes if fakes else 0)

@@ -58,11 +58,12 @@ def _answered(typed: list[str]) -> int:
         nobody_reads_on()
         return 0
     except Exception as error:
+        from recpoison.command.arguments import split_trust
         from recpoison.command.job import explain
 
         if wants_traceback():
             raise
-        code, reason = explain(error)
+        code, reason = explain(error, trusted=split_trust(typed)[1])
         say(reason)
         return code
 

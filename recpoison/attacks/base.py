@@ -10,7 +10,9 @@ from typing import ClassVar, NamedTuple, final
 import numpy as np
 import torch
 
+from recpoison.attacks.taking import embedding_shift, fake_profiles
 from recpoison.attacks.targets import Targets
+from recpoison.border import called, method
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, IncompatibleParts
@@ -122,11 +124,11 @@ class ProfileAttack(Attack, ABC):
 
         Raises:
             BudgetExceeded: If the attack made more fake users than it may.
+            UserError: If it gave anything but fake users that the data can hold.
         """
         n_fakes = Budget(self.budget, self.n_fake_users).fake_users(data.n_users)
-        change = self._craft(Crafting(data, targets, n_fakes, seeds.child("attack"), device, progress))
-        change.check(data, n_fakes)
-        return change
+        crafting = Crafting(data, targets, n_fakes, seeds.child("attack"), device, progress)
+        return fake_profiles(called(self._craft, crafting), data, method(self._craft), n_fakes)
 
     @abstractmethod
     def _craft(self, crafting: Crafting) -> FakeProfiles:
@@ -167,9 +169,8 @@ class EmbeddingAttack(Attack, ABC):
             BudgetExceeded: If the shift is larger than it may be, beyond rounding, or not finite.
         """
         self.check_model(fitted.model)
-        shift = self._craft(fitted, targets, seeds.child("attack"), progress)
-        self._check(shift)
-        return shift
+        given = called(self._craft, fitted, targets, seeds.child("attack"), progress)
+        return self._checked(given, fitted, method(self._craft))
 
     @final
     def path(
@@ -180,9 +181,8 @@ class EmbeddingAttack(Attack, ABC):
         The last is what ``perturb`` returns. Each is within the budget, as there.
         """
         self.check_model(fitted.model)
-        for number, shift in self._walk(fitted, targets, seeds.child("attack"), progress):
-            self._check(shift)
-            yield number, shift
+        for number, given in called(self._walk, fitted, targets, seeds.child("attack"), progress):
+            yield number, self._checked(given, fitted, method(self._walk))
 
     @property
     def takes_steps(self) -> bool:
@@ -194,17 +194,20 @@ class EmbeddingAttack(Attack, ABC):
     ) -> Iterator[tuple[int, EmbeddingShift]]:
         yield from ()
 
-    def _check(self, shift: EmbeddingShift) -> None:
+    def _checked(self, given: object, fitted: Fitted, source: str) -> EmbeddingShift:
+        assert isinstance(fitted.model, GradientModel), "check_model has seen to that"
+        shift = embedding_shift(given, {name: fitted.params[name] for name in fitted.model.tables}, source)
         if not all(bool(table.isfinite().all()) for table in shift.tables.values()):
             raise BudgetExceeded(f"the shift of {type(self).__name__} is not finite: the model's numbers are too large")
         if self.limit is None:
-            return
+            return shift
         norm, bound = self.limit
         used = shift.used(norm)
         if used > bound * (1 + 1e-5):
             raise BudgetExceeded(
                 f"the attack's shift has {norm} {used:g}, but its budget allows {bound:g}: raise attack.epsilon"
             )
+        return shift
 
     @abstractmethod
     def _craft(self, fitted: Fitted, targets: np.ndarray, seeds: Seeds, progress: Progress) -> EmbeddingShift:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from recpoison.command.blame import raised_in
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest, nearest_path
 
@@ -45,7 +46,9 @@ def locate(target: Any, trusted: Sequence[str] = ()) -> type:
     try:
         module = importlib.import_module(module_name)
     except Exception as cause:
-        raise ConfigError(f"{module_name} does not import: {type(cause).__name__}: {cause}") from cause
+        place = raised_in(cause, trusted)
+        where = f" in {place}" if place else ""
+        raise ConfigError(f"{module_name} does not import: {type(cause).__name__}: {cause}{where}") from cause
     found = getattr(module, name, None)
     if not isinstance(found, type):
         classes = [key for key, value in vars(module).items() if isinstance(value, type)]

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.errors import ConfigError, UserError
 from recpoison.evaluation.subjects import PAIRED_TESTS
@@ -112,8 +113,9 @@ def build(node: DictConfig, trusted: Sequence[str] = ()) -> Any:
     except InstantiationException as error:
         if isinstance(error.__cause__, UserError):
             raise error.__cause__ from None
-        path = node._get_full_key(None) or str(node[TARGET])
-        raise ConfigError(f"{path}: {error.__cause__ or error}") from error
+        path, cause = node._get_full_key(None) or str(node[TARGET]), error.__cause__ or error
+        place = raised_in(cause, trusted)
+        raise ConfigError(f"{path}: {f'{place} raised {said_by(cause)}' if place else cause}") from error
 
 
 def tracker_node(entry: Any) -> DictConfig:

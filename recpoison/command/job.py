@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from recpoison.command import cells
+from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
 from recpoison.command.machine import choose_device, device_of_one, set_up
 from recpoison.command.typed import refuse_idle
-from recpoison.errors import OutputError, UserError
+from recpoison.errors import OutputError, UserError, printable
 
 if TYPE_CHECKING:
     import torch
@@ -90,39 +91,53 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
         _do(cfg, task)
         return Outcome(0, seconds=time.monotonic() - start)
     except Exception as error:
-        code, reason = explain(error, task.folder, task.chosen_by)
-        if task.traceback and code == 1:
+        code, reason = explain(error, task.folder, task.trusted, task.chosen_by)
+        if task.traceback and not isinstance(error, UserError):
             traceback.print_exception(error)
         return Outcome(code, reason, time.monotonic() - start)
 
 
-def explain(error: Exception, folder: Path | None = None, chosen_by: str = "hydra.run.dir") -> tuple[int, str]:
+def explain(
+    error: Exception, folder: Path | None = None, trusted: Sequence[str] = (), chosen_by: str = "hydra.run.dir"
+) -> tuple[int, str]:
     """The exit code and the sentence for an error; the traceback of a bug goes to the log in ``folder``.
 
     Args:
         error: What was raised.
-        folder: Where the run writes.
-        chosen_by: The setting that chooses it.
+        folder: The job's; None before there is one.
+        trusted: Packages besides ``recpoison`` whose code ran.
+        chosen_by: The setting that chooses the folder.
     """
     if isinstance(error, UserError):
         return error.exit_code, str(error)
+    if (described := _of_the_machine(error)) is not None:
+        return 2, described
+    if (place := raised_in(error, trusted)) is not None:
+        return 2, f"{place} raised {printable(said_by(error))}{_logged(error, 'a trusted package', folder)}"
     if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
         where = error.filename or folder or "the output folder"
         return 2, unwritable(where, error, chosen_by)
+    told = f"a bug in recpoison, not in your settings ({said_by(error)})"
+    return 1, f"{told}{_logged(error, 'a bug', folder)}; HYDRA_FULL_ERROR=1 before the command shows it"
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What is said where memory or a process gave out, whoever's code ran."""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return 2, "memory ran out: choose a smaller model, filter the data (dataset.filters), or use a larger machine"
+        return "memory ran out: choose a smaller model, filter the data (dataset.filters), or use a larger machine"
     if type(error).__name__ == "OutOfMemoryError":
-        return 2, f"the device ran out of memory ({str(error).splitlines()[0]}): choose a smaller model or device=cpu"
+        return f"the device ran out of memory ({str(error).splitlines()[0]}): choose a smaller model or device=cpu"
     if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
-        return 2, "a job's process was killed, perhaps for want of memory: run fewer at once; the same command goes on"
-    if folder:
-        logging.getLogger("recpoison.traceback").error("a bug", exc_info=error)
-    said = f"{type(error).__name__}: {error}".splitlines()[0]
-    where = f" The traceback is in {folder / 'run.log'};" if folder else ""
-    return (
-        1,
-        f"a bug in recpoison, not in your settings ({said}).{where} HYDRA_FULL_ERROR=1 before the command shows it.",
-    )
+        return "a job's process was killed, perhaps for want of memory: run fewer at once; the same command goes on"
+    return None
+
+
+def _logged(error: Exception, what: str, folder: Path | None) -> str:
+    """Write the traceback to the log in ``folder``, and say so."""
+    if folder is None:
+        return ""
+    logging.getLogger("recpoison.traceback").error(what, exc_info=error)
+    return f": the traceback is in {folder / 'run.log'}"
 
 
 def _do(cfg: DictConfig, task: Task) -> None:

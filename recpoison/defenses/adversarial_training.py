@@ -120,7 +120,7 @@ class AdversarialTraining(Defense):
         """
         self.check_model(model)
         if self.weight == 0 or not isinstance(model, Trainable):
-            return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)
+            return model.fitted(data, seeds, device, progress, monitor)
         trainer, plain = model.trainer, model.objective(data, seeds, device)
         params = model.start(data, seeds, device)
         begin = self._begin(trainer)

@@ -150,7 +150,7 @@ class Distillation(Defense):
         self.check_model(model)
         assert isinstance(model, GradientModel), "check_model has seen to that"
         chosen = None if monitor is None else replace(monitor, watch=None)
-        teacher = self._teacher(model).fit(data, seeds, device, progress, chosen)
+        teacher = self._teacher(model).fitted(data, seeds, device, progress, chosen).params
         start = model.start(data, seeds.child("student"), device)
         objective = ScoreRegression(teacher, self.temperature, self.inner_attack(), self.weight)
         try:
@@ -216,7 +216,7 @@ def _is_product_of_tables(model: Model) -> bool:
     if not isinstance(model, GradientModel) or model.tables != _TABLES:
         return False
     data, seeds = Interactions(np.array([0, 1]), np.array([0, 1]), np.ones(2), 2, 3), Seeds(0)
-    params = model.init(data, seeds)
+    params = model.start(data, seeds, torch.device("cpu"))
     if params.keys() != set(_TABLES) or params["user"].shape[1] != params["item"].shape[1]:
         return False
     scores = model.scores(params, data, torch.arange(2))

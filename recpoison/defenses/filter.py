@@ -1,6 +1,6 @@
 """Filter, then fit: drop the users a detector suspects most, and fit the model on the rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -104,4 +104,4 @@ class FilterThenFit(Defense):
         suspects = self.suspects(data)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")
-        return Fitted(model, model.fit(kept, seeds, device, progress, monitor), data, suspects)
+        return replace(model.fitted(kept, seeds, device, progress, monitor), data=data, removed=suspects)

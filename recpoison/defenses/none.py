@@ -40,4 +40,4 @@ class NoDefense(Defense):
         monitor: Monitor | None = None,
     ) -> Fitted:
         """Fit ``model`` on ``data``."""
-        return Fitted(model, model.fit(data, seeds, device, progress, monitor), data)
+        return model.fitted(data, seeds, device, progress, monitor)

@@ -1,12 +1,17 @@
-"""The one place where an evaluation asks a model for scores: what comes back may be a stranger's."""
+"""Where a model is asked for scores and an evaluation for a look: what comes back may be a stranger's."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.border import as_tensor, called, in_words, is_plain, method
 from recpoison.errors import UserError
+from recpoison.evaluation.base import Evaluation, Measure
 from recpoison.models.base import Fitted
 
 
@@ -21,10 +26,10 @@ def ask(fitted: Fitted, users: Tensor, n_items: int) -> Tensor:
     """
     with torch.no_grad():
         given = fitted.scores(users)
-    scores = _tensor(given)
-    if scores is None or not _fits(scores, users, n_items):
+    scores = as_tensor(given)
+    if scores is None or scores.shape != (len(users), n_items) or not is_plain(scores, users.device):
         raise UserError(
-            f"{type(fitted.model).__name__}.scores gave {_told(scores, given)}: a row for each of "
+            f"{type(fitted.model).__name__}.scores gave {in_words(given)}: a row for each of "
             f"{len(users)} users and a column for each of {n_items} items are expected, as a tensor of real numbers "
             f"on {users.device}"
         )
@@ -43,32 +48,32 @@ def not_finite(fitted: Fitted, scores: Tensor, users: np.ndarray) -> UserError:
     )
 
 
-def _tensor(given: object) -> Tensor | None:
-    """What is given as a tensor without a gradient, None for what is neither a tensor nor an array of real numbers."""
-    if isinstance(given, Tensor):
-        return given.detach()
-    if isinstance(given, np.ndarray) and given.dtype.kind in "buif":
-        small = given.dtype.kind == "f" and given.dtype.itemsize <= 4
-        return torch.from_numpy(np.require(given, np.float32 if small else np.float64, ["C", "W"]))
-    return None
+def look(evaluation: Evaluation[Any], *arguments: Any) -> Any:
+    """What ``evaluation.look`` gives for ``arguments``.
+
+    Raises:
+        UserError: If that is no record.
+    """
+    seen = called(evaluation.look, *arguments)
+    if not all(callable(getattr(seen, name, None)) for name in ("save", "arrays")):
+        raise UserError(
+            f"{method(evaluation.look)} gave {in_words(seen)}: a record with the methods save and arrays is expected, "
+            "such as recpoison.evaluation.ranks.Ranks"
+        )
+    return seen
 
 
-def _fits(scores: Tensor, users: Tensor, n_items: int) -> bool:
-    return (
-        scores.shape == (len(users), n_items)
-        and not scores.is_complex()
-        and not scores.is_quantized
-        and scores.layout == torch.strided
-        and scores.device in (users.device, torch.device("cpu"))
-    )
+def measures(evaluation: Evaluation[Any], *seen: Any) -> list[Measure]:
+    """What ``evaluation.measures`` makes of a record, and of the one without the attack where there is one.
 
-
-def _told(scores: Tensor | None, given: object) -> str:
-    """What was given, in words."""
-    if isinstance(given, np.ndarray):
-        return f"an array of shape {given.shape} and type {given.dtype}"
-    if scores is None:
-        return f"an object of type {type(given).__name__}"
-    layout = "" if scores.layout == torch.strided else f" ({str(scores.layout).removeprefix('torch.')})"
-    dtype = str(scores.dtype).removeprefix("torch.")
-    return f"a tensor{layout} of shape {tuple(scores.shape)} and type {dtype} on {scores.device}"
+    Raises:
+        UserError: If that is no list of measures.
+    """
+    found = called(evaluation.measures, *seen)
+    if not isinstance(found, Sequence) or not all(isinstance(one, Measure) for one in found):
+        odd = (
+            next((one for one in found if not isinstance(one, Measure)), None) if isinstance(found, Sequence) else None
+        )
+        what = in_words(found) if odd is None else f"a {type(found).__name__} with {in_words(odd)} in it"
+        raise UserError(f"{method(evaluation.measures)} gave {what}: a list of Measure is expected")
+    return list(found)

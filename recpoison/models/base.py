@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from recpoison.border import called, check_tables, method, named_tensors
 from recpoison.data.interactions import Interactions
 from recpoison.errors import IncompatibleParts
 from recpoison.idle import Part
@@ -79,6 +80,18 @@ class Model(Part, ABC):
         Models without epochs ignore the monitor.
         """
 
+    @final
+    def fitted(
+        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    ) -> Fitted:
+        """What ``fit`` learns from ``data``, on ``device``: the one way in which ``fit`` is called.
+
+        Raises:
+            UserError: If it gives anything but finite tensors by name.
+        """
+        given = called(self.fit, data, seeds, device, progress, monitor)
+        return Fitted(self, named_tensors(given, method(self.fit), device), data)
+
     @abstractmethod
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better, for ``users`` of ``data``, the rows it was fitted on."""
@@ -108,8 +121,15 @@ class GradientModel(Model):
 
     @final
     def start(self, data: Interactions, seeds: Seeds, device: torch.device) -> Params:
-        """The values of ``init`` on ``device``."""
-        return {name: tensor.to(device) for name, tensor in self.init(data, seeds).items()}
+        """The values of ``init`` on ``device``.
+
+        Raises:
+            UserError: If it gives anything but finite tensors by name, or lacks one of ``tables``.
+        """
+        source = method(self.init)
+        params = named_tensors(called(self.init, data, seeds), source, device)
+        check_tables(params, self.tables, type(self).__name__, source)
+        return params
 
     @abstractmethod
     def init(self, data: Interactions, seeds: Seeds) -> Params:
@@ -146,7 +166,8 @@ class Fitted:
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better."""
-        return self.model.scores(self.params, self.data, users)
+        scores: Tensor = called(self.model.scores, self.params, self.data, users)
+        return scores
 
     @property
     def device(self) -> torch.device:

@@ -19,6 +19,7 @@ from recpoison.evaluation.questions import Metric, in_words, metric_of_each, met
 from recpoison.evaluation.sentences import counted, decimal
 from recpoison.evaluation.significance import star_rule, stars
 from recpoison.evaluation.subjects import compared_with
+from recpoison.report.retyping import kept_flags
 from recpoison.report.runs import read_overrides, shown_path
 
 if TYPE_CHECKING:
@@ -181,7 +182,9 @@ def _next_command(
     summary: pd.DataFrame, folder: Path, attacks: Sequence[str], *, asked: bool = False
 ) -> tuple[str, str]:
     """The question that follows from this run (to see curves where they were ``asked`` for), and its command."""
-    typed = [text for text in read_overrides(folder) if not text.startswith(("repeats=", "hydra."))]
+    typed = [text for text in read_overrides(folder) if not text.startswith(("repeats=", "hydra."))] + kept_flags(
+        folder
+    )
     report = shlex.join(["recpoison-report", shown_path(folder), "--all", "report"])
     if asked:
         return "what do the curves look like?", report

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from recpoison.attacks.taking import fake_profiles
+from recpoison.border import called, method
 from recpoison.changes import FakeProfiles
 from recpoison.descriptions import code_version, identity
 from recpoison.progress import Progress
@@ -35,8 +37,9 @@ class ChangeStage(TrialStage[FakeProfiles]):
 
     def compute(self, progress: Progress) -> FakeProfiles:
         """Craft it."""
-        trial = self.trial
-        return self.square.attack.poison(trial.split.train, trial.targets, trial.seeds, trial.device, progress)
+        trial, poison = self.trial, self.square.attack.poison
+        given = called(poison, trial.split.train, trial.targets, trial.seeds, trial.device, progress)
+        return fake_profiles(given, trial.split.train, method(poison))
 
     def save(self, value: FakeProfiles, folder: Path) -> None:
         """One npz."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from recpoison.border import called, in_words, method, named_tensors
 from recpoison.curves import Curve
 from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
+from recpoison.defenses.base import Defense
 from recpoison.descriptions import code_version, identity
-from recpoison.errors import IncompatibleParts
+from recpoison.errors import IncompatibleParts, UserError
 from recpoison.models.base import Fitted, Model, load_params, save_params
 from recpoison.parts import Square
 from recpoison.progress import Progress
@@ -85,8 +87,9 @@ class FitStage(TrialStage[Fit]):
         trial, model = self.trial, self.trial.parts.model
         look = watching.looker(trial)
         monitor, watch = watching.monitor_of(trial, self.data, look)
-        fitted = self.square.defense.fit(model, self.data, trial.seeds, trial.device, progress, monitor)
-        fitted = _checked(fitted, model, self.data)
+        defense = self.square.defense
+        given = called(defense.fit, model, self.data, trial.seeds, trial.device, progress, monitor)
+        fitted = _checked(given, model, self.data, defense, trial.device)
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look))
 
     def save(self, value: Fit, folder: Path) -> None:
@@ -112,8 +115,11 @@ class FitStage(TrialStage[Fit]):
         return Fit(Fitted(self.trial.parts.model, {}, self.data), Curve())
 
 
-def _checked(fitted: Fitted, model: Model, data: Interactions) -> Fitted:
+def _checked(fitted: object, model: Model, data: Interactions, defense: Defense, device: torch.device) -> Fitted:
     """What the store relies on: a defense returns numbers for the model it was given."""
+    source = method(defense.fit)
+    if not isinstance(fitted, Fitted):
+        raise UserError(f"{source} gave {in_words(fitted)}: a Fitted with the model that it was given is expected")
     if fitted.model != model:
         raise IncompatibleParts("a defense returned another model than it was given: what changes scores is a model")
-    return replace(fitted, data=data)
+    return Fitted(model, named_tensors(fitted.params, source, device), data)

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from recpoison.changes import EmbeddingShift
 from recpoison.descriptions import code_version
+from recpoison.evaluation import asking
 from recpoison.evaluation.base import Record
 from recpoison.models.base import Fitted
 from recpoison.parts import Square
@@ -65,7 +66,8 @@ class RanksStage(TrialStage[Record]):
         trial, fitted = self.trial, self.fitted
         if self.shift is not None:
             fitted = replace(fitted, params=self.shift.apply(fitted.params))
-        return trial.parts.evaluation.look(fitted, trial.split, trial.targets, trial.seeds, trial.device, progress)
+        known = trial.split, trial.targets, trial.seeds, trial.device, progress
+        return cast(Record, asking.look(trial.parts.evaluation, fitted, *known))
 
     def save(self, value: Record, folder: Path) -> None:
         """One npz."""

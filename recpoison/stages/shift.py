@@ -6,6 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from recpoison.attacks.taking import embedding_shift
+from recpoison.border import called, method
 from recpoison.changes import EmbeddingShift
 from recpoison.descriptions import code_version, identity
 from recpoison.models.base import Fitted
@@ -59,9 +61,9 @@ class ShiftStage(TrialStage[EmbeddingShift]):
         """Craft it, unless it is there."""
         if self.followed is not None:
             return self.followed
-        trial = self.trial
-        shift = self.square.attack.perturb(self.fitted, trial.targets, trial.seeds, progress)
-        return EmbeddingShift({}) if shift is None else shift
+        trial, perturb = self.trial, self.square.attack.perturb
+        shift = called(perturb, self.fitted, trial.targets, trial.seeds, progress)
+        return EmbeddingShift({}) if shift is None else embedding_shift(shift, self.fitted.params, method(perturb))
 
     def save(self, value: EmbeddingShift, folder: Path) -> None:
         """One npz."""

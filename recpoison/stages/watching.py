@@ -13,6 +13,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import Split
 from recpoison.descriptions import code_version, identity
 from recpoison.errors import IncompatibleParts
+from recpoison.evaluation import asking
 from recpoison.evaluation.base import Measure
 from recpoison.models.base import Fitted, Monitor, Params, Watch
 from recpoison.parts import Parts
@@ -28,8 +29,8 @@ def looker(trial: Trial) -> Look:
 
     def look(fitted: Fitted) -> list[Measure]:
         evaluation = trial.parts.evaluation
-        seen = evaluation.look(fitted, trial.split, trial.targets, trial.seeds, trial.device, Progress())
-        return evaluation.measures(seen)
+        seen = asking.look(evaluation, fitted, trial.split, trial.targets, trial.seeds, trial.device, Progress())
+        return asking.measures(evaluation, seen)
 
     return look
 

@@ -164,7 +164,9 @@ class AdversarialLoss(Objective):
     def _gradient(self, params: Params, batch: Batch) -> tuple[Tensor, Params]:
         leaves = {name: tensor.detach().requires_grad_() for name, tensor in params.items()}
         loss = self.model.loss(leaves, batch)
-        return loss.detach(), dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+        return loss.detach(), dict(
+            zip(leaves, torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True), strict=True)
+        )
 
     def _shifted(self, params: Params, clean: Params, batch: Batch, generator: Generator) -> Params:
         names = self.model.tables

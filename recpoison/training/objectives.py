@@ -56,7 +56,7 @@ class LossObjective(Objective):
         for batch in self.batches(trainer, epoch):
             params = {name: tensor.detach().requires_grad_() for name, tensor in slots(state, "param").items()}
             loss = self.loss(params, batch)
-            gradients = torch.autograd.grad(loss, list(params.values()))
+            gradients = torch.autograd.grad(loss, list(params.values()), materialize_grads=True)
             by_name = dict(zip(params, gradients, strict=True))
             step(trainer.optimizer, state, by_name, trainer.learning_rate, trainer.eps)
             total = total + loss.detach()  # a tensor: the host does not wait

@@ -36,7 +36,9 @@ class ChunkedLoss(DataLoss):
         total = torch.zeros((), dtype=torch.float64, device=next(iter(params.values())).device)
         for batch in self.chunks(draw):
             loss = self.loss(leaves, batch)
-            for sums, part in zip(gradient.values(), torch.autograd.grad(loss, list(leaves.values())), strict=True):
+            for sums, part in zip(
+                gradient.values(), torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True), strict=True
+            ):
                 sums += part
             total += loss.detach()
         return float(total), gradient
