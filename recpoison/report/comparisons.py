@@ -59,8 +59,18 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     bold = [metric.label for metric in metrics if metric.subject == "target"]
     if bold and any(entry and entry.best for row in entries for entry in row):
         notes = (*notes, f"bold: the attack that moved the targets' {bold[0]} most")
-    told = _at_most([*_one_attack(measurements), *story(summary, measurements.paired_test, measurements.keys)])
+    told = _at_most(headlines(measurements, summary))
     return replace(table, entries=tuple(tuple(row) for row in entries), notes=notes, told=told)
+
+
+def headlines(measurements: Measurements, summary: pd.DataFrame) -> list[str]:
+    """What was found, a sentence each: attacks that are one, then what each attack and each defense did.
+
+    Args:
+        measurements: All of them.
+        summary: Of the metrics that sentences are about.
+    """
+    return [*_one_attack(measurements), *story(summary, measurements.paired_test, measurements.keys)]
 
 
 def defense_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table | None:

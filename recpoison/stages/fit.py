@@ -122,4 +122,4 @@ def _checked(fitted: object, model: Model, data: Interactions, defense: Defense,
         raise UserError(f"{source} gave {in_words(fitted)}: a Fitted with the model that it was given is expected")
     if fitted.model != model:
         raise IncompatibleParts("a defense returned another model than it was given: what changes scores is a model")
-    return Fitted(model, named_tensors(fitted.params, source, device), data)
+    return Fitted(model, named_tensors(fitted.params, source, device), data, fitted.removed)
