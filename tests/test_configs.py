@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import MISSING, DictConfig, OmegaConf
 
-from recpoison.command.config import BASES, check
+from recpoison.command.checking import locate
+from recpoison.command.config import BASES, build, check
 from recpoison.command.help import GROUPS, described, everyday
+from recpoison.models.wrmf import WRMF
 from recpoison.paths import CONF_DIR
 
 OPTIONS = [(group, file) for group in BASES for file in sorted((CONF_DIR / group).glob("*.yaml"))]
@@ -97,3 +101,67 @@ def test_help_shows_the_root_as_it_is():
     cfg = composed()
     assert defaults == {key: cfg[key] for key in cfg if key not in (*BASES, "sweep")}  # help lists it by hand
     assert list(GROUPS[:5]) == list(BASES)
+
+
+def _differences(node: dict, default: object, path: str) -> Iterator[str]:
+    """Every key of a part's YAML that is not the default of the field it sets; ``default`` is a part with defaults."""
+    named = f"{type(default).__module__}.{type(default).__qualname__}"
+    if node["_target_"] != named:
+        yield f"{path} is {node['_target_']}, not {named}"
+        return
+    for key, value in node.items():
+        if key != "_target_":
+            yield from _difference(value, getattr(default, key), f"{path}.{key}")
+
+
+def _difference(value: object, default: object, path: str) -> Iterator[str]:
+    if isinstance(value, dict) and "_target_" in value:
+        yield from _differences(value, default, path)
+    elif isinstance(value, dict) and isinstance(default, dict):
+        for key in value.keys() | default.keys():
+            yield from _difference(value.get(key), default.get(key), f"{path}.{key}")
+    elif (tuple(value) if isinstance(value, list) else value) != default:
+        yield f"{path} is {value} in YAML and {default} in the class"
+
+
+def _without_default(part: type) -> set[str]:
+    """Fields that only a YAML or a user can give, as a dataset's name."""
+    none = dataclasses.MISSING
+    return {item.name for item in dataclasses.fields(part) if item.default is item.default_factory is none}
+
+
+@pytest.mark.parametrize(("group", "file"), OPTIONS, ids=name)
+def test_a_yaml_and_its_class_have_the_same_defaults(group, file):
+    """``WRMF()`` is ``model=wrmf``, down to the parts inside; what suits one dataset alone has no default."""
+    node = {key: "given" if value == MISSING else value for key, value in yaml.safe_load(file.read_text()).items()}
+    needed = {key: node[key] for key in _without_default(locate(node["_target_"]))}
+    default = build(OmegaConf.create({"_target_": node["_target_"], **needed}))
+    assert list(_differences(node, default, group)) == []
+
+
+def test_a_difference_would_be_seen():
+    wrmf = {"_target_": "recpoison.models.wrmf.WRMF", "embedding_size": 16, "trainer": {"_target_": "a.B", "epochs": 1}}
+    assert list(_differences(wrmf, WRMF(), "model")) == [
+        "model.embedding_size is 16 in YAML and 128 in the class",
+        "model.trainer is a.B, not recpoison.training.trainer.Trainer",
+    ]
+
+
+TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("file", TUNED, ids=name)
+def test_settings_for_a_dataset_stand_for_that_dataset_alone(file):
+    dataset, _, model = file.stem.partition("_")
+    tuned = composed(f"dataset={dataset}", f"model={model}").model
+    own = OmegaConf.load(CONF_DIR / "model" / f"{model}.yaml")
+    assert tuned == OmegaConf.merge(own, OmegaConf.load(file).model) != own
+    assert composed("dataset=ml_100k", f"model={model}").model == own
+    assert composed(f"dataset={dataset}", f"model={model}", "model.trainer.epochs=3").model.trainer.epochs == 3
+
+
+def test_the_demo_is_wrmf_as_tuned_for_its_data():
+    """What README shows for a bare ``recpoison``: the injection paper's constants, without any word typed."""
+    assert {file.stem for file in TUNED} == {"synthetic_wrmf", "synthetic_item_ae"}
+    model = composed().model
+    assert (model.embedding_size, model.trainer.epochs, model.trainer.learning_rate) == (16, 100, 0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple, final
 
 import numpy as np
@@ -99,7 +99,7 @@ class ProfileAttack(Attack, ABC):
         n_fake_users: Fake users, as a number; it wins over ``budget``.
     """
 
-    targets: Targets
+    targets: Targets = field(default_factory=Targets)
     budget: float = 0.01
     n_fake_users: int | None = None
 

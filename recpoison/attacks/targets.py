@@ -46,9 +46,9 @@ class Targets(Part):
         [1, 2]
     """
 
-    rule: str = "random"
+    rule: str = "tail"
     items: Sequence[int | str] = ()
-    count: int = 5
+    count: int = 1
     below: int = 5
     labels: bool = False
 

@@ -29,6 +29,7 @@ from recpoison.stages import locks
 STATUS = "status.json"
 # Settings that say where and how fast, never what.
 NO_EFFECT = ("data_dir", "store_dir", "checkpoint_seconds", "threads", "jobs_per_gpu", "trackers", "sweep", "hydra")
+_FOLLOWS = "tuned"  # a group that follows from others; what it sets is in the configuration
 _LETTERS = 12
 _PIPELINE = "recpoison.experiment"
 # The digest of files is believed for this many times as long as it took to read them, so that many cells do not each
@@ -77,7 +78,7 @@ def identify(cfg: DictConfig, choices: Mapping[str, Any]) -> str:
     """
     plain = {key: value for key, value in plain_settings(cfg).items() if key not in NO_EFFECT}
     plain["device"] = str(plain.get("device")).partition(":")[0]
-    named = {group: option for group, option in choices.items() if not group.startswith("hydra/")}
+    named = {group: option for group, option in choices.items() if not group.startswith(("hydra/", _FOLLOWS))}
     return digest([plain, named])[:_LETTERS]
 
 

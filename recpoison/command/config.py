@@ -65,7 +65,7 @@ class Root:
     sweep: Sweep = field(default_factory=Sweep)
 
 
-ConfigStore.instance().store(name="schema", node=Root)
+ConfigStore.instance().store(name="recpoison_schema", node=Root)
 
 
 def check(cfg: DictConfig, trusted: Sequence[str] = (), labels: Mapping[str, str] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,12 +50,12 @@ class Raw(NamedTuple):
 
 @dataclass(frozen=True)
 class KnownRatings(Dataset):
-    """A dataset of ``sources.SOURCES``.
+    """A dataset of ``sources.SOURCES``; ``build_dataset`` gives it as its YAML describes it, which suits each source.
 
     Args:
         name: What tables call it.
         source: Its name among the sources.
-        variant: Which way of reading it; None is the first.
+        variant: Which way of reading it.
         filters: What stays.
         split: What is held out.
 
@@ -70,15 +70,15 @@ class KnownRatings(Dataset):
     """
 
     source: str
-    variant: str | None = None
-    filters: Filters = field(default_factory=Filters)
-    split: Splitter = field(default_factory=Splitter)
+    variant: str
+    filters: Filters
+    split: Splitter
 
     def __post_init__(self) -> None:
         known = [name for name, source in SOURCES.items() if name != "cora"]
         if self.source not in known:
             raise ConfigError(f"dataset.source is {self.source!r}: give one of {', '.join(known)}, or use dataset=csv")
-        if self.variant is not None and self.variant not in self._source.variants:
+        if self.variant not in self._source.variants:
             raise ConfigError(f"dataset.variant is {self.variant!r}: give one of {', '.join(self._source.variants)}")
 
     @property
@@ -86,12 +86,8 @@ class KnownRatings(Dataset):
         return SOURCES[self.source]
 
     @property
-    def _variant_name(self) -> str:
-        return self.variant or next(iter(self._source.variants))
-
-    @property
     def _variant(self) -> Variant:
-        return self._source.variants[self._variant_name]
+        return self._source.variants[self.variant]
 
     @property
     def has_ratings(self) -> bool:
@@ -114,7 +110,7 @@ class KnownRatings(Dataset):
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files as they lie on disk, in order."""
-        paths = require(self._source, self._variant_name, data_dir)
+        paths = require(self._source, self.variant, data_dir)
         for extra in (self._variant.negatives, self._variant.last):
             new = extra is not None and extra not in self._variant.files
             paths += find(data_folder(data_dir) / self._source.folder, extra) if extra and new else []
@@ -122,7 +118,7 @@ class KnownRatings(Dataset):
 
     def _raw(self, data_dir: Path | None, progress: Progress) -> Raw:
         variant, folder = self._variant, data_folder(data_dir) / self._source.folder
-        paths = require(self._source, self._variant_name, data_dir)
+        paths = require(self._source, self.variant, data_dir)
         parts = [read_netflix(paths)] if variant.form == "netflix" else [_read(path, variant) for path in paths]
         data = number(stack(parts), variant.layout.scale)
         self._compare(data, progress)

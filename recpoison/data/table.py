@@ -81,8 +81,8 @@ class OwnTable(Dataset):
     step: float = 1.0
     missing: Sequence[float] = ()
     drop_invalid: bool = False
-    filters: Filters = field(default_factory=Filters)
-    split: Splitter = field(default_factory=Splitter)
+    filters: Filters = field(default_factory=lambda: Filters(min_user=2))
+    split: Splitter = field(default_factory=lambda: Splitter("leave_one_out_random"))
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

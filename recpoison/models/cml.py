@@ -74,7 +74,7 @@ class CML(TrainedModel):
     regularization: float = 0.0
     initial_std: float = 0.1
     rows_only: bool = True
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: Trainer = field(default_factory=lambda: Trainer(epochs=40))
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "negatives"):

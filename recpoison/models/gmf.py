@@ -62,10 +62,10 @@ class GMF(TrainedModel):
 
     embedding_size: int = 64
     negatives: int = 4
-    regularization: float = 0.0
+    regularization: float = 0.02
     initial_std: float = 0.1
     rows_only: bool = True
-    trainer: Trainer = field(default_factory=Trainer)
+    trainer: Trainer = field(default_factory=lambda: Trainer(epochs=10))
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "negatives"):

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "selu"
 
 
 def _adam() -> Trainer:
-    return Trainer(epochs=50, batch_size=2048, optimizer="adam", learning_rate=1e-3, eps=1e-8)
+    return Trainer(50, 2048, optimizer="adam", learning_rate=1e-3, initial_accumulator=0.0, eps=1e-8)
 
 
 @dataclass(frozen=True)

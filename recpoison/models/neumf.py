@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from recpoison.models.base import Params
 from recpoison.models.gmf import GMF
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import uniform
+from recpoison.training.trainer import Trainer
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,8 @@ class NeuMF(GMF):
         [0, 1]
     """
 
+    regularization: float = 0.0
+    trainer: Trainer = field(default_factory=lambda: Trainer(epochs=6))
     mlp_embedding_size: int = 32
     hidden_size: int = 64
     layers: int = 1

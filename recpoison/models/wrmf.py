@@ -21,7 +21,7 @@ from recpoison.training.trainer import Trainer
 
 
 def _adam() -> Trainer:
-    return Trainer(epochs=50, batch_size=2048, optimizer="adam", learning_rate=0.01, eps=1e-8)
+    return Trainer(50, 2048, optimizer="adam", learning_rate=0.01, initial_accumulator=0.0, eps=1e-8)
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,7 @@ def test_every_variant_has_the_counts_it_promises(data_dir: Path, name: str):
         pytest.skip(f"{name} is not in {data_dir}")
     for variant, about in held.items():
         notes = Notes()
-        data = KnownRatings(name, name, variant).read(data_dir, Seeds(0), notes)
+        data = KnownRatings(name, name, variant, Filters(), Splitter()).read(data_dir, Seeds(0), notes)
         assert len(data) > 0
         assert notes.texts == []
         assert about.counts in (None, (data.n_users, data.n_items, len(data)))
@@ -95,7 +95,7 @@ def test_gowalla_check_ins_have_times(tmp_path: Path):
 
 @pytest.mark.data
 def test_steam_counts_rows_and_pairs(data_dir: Path):
-    dataset = KnownRatings("steam", "steam")
+    dataset = KnownRatings("steam", "steam", "both", Filters(), Splitter())
     raw = dataset.read(data_dir, Seeds(0), Progress())
     notes = Notes()
     kept, _ = Filters(k_core=20, count="rows", duplicates="keep").apply(raw, Seeds(0), notes)
@@ -272,4 +272,4 @@ def test_names_are_checked():
     with pytest.raises(ConfigError, match=r"dataset.variant is 'explicit': give one of ratings"):
         KnownRatings("ml_100k", "ml_100k", "explicit", Filters(), Splitter())
     with pytest.raises(ConfigError, match=r"dataset.source is 'ml_10m'"):
-        KnownRatings("ml_10m", "ml_10m")
+        KnownRatings("ml_10m", "ml_10m", "ratings", Filters(), Splitter())

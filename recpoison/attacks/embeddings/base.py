@@ -60,7 +60,7 @@ class GradientAttack(EmbeddingAttack, ABC):
 
     epsilon: float = 0.5
     goal: str = "untargeted"
-    targets: Targets = field(default_factory=Targets)
+    targets: Targets = field(default_factory=lambda: Targets(rule="random"))
 
     def __post_init__(self) -> None:
         check_number("epsilon", self.epsilon, above=False)

@@ -83,7 +83,7 @@ class CW(EmbeddingAttack):
 
     epsilon: float | None = None
     goal: str = "targeted"
-    targets: Targets = field(default_factory=Targets)
+    targets: Targets = field(default_factory=lambda: Targets(rule="random"))
     users: Sequence[int] = ()
     n_users: int | None = 100
     cutoff: int = 10

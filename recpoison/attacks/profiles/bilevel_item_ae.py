@@ -11,7 +11,7 @@ from recpoison.training.trainer import Trainer
 
 def paper_item_ae() -> ItemAE:
     """The surrogate of the paper's synthetic experiment, as in its authors' notebook."""
-    trainer = Trainer(epochs=100, batch_size=100_000, optimizer="adam", learning_rate=0.01, eps=1e-8)
+    trainer = Trainer(100, 100_000, optimizer="adam", learning_rate=0.01, initial_accumulator=0.0, eps=1e-8)
     return ItemAE((64, 32), "selu", weight=20.0, regularization=0.0, trainer=trainer)
 
 

@@ -11,7 +11,7 @@ from recpoison.training.trainer import Trainer
 
 def paper_wrmf() -> WRMF:
     """The surrogate of the paper's synthetic experiment."""
-    trainer = Trainer(epochs=100, batch_size=2048, optimizer="adam", learning_rate=0.5, eps=1e-8)
+    trainer = Trainer(100, 2048, optimizer="adam", learning_rate=0.5, initial_accumulator=0.0, eps=1e-8)
     return WRMF(embedding_size=16, weight=20.0, regularization=0.0, trainer=trainer)
 
 
