@@ -179,7 +179,7 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
     texts = {
         "config.yaml": config,
         "overrides.yaml": "".join(f"- {json.dumps(text)}\n" for text in overrides) or "[]\n",
-        "run.json": json.dumps(_about(record, command), indent=2, default=str) + "\n",
+        "run.json": json.dumps(run_facts(record, command), indent=2, default=str) + "\n",
         "costs.csv": costs.to_csv(index=False),
         "summary.csv": record.summary()[[*SUMMARY_COLUMNS]].to_csv(index=False),
         "table.md": markdown(record),
@@ -253,7 +253,8 @@ def _cell_columns(cell: Cell) -> tuple[str, str, str, str, int]:
     return cell.dataset, cell.model, cell.attack, cell.defense, cell.seed
 
 
-def _about(record: RunRecord, command: str) -> dict[str, Any]:
+def run_facts(record: RunRecord, command: str) -> dict[str, Any]:
+    """What ``run.json`` holds."""
     return {
         "command": command,
         "python": platform.python_version(),

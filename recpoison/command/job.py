@@ -7,10 +7,11 @@ import logging
 import os
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -169,7 +170,7 @@ def _compute(cfg: DictConfig, task: Task) -> RunRecord:
     device = choose_device(cfg.device)
     set_up(cfg.deterministic, task.threads if cfg.threads is None else cfg.threads)
     with device_of_one(device, cfg.jobs_per_gpu) if task.among_many else nullcontext(device) as chosen:
-        record = _run(cfg, task, chosen)
+        record = run_configured(cfg, task, chosen)
 
     from recpoison.records import write
 
@@ -192,17 +193,20 @@ def _track(cfg: DictConfig, record: RunRecord, task: Task) -> None:
             )
 
 
-def _run(cfg: DictConfig, task: Task, device: torch.device) -> RunRecord:
+def run_configured(
+    cfg: DictConfig, task: Task, device: torch.device, given: Mapping[str, Any] = MappingProxyType({})
+) -> RunRecord:
+    """What a configuration finds; parts that are ``given`` by group stand in place of those that it describes."""
     from recpoison.experiment import Parts, run
     from recpoison.report.live import LiveProgress
     from recpoison.stages.store import Store
 
-    parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES}
+    parts: dict[str, Any] = {group: build(cfg[group], task.trusted) for group in BASES if group not in given}
     with LiveProgress(
         quiet=task.among_many and not task.overview, alone=task.alone, overview=task.overview
     ) as progress:
         record = run(
-            Parts(**parts, labels=task.labels),
+            Parts(**parts, **given, labels=task.labels),
             range(cfg.seed, cfg.seed + cfg.repeats),
             device=device,
             data_dir=Path(cfg.data_dir) if cfg.data_dir else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_type_hints
@@ -89,8 +90,8 @@ def compose_root(overrides: Sequence[str], *, with_hydra: bool = False) -> DictC
 
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether a preset among ``overrides`` is a sweep without being asked (``hydra.mode: MULTIRUN``)."""
-    with _conf_dir():
-        return _hydra().get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
+    with _conf_dir() as hydra:
+        return hydra.get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
     Raises:
         ConfigError: If a combination does not compose.
     """
-    with _conf_dir():
-        loader = _hydra().config_loader
+    with _conf_dir() as hydra:
+        loader = hydra.config_loader
         try:
             cfg = loader.load_configuration(CONFIG_NAME, list(overrides), run_mode=RunMode.MULTIRUN)
             typed = [f"{key}={value}" for key, value in (OmegaConf.select(cfg, "hydra.sweeper.params") or {}).items()]
@@ -156,14 +157,18 @@ def _name(cfg: DictConfig, grid: list[str]) -> str:
     return f"{choices.get('experiment') or 'sweep'}-{digest([identify(cfg, choices), grid])[:8]}"
 
 
-def _hydra() -> Hydra:
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None  # we are inside _conf_dir
-    return hydra
-
-
-def _conf_dir() -> initialize_config_dir:
-    return initialize_config_dir(version_base="1.3", config_dir=str(CONF_DIR), job_name="recpoison")
+@contextmanager
+def _conf_dir() -> Iterator[Hydra]:
+    """Hydra, set up for our YAML; a program that calls us and had it set up otherwise has it back as it was."""
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(CONF_DIR), job_name="recpoison"):
+            hydra = GlobalHydra.instance().hydra
+            assert hydra is not None
+            yield hydra
+    finally:
+        GlobalHydra.instance().hydra = before
 
 
 class _Trial:

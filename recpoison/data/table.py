@@ -162,11 +162,15 @@ class OwnTable(Dataset):
             missing=tuple(self.missing),
             drop_invalid=self.drop_invalid,
         )
-        parts = [_read(path, layout, progress) for path in self._paths(data_dir)]
+        parts = self._parts(data_dir, layout, progress)
         given = np.repeat([False, True], [len(part) for part in parts]) if self.test_path is not None else None
         data = number(stack(parts), self._scale)
         self._refuse_idle_rating(data)
         return Raw(data, given)
+
+    def _parts(self, data_dir: Path | None, layout: Layout, progress: Progress) -> list[Rows]:
+        """Rows to learn from, or to split; test rows of their own come second."""
+        return [_read(path, layout, progress) for path in self._paths(data_dir)]
 
     def _refuse_idle_rating(self, data: Interactions) -> None:
         """Ratings without a scale are forgotten: so they must be, by a filter, and not by an oversight."""

@@ -57,7 +57,7 @@ def to_html(runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure], 
     parts = [
         f"<h1>{escape(title)}</h1><p class=note>{escape(jobs)}</p>",
         "<h2>Results</h2>",
-        *(_table(table) for table in tables),
+        *(table_as_html(table) for table in tables),
         _section("Figures", _figures(figures)),
         _section("Protocol", _protocols(runs)),
         _section("Jobs without result", _missing(runs)),
@@ -76,7 +76,8 @@ def _section(heading: str, content: str) -> str:
     return f"<h2>{heading}</h2>\n{content}" if content else ""
 
 
-def _table(table: Table) -> str:
+def table_as_html(table: Table) -> str:
+    """A table with its notes, as a part of a page."""
     groups = [(name, len(list(same))) for name, same in groupby(group for group, _ in table.columns)]
     first = f"<th colspan={len(table.keys)}></th>" if table.keys else ""
     first += "".join(f"<th class=group colspan={n}>{escape(name)}</th>" for name, n in groups) + "<th></th>"

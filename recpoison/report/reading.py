@@ -144,7 +144,7 @@ def read_settings(file: Path) -> dict[str, Any]:
     content = _yaml(file)
     if not isinstance(content, dict):
         raise DataError(f"{file} holds no mapping of settings: {_AGAIN}")
-    return dict(_dotted(content))
+    return dict(dotted(content))
 
 
 def read_overrides(folder: Path) -> tuple[str, ...]:
@@ -207,9 +207,10 @@ def _printable(node: Any) -> Any:
     return printable(node) if isinstance(node, str) else node
 
 
-def _dotted(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf of nested mappings by its dotted key."""
     if not isinstance(node, dict):
         yield prefix, json.dumps(node, default=str) if isinstance(node, list) else node
         return
     for key, value in node.items():
-        yield from _dotted(value, f"{prefix}.{key}" if prefix else str(key))
+        yield from dotted(value, f"{prefix}.{key}" if prefix else str(key))
