@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import yaml
+from omegaconf import OmegaConf
 from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError
@@ -55,7 +55,7 @@ class Finished:
         """As if read from a folder ``name``."""
         costs = pd.DataFrame([vars(cost) for cost in self.record.costs]).astype({"reused": str})
         about = json.loads(json.dumps(run_facts(self.record, self.command), default=str))
-        config = dict(dotted(yaml.safe_load(self.config)))
+        config = dict(dotted(OmegaConf.to_container(OmegaConf.create(self.config))))
         metrics, curve = self.record.metrics(), self.record.curves()
         return Run(Path(name), metrics, costs, config, self.overrides, about, curve)
 

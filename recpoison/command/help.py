@@ -11,11 +11,12 @@ from rich.table import Table
 
 from recpoison.paths import CONF_DIR
 
-GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "victim", "setting", "experiment")
+GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "victim", "setting", "experiment", "tuned")
 PRESETS = {  # groups whose options reach into others
     "victim": "a model with a paper's settings, in place of model=",
     "setting": "a paper's attack or dataset, in place of attack= or dataset=",
     "experiment": "a paper's table or figure; what is typed beside it wins",
+    "tuned": "a model's settings on one dataset, taken by themselves where both are chosen; what is typed wins",
 }
 EXAMPLES = (
     ("recpoison", "the demo: a synthetic dataset, attacked"),

@@ -98,7 +98,7 @@ class KnownRatings(Dataset):
         """Ratings that are to be forgotten, where there are none."""
         if self._variant.layout.scale is not None:
             return {}
-        return {"filters.implicit": f"{self.source} ({self._variant_name}) has no ratings"}
+        return {"filters.implicit": f"{self.source} ({self.variant}) has no ratings"}
 
     def read(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """All rows as the source has them; see ``Dataset.read``."""
