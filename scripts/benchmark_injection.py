@@ -46,6 +46,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.trainer import Trainer
 
 CPU, N_FAKES = torch.device("cpu"), 131
 CONF = Path(__file__).parents[1] / "conf"
@@ -68,12 +69,10 @@ def fake_users(data: Interactions) -> Tensor:
 
 def attack(epochs: int, batch_size: int, unroll_steps: int | None, memory_limit: float | None) -> BilevelWRMFAttack:
     """The attack with the authors' surrogate for Gowalla."""
-    surrogate = WRMF()
-    trainer = type(surrogate.trainer)(
-        epochs=epochs, batch_size=batch_size, optimizer="adam", learning_rate=0.01, eps=1e-8
-    )
+    trainer = Trainer(epochs, batch_size, optimizer="adam", learning_rate=0.01, eps=1e-8)
+    surrogate = WRMF(embedding_size=128, regularization=1e-5, trainer=trainer)
     return BilevelWRMFAttack(
-        targets=Targets("list", tuple(range(5))), n_fake_users=N_FAKES, surrogate=WRMF(trainer=trainer), cutoff=50,
+        targets=Targets("list", tuple(range(5))), n_fake_users=N_FAKES, surrogate=surrogate, cutoff=50,
         unroll_steps=unroll_steps, memory_limit=memory_limit,
     )  # fmt: skip
 

@@ -109,7 +109,7 @@ def test_parts_of_one_s_own_give_the_numbers_of_their_words():
 
 def test_what_suits_the_synthetic_data_is_not_taken_for_data_of_one_s_own():
     record = run("attack=none", "model.trainer.epochs=1", dataset=Synthetic("mine", n_users=120, n_items=60))
-    assert "embedding_size: 128" in record.finished[0].config
+    assert "embedding_size: 64" in record.finished[0].config
     assert (
         "embedding_size: 16" in run("attack=none", "model.trainer.epochs=1", "dataset.n_users=120").finished[0].config
     )

@@ -142,7 +142,7 @@ def test_a_yaml_and_its_class_have_the_same_defaults(group, file):
 def test_a_difference_would_be_seen():
     wrmf = {"_target_": "recpoison.models.wrmf.WRMF", "embedding_size": 16, "trainer": {"_target_": "a.B", "epochs": 1}}
     assert list(_differences(wrmf, WRMF(), "model")) == [
-        "model.embedding_size is 16 in YAML and 128 in the class",
+        "model.embedding_size is 16 in YAML and 64 in the class",
         "model.trainer is a.B, not recpoison.training.trainer.Trainer",
     ]
 
@@ -162,6 +162,6 @@ def test_settings_for_a_dataset_stand_for_that_dataset_alone(file):
 
 def test_the_demo_is_wrmf_as_tuned_for_its_data():
     """What README shows for a bare ``recpoison``: the injection paper's constants, without any word typed."""
-    assert {file.stem for file in TUNED} == {"synthetic_wrmf", "synthetic_item_ae"}
+    assert {file.stem for file in TUNED} == {"synthetic_wrmf"}
     model = composed().model
     assert (model.embedding_size, model.trainer.epochs, model.trainer.learning_rate) == (16, 100, 0.5)

@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "selu"
 
 
 def _adam() -> Trainer:
-    return Trainer(50, 2048, optimizer="adam", learning_rate=1e-3, initial_accumulator=0.0, eps=1e-8)
+    return Trainer(100, 100_000, optimizer="adam", learning_rate=0.01, initial_accumulator=0.0, eps=1e-8)
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class ItemAE(WholeMatrixModel):
     without it ``scores`` encodes all items anew, 0.1 s more a call at Gowalla's 430,000 clicks.
 
     Initial values are those of torch's ``Linear``, but the first layer's bound is 1/sqrt(n_items), not 1/sqrt(n_users):
-    real users would start smaller as fake ones come. Defaults are the authors' for Gowalla; ``trainer.batch_size``
-    counts items, and a batch that holds them all is taken in order.
+    real users would start smaller as fake ones come. Defaults are the authors' for synthetic data; for Gowalla:
+    ``victim=gowalla_item_ae``. ``trainer.batch_size`` counts items, and a batch that holds them all is taken in order.
 
     Args:
         hidden: Sizes of the encoder's layers; the last is the code.
@@ -63,9 +63,9 @@ class ItemAE(WholeMatrixModel):
         [0, 1]
     """
 
-    hidden: tuple[int, ...] = (256, 128)
-    activation: str = "tanh"
-    regularization: float = field(default=1e-6, kw_only=True)
+    hidden: tuple[int, ...] = (64, 32)
+    activation: str = "selu"
+    regularization: float = field(default=0.0, kw_only=True)
     trainer: Trainer = field(default_factory=_adam, kw_only=True)
 
     def __post_init__(self) -> None:
