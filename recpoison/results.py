@@ -16,17 +16,20 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from recpoison.errors import ConfigError, OutputError
+from recpoison.evaluation.questions import Metric
+from recpoison.evaluation.sentences import story
+from recpoison.evaluation.subjects import REMOVED
 from recpoison.records import RunRecord, run_facts, write
+from recpoison.report.comparisons import effect_table
 from recpoison.report.fake_users import draw_fake_users
 from recpoison.report.figures import draw_all
 from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
-from recpoison.report.measurements import Measurements, Metric, measure
+from recpoison.report.measurements import Measurements, measure
 from recpoison.report.page import table_as_html
 from recpoison.report.reading import dotted
 from recpoison.report.runs import Run, Runs
 from recpoison.report.studies import curve_studies
-from recpoison.report.tables import Table, default_metrics, effect_table, pivot_table, with_notes
-from recpoison.report.verdict import sentences
+from recpoison.report.tables import Table, default_metrics, pivot_table, with_notes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +112,10 @@ class Result:
 
     def verdict(self) -> str:
         """What was found, a sentence a line."""
-        return "\n".join(sentences(self._measurements)) or "Nothing was attacked."
+        found = self._measurements
+        removed = [metric for metric in found.metrics() if metric.subject == REMOVED]
+        summary = found.summary([*default_metrics(found), *removed])
+        return "\n".join(story(summary, found.paired_test, found.keys)) or "Nothing was attacked."
 
     def figures(self) -> dict[str, Figure]:
         """Every figure there are numbers for, by name; those of single fake users need a run that was saved."""
@@ -145,7 +151,7 @@ class Result:
 
     @cached_property
     def _measurements(self) -> Measurements:
-        return measure(self.runs)
+        return measure(self.runs, paired_test=str(self.runs.runs[0].config.get("paired_test", "t")))
 
     @property
     def _title(self) -> str:

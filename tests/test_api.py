@@ -77,7 +77,7 @@ def test_a_record_is_looked_at_in_many_forms():
     assert repr(record) == f"<recpoison synthetic, popularity, random, 1 seed: {record.verdict().splitlines()[0]}>"
     assert f"{hit['random']:.4f}" in record.table()
     assert f"{hit['random']:.4f}" in record._repr_html_()
-    assert record._repr_html_().startswith("<div")
+    assert "<table>" in record._repr_html_()
     assert record.table("latex").startswith("%") or "tabular" in record.table("latex")
     assert {"bars_target_hr_at_50", "bars_test_hr_at_10"} <= record.figures().keys()
     with pytest.raises(ConfigError, match="table has no form 'word'"):
@@ -88,7 +88,7 @@ def test_a_sweep_is_several_runs_and_one_table(here: Path):
     record = run(*SMALL, "-m", "attack=random,bandwagon", "seed=0,1")
     assert len(record.records) == 4
     assert set(record.to_frame().attack) == {"none", "random", "bandwagon"}
-    assert [line.split(":")[0] for line in record.verdict().splitlines()] == ["random", "bandwagon"]
+    assert [line.split(":")[0] for line in record.verdict().splitlines()[:2]] == ["random", "bandwagon"]
     assert repr(record).startswith("<recpoison synthetic, popularity, random/bandwagon, 4 runs, 2 seeds: ")
     record.save("swept")
     assert sorted(path.name for path in (here / "swept").iterdir()) == ["0", "1", "2", "3"]
