@@ -110,7 +110,7 @@ class Result:
     def verdict(self) -> str:
         """What was found, a sentence a line."""
         found = self._measurements
-        return "\n".join(headlines(found, found.summary(default_metrics(found)))) or "Nothing was attacked."
+        return "\n".join(headlines(found, default_metrics(found))) or "Nothing was attacked."
 
     def figures(self) -> dict[str, Figure]:
         """Every figure there are numbers for, by name; those of single fake users need a run that was saved."""
@@ -146,7 +146,7 @@ class Result:
 
     @cached_property
     def _measurements(self) -> Measurements:
-        return measure(self.runs)
+        return measure(self.runs, paired_test=str(self.runs.runs[0].config.get("paired_test", "t")))
 
     @property
     def _title(self) -> str:

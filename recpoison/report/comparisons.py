@@ -40,8 +40,7 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     Raises:
         ConfigError: If no run has an attack.
     """
-    removed = [metric for metric in measurements.metrics() if metric.subject == REMOVED]
-    summary = measurements.summary([*metrics, *removed])
+    summary = _summary(measurements, metrics)
     attacked = summary[summary.attack != "none"]
     if attacked.empty:
         raise ConfigError(
@@ -59,17 +58,22 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
     bold = [metric.label for metric in metrics if metric.subject == "target"]
     if bold and any(entry and entry.best for row in entries for entry in row):
         notes = (*notes, f"bold: the attack that moved the targets' {bold[0]} most")
-    told = _at_most(headlines(measurements, summary))
+    told = _at_most(_told(measurements, summary))
     return replace(table, entries=tuple(tuple(row) for row in entries), notes=notes, told=told)
 
 
-def headlines(measurements: Measurements, summary: pd.DataFrame) -> list[str]:
-    """What was found, a sentence each: attacks that are one, then what each attack and each defense did.
+def headlines(measurements: Measurements, metrics: Sequence[Metric]) -> list[str]:
+    """What was found of ``metrics``: attacks that are one, then what each attack and each defense did."""
+    return _told(measurements, _summary(measurements, metrics))
 
-    Args:
-        measurements: All of them.
-        summary: Of the metrics that sentences are about.
-    """
+
+def _summary(measurements: Measurements, metrics: Sequence[Metric]) -> pd.DataFrame:
+    """Of ``metrics``, and of what filters caught."""
+    removed = [metric for metric in measurements.metrics() if metric.subject == REMOVED]
+    return measurements.summary([*metrics, *removed])
+
+
+def _told(measurements: Measurements, summary: pd.DataFrame) -> list[str]:
     return [*_one_attack(measurements), *story(summary, measurements.paired_test, measurements.keys)]
 
 
