@@ -63,9 +63,9 @@ class KnownRatings(Dataset):
         ConfigError: If source or variant do not exist.
 
     Example:
-        >>> KnownRatings("ml_100k", source="ml_100k").has_ratings
+        >>> KnownRatings("ml_100k", "ml_100k", "ratings", Filters(), Splitter()).has_ratings
         True
-        >>> KnownRatings("ml_100k", source="ml_100k", filters=Filters(binarise_at=4)).has_ratings
+        >>> KnownRatings("ml_100k", "ml_100k", "ratings", Filters(binarise_at=4), Splitter()).has_ratings
         False
     """
 
