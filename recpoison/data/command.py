@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from recpoison.answering import answered
 from recpoison.data.named import build_dataset, choose, dataset_files
@@ -19,9 +18,12 @@ from recpoison.data.provenance import data_folder, find
 from recpoison.data.sources import SOURCES
 from recpoison.errors import ConfigError, printable
 from recpoison.progress import Progress
+from recpoison.ruled import ruled
 from recpoison.seeds import Seeds
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from recpoison.data.fetching import Bar
     from recpoison.data.interactions import Interactions
 
@@ -35,9 +37,9 @@ class _Notes(Progress):
 
 
 def _list(root: Path, console: Console) -> None:
-    table = Table(title=f"datasets (data folder: {root})", title_justify="left")
+    table = ruled(f"datasets (data folder: {root})")
     for column in ("name", "what", "users x items, rows", "files"):
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == "name", min_width=24 * (column == "what"))
     for name, path in dataset_files().items():
         what = path.read_text(encoding="utf-8").split("\n", 1)[0].lstrip("# ")
         counts, state = "", "none needed"
@@ -130,7 +132,8 @@ def _characteristics(title: str, tables: dict[str, Interactions]) -> Table:
     from recpoison.data.characteristics import characterise
 
     columns = {name: asdict(characterise(data)) for name, data in tables.items()}
-    table = Table("", title=title, title_justify="left")
+    table = ruled(title)
+    table.add_column("")
     for name in columns:
         table.add_column(name, justify="right")
     for key in next(iter(columns.values())):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import glob
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from recpoison.answering import answered
-from recpoison.errors import ConfigError, DataError, OutputError
+from recpoison.errors import ConfigError, DataError
 from recpoison.evaluation.questions import Metric
 from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
@@ -23,14 +22,16 @@ from recpoison.published.tables import names
 from recpoison.report.comparisons import defense_table, effect_table
 from recpoison.report.equal_budget import BUDGETS
 from recpoison.report.fake_users import draw_fake_users
-from recpoison.report.figures import draw_all, save_all
-from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
+from recpoison.report.figures import as_files, draw_all
+from recpoison.report.formats import to_console, to_csv, to_markdown
+from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, measure
 from recpoison.report.page import to_html
 from recpoison.report.published import is_published, keep_ours, published
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
 from recpoison.report.tables import Table, default_metrics, pivot_table, with_notes
+from recpoison.report.writing import write_file, write_report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +51,7 @@ published tables (before any paths; runs are those below outputs/ where no path 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C, and 1 (with a trace) for ours."""
-    given = _parser().parse_args(arguments)
-    return answered("recpoison-report", lambda: _warn(_report(given)))
+    return answered("recpoison-report", lambda: _warn(_report(_parser().parse_args(arguments))))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,14 +149,11 @@ def _report(options: argparse.Namespace) -> Runs:
         tables.append(slopes)
         files |= points
         figures |= drawn
-    _show(options, form, runs, tables, figures, studies.details)
-    if options.all or options.figures:
-        save_all(figures, options.figures or options.all / "figures")
+    if options.figures:
+        write_report(options.figures, as_files(figures))
     if options.all:
-        for name, text in files.items():
-            _write(options.all / name, text)
-        written = " ".join(["report.csv report.md report.tex report.html figures/", *files])
-        print(f"\nwritten to {options.all}: {written}", file=sys.stderr)
+        _write_all(options, runs, tables, figures, studies.details, files)
+    _show(options, form, runs, tables, figures, studies.details)
     return runs
 
 
@@ -186,11 +183,11 @@ def _report_published(options: argparse.Namespace, form: str) -> Runs:
             f"{options.paths[0]} is a published table with rows and columns of its own: leave out {', '.join(refused)}"
         )
     found = published(options.paths[0], options.paths[1:], options.average_repeated)
+    if options.all:
+        _write_all(options, found.runs, list(found.tables), {}, found.not_run, {})
     _show(options, form, found.runs, list(found.tables), {}, found.not_run)
     if options.keep:
         print(f"\n{keep_ours(found)}", file=sys.stderr)
-    if options.all:
-        print(f"\nwritten to {options.all}: report.csv report.md report.tex report.html", file=sys.stderr)
     return found.runs
 
 
@@ -203,18 +200,35 @@ def _show(
     details: Sequence[Table] = (),
 ) -> None:
     """Print or write ``tables``, with ``details`` where there is room for them."""
-    if options.all:
-        for kind in ("csv", "markdown", "latex", "html"):
-            shown = [*tables, *details] if kind in _DETAILED else tables
-            _write(options.all / f"report.{_ENDINGS[kind]}", _text(kind, runs, shown, figures))
     shown = [*tables, *details] if form in _DETAILED else tables
     if options.output:
-        _write(_file(options.output, form), _text(form, runs, shown, figures))
+        write_file(_file(options.output, form), _text(form, runs, shown, figures).encode())
     elif form == "console":
         for table in shown:
             to_console(table, Console())
     else:
         sys.stdout.write(_text(form, runs, shown, figures))
+
+
+def _write_all(
+    options: argparse.Namespace,
+    runs: Runs,
+    tables: list[Table],
+    figures: Mapping[str, Figure],
+    details: Sequence[Table],
+    files: Mapping[str, str],
+) -> None:
+    """Every form of the report, its figures and further ``files`` into the folder of ``--all``."""
+    contents: dict[str, bytes] = {}
+    for kind in ("csv", "markdown", "latex", "html"):
+        shown = [*tables, *details] if kind in _DETAILED else tables
+        contents[f"report.{_ENDINGS[kind]}"] = _text(kind, runs, shown, figures).encode()
+    written = [*contents, *["figures/"] * bool(figures and not options.figures), *files]
+    contents |= {name: text.encode() for name, text in files.items()}
+    if not options.figures:
+        contents |= {f"figures/{name}": content for name, content in as_files(figures).items()}
+    write_report(options.all, contents)
+    print(f"written to {options.all}: {' '.join(written)}", file=sys.stderr)
 
 
 def _metrics(options: argparse.Namespace, measurements: Measurements) -> list[Metric]:
@@ -241,8 +255,15 @@ def _tables(options: argparse.Namespace, measurements: Measurements, metrics: Se
 
 
 def _form_of(output: Path | None) -> str:
+    """The form that the ending of ``--output`` names; the console's for a folder and for the screen."""
+    if output is None or output.is_dir() or not output.suffix:
+        return "console"
     endings = {f".{ending}": form for form, ending in _ENDINGS.items()}
-    return endings.get(output.suffix, "console") if output else "console"
+    if output.suffix not in endings:
+        raise ConfigError(
+            f"--output {output}: no form ends in {output.suffix}: choose one of {', '.join(endings)}, or give --format"
+        )
+    return endings[output.suffix]
 
 
 def _file(output: Path, form: str) -> Path:
@@ -260,16 +281,6 @@ def _text(form: str, runs: Runs, tables: Sequence[Table], figures: Mapping[str, 
         return text.getvalue()
     render = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}[form]
     return "\n".join(render(table) for table in tables)
-
-
-def _write(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.draft")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        os.replace(draft, file)
-    except OSError as error:
-        raise OutputError(f"{file} cannot be written: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
@@ -21,6 +20,7 @@ from recpoison.evaluation.significance import star_rule, stars
 from recpoison.evaluation.subjects import compared_with
 from recpoison.report.retyping import kept_flags
 from recpoison.report.runs import read_overrides, shown_path
+from recpoison.ruled import ruled
 
 if TYPE_CHECKING:
     from recpoison.records import RunRecord
@@ -108,9 +108,7 @@ def _asked(typed: Sequence[str], name: str) -> bool:
 
 
 def _two_columns(summary: pd.DataFrame, attacks: Sequence[str]) -> Table:
-    table = Table(
-        box=HORIZONTALS, show_edge=False, pad_edge=False, header_style="bold", title_justify="left", title_style="bold"
-    )
+    table = ruled()
     table.add_column("")
     for name in ("clean", "attacked", "difference") if attacks else ("clean",):
         table.add_column(name, justify="left" if name == "difference" else "right", no_wrap=True)

@@ -14,10 +14,13 @@ from recpoison.report.drawing import (
     RECORDED,
     STYLE,
     axis_label,
+    bounds,
     file_name,
     legend_above,
     line_style,
     new_panels,
+    room_for_marks,
+    ticks_at,
     with_settings,
 )
 
@@ -112,11 +115,12 @@ def _drawn(
             inside = np.ones(len(summary), bool)
             for key, value in zip([*down, *across], [*row, *column], strict=True):
                 inside &= (summary[key] == value).to_numpy()
-            _lines(axes, summary[inside], names[inside], styles, x)
+            _lines(axes, summary[inside], names[inside], styles, x, bounds(metric))
             axes.set_title(_panel_title([*down, *across], [*row, *column]), fontsize="medium")
             _scale_x(axes, summary, x, along)
         line[0].set_ylabel(axis_label(metric).replace(" (", "\n("))
-        _from_zero(line[0])
+        low, high = (bound(one.dataLim.intervaly[end] for one in line) for end, bound in enumerate((min, max)))
+        room_for_marks(*line, from_zero=low < high / 2)  # unless all curves stay in the upper half
     for axes in grid[-1]:
         axes.set_xlabel(_x_label(summary, x, along))
     over = "row L2 used" if x == "row_l2" else along
@@ -134,7 +138,15 @@ def _line_names(summary: pd.DataFrame, parts: Sequence[str], keys: Sequence[str]
     return with_settings(names, summary, keys)
 
 
-def _lines(axes: Axes, summary: pd.DataFrame, names: pd.Series, styles: dict[str, dict[str, Any]], x: str) -> None:
+def _lines(
+    axes: Axes,
+    summary: pd.DataFrame,
+    names: pd.Series,
+    styles: dict[str, dict[str, Any]],
+    x: str,
+    limits: tuple[float, float],
+) -> None:
+    """A line for each name, in a band of one deviation that stays within the limits of the metric."""
     longest = int(names.value_counts().max()) if len(names) else 0
     for number, name in enumerate(dict.fromkeys(names)):
         line = summary[(names == name).to_numpy()].sort_values([x, "at"])
@@ -147,7 +159,8 @@ def _lines(axes: Axes, summary: pd.DataFrame, names: pd.Series, styles: dict[str
         every = max(1, len(place) // 8)
         axes.plot(place, mean, label=name, markersize=4.5, linewidth=1.3, markevery=(number % every, every), **style)
         if spread.any():
-            axes.fill_between(place, mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0)
+            low, high = (np.clip(edge, *limits) for edge in (mean - spread, mean + spread))
+            axes.fill_between(place, low, high, color=style["color"], alpha=0.15, linewidth=0)
     for value in summary.clean_mean.dropna().round(9).unique():
         axes.axhline(value, color="#555555", linestyle=(0, (1, 2)), linewidth=1.2, label="clean")
     for value in summary.random_mean.dropna().unique():
@@ -168,7 +181,10 @@ def _panel_title(keys: Iterable[str], values: Iterable[str]) -> str:
 
 
 def _scale_x(axes: Axes, summary: pd.DataFrame, x: str, along: str) -> None:
-    """Logarithmic for sizes of shifts, with a linear stretch to zero where zero is among them; whole numbers else."""
+    """Logarithmic for sizes of shifts, with a linear stretch to zero where zero is among them; whole numbers else.
+
+    Ticks stand at the epsilons that were measured.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
     if x == "at" and along != "epsilon":
@@ -182,12 +198,8 @@ def _scale_x(axes: Axes, summary: pd.DataFrame, x: str, along: str) -> None:
     else:
         axes.set_xscale("symlog", linthresh=smallest)
         axes.set_xlim(-0.2 * smallest, 1.4 * largest)
+    if x == "at":
+        ticks_at(axes, places)
+        return
     axes.xaxis.set_major_formatter(FuncFormatter(lambda place, _: f"{place:g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
-
-
-def _from_zero(axes: Axes) -> None:
-    """Start the scale at zero unless all curves stay in its upper half."""
-    low, high = axes.get_ylim()
-    if low < high / 2:
-        axes.set_ylim(bottom=min(0.0, low))

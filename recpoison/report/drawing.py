@@ -28,6 +28,10 @@ RECORDED: dict[Any, Any] = {
 }  # the same bytes each time; real letters
 
 
+_SHARES = ("HR", "Precision", "Recall", "Accuracy")
+_UNBOUNDED = ("MeanRank", "Coverage", "EFD", "Entropy", "LogLoss")
+_SIGNED = ("RankShift", "RobustnessImprovement", "Objective")
+_LABEL = 0.09  # of the axis: what the label of a tick takes
 _UNITS = {
     "MeanRank": "rank, 1 is the top",
     "RankShift": "places",
@@ -99,9 +103,19 @@ def titled(figure: Figure, axes: Axes, caption: str, title: str) -> None:
     axes.set_title(title, fontsize="medium")
 
 
+def victim_parts(summary: pd.DataFrame) -> list[str]:
+    """What tells victims apart: dataset, model, or both; both where there is one."""
+    return [part for part in ("dataset", "model") if summary[part].nunique() > 1] or ["dataset", "model"]
+
+
+def attack_parts(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
+    """What tells attacks apart: the attack, then the defense and those settings that vary."""
+    return ["attack", *(key for key in ("defense", *keys) if summary[key].nunique() > 1)]
+
+
 def named(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.Series, pd.Series]:
     """What each row's victim and what its attack is called: parts that never vary are left out."""
-    varying = [part for part in ("dataset", "model") if summary[part].nunique() > 1] or ["dataset", "model"]
+    varying = victim_parts(summary)
     victims = summary[varying].agg("\n".join, axis=1)
     names = summary.attack.where(summary.attack != "none", "clean")
     if summary.defense.nunique() > 1:
@@ -123,12 +137,55 @@ def with_settings(names: pd.Series, summary: pd.DataFrame, keys: Sequence[str]) 
 
 def plain(value: Any) -> str:
     """A setting's value as a reader would write it."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return minus(f"{value:g}") if isinstance(value, float) else str(value)
 
 
-def bar_lengths(sd: pd.Series) -> list[float] | None:
-    """Lengths of the error bars; none at all where no cell has two seeds."""
-    return None if sd.isna().all() else sd.fillna(0.0).to_list()
+def minus(number: str) -> str:
+    """A number with a true minus sign."""
+    return number.replace("-", "−")
+
+
+def bar_lengths(mean: pd.Series, sd: pd.Series, metric: Metric) -> list[list[float]] | None:
+    """Lengths of error bars below and above the means, cut where no value can be; None where no cell has two seeds."""
+    if sd.isna().all():
+        return None
+    low, high = bounds(metric)
+    spread = sd.fillna(0.0)
+    return [spread.clip(upper=room.clip(lower=0.0)).to_list() for room in (mean - low, high - mean)]
+
+
+def bounds(metric: Metric) -> tuple[float, float]:
+    """The smallest and the largest value that a metric can have."""
+    if metric.name in _SIGNED:
+        return -math.inf, math.inf
+    return (0.0, math.inf) if metric.name in _UNBOUNDED else (0.0, 1.0)
+
+
+def room_for_marks(*axes: Axes, from_zero: bool = True) -> None:
+    """Half a mark fits above the highest value and below the lowest, of axes that share a vertical scale.
+
+    The scale starts at zero, or below it where values do; without ``from_zero`` where the lowest value is.
+    """
+    low, high = min(one.dataLim.y0 for one in axes), max(one.dataLim.y1 for one in axes)
+    low = min(0.0, low) if from_zero else low
+    if math.isfinite(high) and high > low:
+        axes[0].set_ylim(low - 0.03 * (high - low), high + 0.06 * (high - low))
+
+
+def ticks_at(axes: Axes, places: Iterable[float]) -> None:
+    """Ticks at measured places alone; of such that stand closer than their labels need, some stay without one."""
+    from matplotlib.ticker import NullLocator
+
+    measured = sorted(set(places))
+    at = axes.xaxis.get_transform().transform(measured)
+    left, right = axes.xaxis.get_transform().transform(axes.get_xlim())
+    kept = [len(measured) - 1]
+    for number in range(len(measured) - 2, -1, -1):
+        if at[kept[-1]] - at[number] >= _LABEL * (right - left):
+            kept.append(number)
+    kept.reverse()
+    axes.set_xticks([measured[number] for number in kept], [plain(measured[number]) for number in kept])
+    axes.xaxis.set_minor_locator(NullLocator())
 
 
 def file_name(metric: Metric) -> str:
@@ -138,7 +195,7 @@ def file_name(metric: Metric) -> str:
 
 def axis_label(metric: Metric) -> str:
     """The metric, whose it is, and its unit."""
-    unit = _UNITS.get(metric.name, "share, 0 to 1")
+    unit = _UNITS.get(metric.name, "share, 0 to 1" if metric.name in _SHARES else "0 to 1")
     return f"{metric.label} {_WHOSE.get(metric.subject, '')} ({unit})".replace("  ", " ")
 
 

@@ -4,33 +4,36 @@ from __future__ import annotations
 
 import io
 import math
-import os
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from recpoison.errors import OutputError
 from recpoison.evaluation.questions import Metric
 from recpoison.report.drawing import (
     FILLS,
     HATCHES,
     RECORDED,
     STYLE,
+    attack_parts,
     axis_label,
     bar_lengths,
     file_name,
     legend_above,
     line_style,
+    minus,
     named,
     new_figure,
+    room_for_marks,
     setting_label,
+    ticks_at,
     titled,
+    victim_parts,
 )
 from recpoison.report.measurements import Measurements
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -60,24 +63,9 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
     return drawn
 
 
-def save_all(figures: dict[str, Figure], folder: Path) -> list[Path]:
-    """Write each figure as PNG (200 dots an inch) and PDF into ``folder``, whole or not at all.
-
-    Raises:
-        OutputError: If the folder cannot be written.
-    """
-    files = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            for form in ("png", "pdf"):
-                file, draft = folder / f"{name}.{form}", folder / f".{name}.{form}.draft"
-                draft.write_bytes(as_bytes(figure, form))
-                os.replace(draft, file)
-                files.append(file)
-    except OSError as error:
-        raise OutputError(f"figures cannot be written to {folder}: {error.strerror or error}") from error
-    return files
+def as_files(figures: Mapping[str, Figure]) -> dict[str, bytes]:
+    """Each figure as PNG (200 dots an inch) and PDF, by the name of its file."""
+    return {f"{name}.{form}": as_bytes(figure, form) for name, figure in figures.items() for form in ("png", "pdf")}
 
 
 def as_bytes(figure: Figure, form: str) -> bytes:
@@ -104,7 +92,7 @@ def bars(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title:
             at,
             chosen["mean"],
             width * 0.92,
-            yerr=bar_lengths(chosen.sd),
+            yerr=bar_lengths(chosen["mean"], chosen.sd, metric),
             label=name,
             color=FILLS[number % 8],
             hatch=HATCHES[(number + number // 8) % 8],
@@ -122,41 +110,32 @@ def bars(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title:
 
 
 def heat_map(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title: str = "") -> Figure:
-    """Attacks down, victims across, the change against the clean cell in each square, printed as well as shaded."""
+    """Attacks down, victims across, the change against the clean cell in each square, printed as well as shaded.
+
+    The shades are those of two inks with white between: a rise and a fall of one size are equally dark.
+    """
     attacked = summary[summary.attack != "none"]
     victims, names = named(attacked, keys)
     down, across = list(dict.fromkeys(names)), list(dict.fromkeys(victims))
+    side = (", ".join(attack_parts(attacked, keys)), ", ".join(victim_parts(attacked)))
     figure, axes = new_figure(2.2 + 1.15 * len(across), 1.4 + 0.42 * len(down))
     pairs = dict(zip(zip(names, victims, strict=True), attacked.difference, strict=True))
     grid = [[pairs.get((name, victim), math.nan) for victim in across] for name in down]
-    titled(figure, axes, f"Change of {metric.title} by attack and victim", title)
+    titled(figure, axes, f"Change of {metric.title} by {side[0]} and {side[1]}", title)
     largest = max((abs(x) for row in grid for x in row if math.isfinite(x)), default=1.0) or 1.0
-    mixed = (
-        min(x for row in grid for x in [*row, 0.0] if math.isfinite(x))
-        < 0
-        < max(x for row in grid for x in [*row, 0.0])
-    )
-    lowest = -largest if mixed else 0.0
-    image = axes.imshow(
-        [[x if mixed else abs(x) for x in row] for row in grid],
-        "Greys",
-        aspect="auto",
-        vmin=lowest,
-        vmax=1.15 * largest,
-    )
+    image = axes.imshow(grid, "RdBu_r", aspect="auto", vmin=-largest, vmax=largest)
+    decimals = 1 if largest >= 10 else 3 if largest >= 0.1 else 4
     for r, row in enumerate(grid):
         for c, x in enumerate(row):
-            dark = (x if mixed else abs(x)) - lowest > 0.55 * (largest - lowest)
-            decimals = 1 if largest >= 10 else 3 if largest >= 0.1 else 4
-            text = f"{x:+.{decimals}f}" if math.isfinite(x) else "not run"
-            axes.text(c, r, text, ha="center", va="center", color="white" if dark else "black")
+            text = minus(f"{x:+.{decimals}f}") if math.isfinite(x) else "not run"
+            axes.text(c, r, text, ha="center", va="center", color="white" if abs(x) > 0.6 * largest else "black")
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(down)), down)
     axes.tick_params(length=0)
-    axes.set_xlabel("victim")
-    axes.set_ylabel("attack")
+    axes.set_xlabel(side[1])
+    axes.set_ylabel(side[0])
     axes.spines[:].set_visible(False)
-    bar = figure.colorbar(image, ax=axes, label=f"{'' if mixed else 'size of '}change of {metric.title}")
+    bar = figure.colorbar(image, ax=axes, label=f"change of {metric.title}")
     bar.outline.set_linewidth(0.5)
     return figure
 
@@ -171,13 +150,21 @@ def curve(summary: pd.DataFrame, metric: Metric, key: str, keys: Sequence[str] =
     for number, name in enumerate(dict.fromkeys(lines)):
         line = attacked[(lines == name).to_numpy()].sort_values(key)
         style = {"label": name, "capsize": 2.5, "markersize": 5, **line_style(number)}
-        axes.errorbar(line[key], line["mean"], yerr=bar_lengths(line.sd), **style)
+        axes.errorbar(line[key], line["mean"], yerr=bar_lengths(line["mean"], line.sd, metric), **style)
+    _scale(axes, attacked[key])
     axes.set_xlabel(setting_label(key))
     axes.set_ylabel(axis_label(metric))
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    room_for_marks(axes)
     titled(figure, axes, f"{metric.title} over {key}", title)
     legend_above(figure, axes)
     return figure
+
+
+def _scale(axes: Axes, places: pd.Series) -> None:
+    """Logarithmic where the values of a setting span a factor of ten; ticks at the values."""
+    if places.min() > 0 and places.max() >= 10 * places.min():
+        axes.set_xscale("log")
+    ticks_at(axes, places)
 
 
 def _is_numeric(values: pd.Series) -> bool:

@@ -1,4 +1,4 @@
-"""A table as text: console, csv, markdown and LaTeX."""
+"""A table as text: console, csv and markdown; ``latex.py`` has LaTeX."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Callable
-from itertools import groupby
 
-from rich.box import HORIZONTALS
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table as RichTable
@@ -16,17 +14,7 @@ from rich.text import Text
 
 from recpoison.evaluation.significance import stars
 from recpoison.report.tables import Entry, Table
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "–": "--",
-    "±": r"$\pm$",
-    "<": r"$<$",
-    ">": r"$>$",
-    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
-}
+from recpoison.ruled import ruled
 
 
 def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
@@ -49,13 +37,16 @@ def decimals_of(table: Table, row: int, column: int) -> int:
 
 
 def to_console(table: Table, console: Console) -> None:
-    """Print the table in the widest layout that fits: whole, in parts, or in parts with spreads under their means.
+    """Print the table in the first layout that fits: whole, with spreads under their means, or in parts in either way.
 
     A table that fits in none is printed beyond the edge: numbers are never cut.
     """
     groups = list(dict.fromkeys(group for group, _ in table.columns))
-    layouts = [[_view(table, groups, " ")], [_view(table, [group], " ") for group in groups]]
-    layouts.append([_view(table, [group], "\n") for group in groups])
+    layouts = [
+        [_view(table, shown, between) for shown in parts]
+        for parts in ([groups], [[g] for g in groups])
+        for between in (" ", "\n")
+    ]
     free = console.options.update(width=10_000)
     widths = [[Measurement.get(console, free, view).maximum for view in layout] for layout in layouts]
     chosen = next((n for n, width in enumerate(widths) if max(width) <= console.width), len(layouts) - 1)
@@ -72,7 +63,8 @@ def to_console(table: Table, console: Console) -> None:
 
 
 def _view(table: Table, groups: list[str], between: str) -> RichTable:
-    view = RichTable(box=HORIZONTALS, show_edge=False, header_style="bold", collapse_padding=True, pad_edge=False)
+    view = ruled()
+    view.collapse_padding = True
     for key in table.keys:
         view.add_column("\n" * ("." not in key) + key.replace(".", ".\n", 1), no_wrap=True)
     columns: list[list[Text]] = []
@@ -158,42 +150,6 @@ def _markdown(text: str) -> str:
     for sign in "\\|*_<":
         text = text.replace(sign, f"\\{sign}")
     return text
-
-
-def to_latex(table: Table) -> str:
-    """A table of the package ``booktabs``: text escaped, notes below, and what was found in comments above."""
-    n_keys, width = len(table.keys), len(table.columns)
-    groups = [(name, len(list(same))) for name, same in groupby(group for group, _ in table.columns)]
-    lines = [f"% {sentence}" for sentence in table.told]
-    lines += [r"\begin{table}", r"\centering", rf"\caption{{{_latex(table.title)}}}"]
-    lines += [rf"\begin{{tabular}}{{{'l' * n_keys}{'r' * (width + 1)}}}", r"\toprule"]
-    spans = [rf"\multicolumn{{{count}}}{{c}}{{{_latex(name)}}}" for name, count in groups]
-    lines.append(f"{'& ' * n_keys}{' & '.join(spans)} & \\\\")
-    start = n_keys + 1
-    for _, count in groups:
-        lines.append(rf"\cmidrule(lr){{{start}-{start + count - 1}}}")
-        start += count
-    heads = [*table.keys, *(name for _, name in table.columns), "n"]
-    lines += [f"{' & '.join(map(_latex, heads))} \\\\", r"\midrule"]
-    for row, names in enumerate(table.rows):
-        cells = [*map(_latex, names), *_texts(table, row, _latex_entry), _latex(table.seeds(row))]
-        lines.append(f"{' & '.join(cells)} \\\\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\footnotesize {_latex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table}"]) + "\n"
-
-
-def _latex_entry(entry: Entry | None, decimals: int) -> str:
-    if entry is None:
-        return "--"
-    mean, sd, mark = number(entry, decimals)
-    mean = mean.replace("-", "$-$").replace("–", "--").replace("+", "$+$")
-    text = rf"{mean} $\pm$ {sd}" if sd else mean
-    return (rf"\textbf{{{text}}}" if entry.best else text) + (f"$^{{{mark}}}$" if mark else "")
-
-
-def _latex(text: str) -> str:
-    return "".join(_LATEX.get(sign, sign) for sign in text)
 
 
 def _texts(table: Table, row: int, render: Callable[[Entry | None, int], str]) -> list[str]:

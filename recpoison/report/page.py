@@ -27,19 +27,23 @@ _LOOK = """
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e4e7ea; --faint: #9ba5af; --line: #3d454d; --ground: #16191c; --band: #20252a; }
 }
+* { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--ground);
   max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid var(--line); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5rem 0; }
 caption { text-align: left; font-weight: 600; padding-bottom: .4rem; }
+caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid var(--line); vertical-align: top; }
 th { font-weight: 600; } th.group { text-align: center; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--band); } .sd, .note, figcaption { color: var(--faint); font-size: .88em; }
 .note { margin: .2rem 0; } code { font: .85em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .failed { color: #c0392b; font-weight: 600; }
-.figures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; }
-figure img { background: #fff; padding: .5rem; border: 1px solid var(--line); max-width: 100%; }
+.figures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; max-width: 100%; }
+figure img { background: #fff; padding: .5rem; border: 1px solid var(--line); max-width: 100%; height: auto; }
+@media (max-width: 40rem) { body { font-size: 13px; } th, td { padding: .2rem .35rem; }
+  td.number .sd { display: block; } h1, h2, p, figcaption { overflow-wrap: anywhere; } }
 @media print { body { max-width: none; } .wide { overflow: visible; } }
 """
 
@@ -91,7 +95,7 @@ def table_as_html(table: Table) -> str:
     notes = "".join(f"<p class=note>{escape(note)}</p>" for note in table.notes)
     told = "".join(f"<p>{escape(sentence)}</p>" for sentence in table.told)
     return (
-        f"{told}<div class=wide><table><caption>{escape(table.title)}</caption>"
+        f"{told}<div class=wide><table><caption><span>{escape(table.title)}</span></caption>"
         f"<thead><tr>{first}</tr><tr>{''.join(heads)}</tr></thead>\n<tbody>{chr(10).join(rows)}</tbody></table></div>{notes}"
     )
 

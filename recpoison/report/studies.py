@@ -12,7 +12,8 @@ from recpoison.report.curve_figures import draw_curves
 from recpoison.report.curves import Curves, curves_of
 from recpoison.report.drawing import file_name
 from recpoison.report.equal_budget import BUDGETS, common_table, followed, points_table
-from recpoison.report.formats import to_csv, to_latex, to_markdown
+from recpoison.report.formats import to_csv, to_markdown
+from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements
 from recpoison.report.runs import Runs
 from recpoison.report.surrogate_figures import draw_surrogate

@@ -15,11 +15,13 @@ from recpoison.report.drawing import (
     STYLE,
     axis_label,
     bar_lengths,
+    bounds,
     in_natural_order,
     legend_above,
     line_style,
     new_panels,
     plain,
+    room_for_marks,
     with_settings,
 )
 from recpoison.report.runs import LABELS
@@ -67,13 +69,12 @@ def over_iterations(curves: Curves) -> Figure:
             marks: dict[str, Any] = {"markersize": 4.5, "markevery": (number % every, every)}
             axes.plot(line["at"], mean, label=name, linewidth=1.3, **marks, **style)
             if spread.any():
-                axes.fill_between(
-                    line["at"], mean - spread, mean + spread, color=style["color"], alpha=0.15, linewidth=0
-                )
+                low, high = (np.clip(edge, *bounds(metric)) for edge in (mean - spread, mean + spread))
+                axes.fill_between(line["at"], low, high, color=style["color"], alpha=0.15, linewidth=0)
         axes.set_xlabel(ALONG["iterations"])
         axes.set_ylabel(_label(metric))
         if metric != OBJECTIVE:
-            axes.set_ylim(bottom=0.0)
+            room_for_marks(axes)
     figure.set_label(
         "What the attack saw on its surrogate over its iterations; bands: one standard deviation over seeds"
     )
@@ -123,7 +124,12 @@ def _bars_and_line(axes: Axes, reached: pd.DataFrame, key: str) -> Axes:
     style: dict[str, Any] = {"color": "#9ec3e6", "edgecolor": "black", "linewidth": 0.7, "capsize": 2.5}
     metric = Metric("surrogate", "HR", int(reached.k.iloc[0]))
     axes.bar(
-        at, hits["mean"], 0.7, yerr=bar_lengths(hits["std"]), label=f"{metric.label} of the targets (left)", **style
+        at,
+        hits["mean"],
+        0.7,
+        yerr=bar_lengths(hits["mean"], hits["std"], metric),
+        label=f"{metric.label} of the targets (left)",
+        **style,
     )
     axes.set_xticks(at, [plain(value) for value in hits.index])
     axes.set_xlabel(key)
@@ -131,7 +137,7 @@ def _bars_and_line(axes: Axes, reached: pd.DataFrame, key: str) -> Axes:
     right = axes.twinx()
     right.spines["right"].set_visible(True)
     line: dict[str, Any] = {"color": _RED, "marker": "o", "markersize": 4.5, "linewidth": 1.3, "capsize": 2.5}
-    spread = bar_lengths(objective["std"])
+    spread = bar_lengths(objective["mean"], objective["std"], OBJECTIVE)
     right.errorbar(at, objective["mean"], yerr=spread, label="adversarial objective (right)", **line)
     right.set_ylabel(_label(OBJECTIVE), color=_RED)
     right.tick_params(axis="y", colors=_RED)

@@ -168,7 +168,11 @@ def finished(
     entries: list[list[Entry | None]],
     paired_test: str = "t",
 ) -> Table:
-    """The table, with a note of what n and stars mean and which tests were corrected together."""
+    """The table without columns that hold no number, and a note of what n, stars and the corrected tests mean."""
+    filled = [
+        c for c in range(len(columns)) if _any([[row[c]] for row in entries], lambda e: bool(np.isfinite(e.mean)))
+    ]
+    columns, entries = [columns[c] for c in filled], [[row[c] for c in filled] for row in entries]
     notes = ["mean ± standard deviation over n seeds" if _any(entries, lambda e: e.n > 1) else "one seed each"]
     tested = [e.family for row in entries for e in row if e and np.isfinite(e.p)]
     if tested:

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from recpoison.answering import answered
 from recpoison.errors import ConfigError, OutputError
+from recpoison.ruled import ruled
 from recpoison.stages.store import Entry, Store, default_store_dir
 from recpoison.stages.upkeep import (
     Leftover,
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 damage found by ``verify``, 2 the user's mistake, 130 after Ctrl-C.
     """
     typed = _parser().parse_args(arguments)
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 160)
     return answered("recpoison-store", lambda: _run(typed, Store(typed.store_dir), console))
 
 
@@ -80,10 +80,11 @@ def _run(typed: argparse.Namespace, store: Store, console: Console) -> int:
 def _list(store: Store, console: Console) -> None:
     entries = store.entries()
     sizes = [size(store.path(entry)) for entry in entries]
-    table = Table(box=None, pad_edge=False)
-    for name, justify in (("stage", "left"), ("key", "left"), ("what", "left"), ("took", "right"), ("size", "right")):
-        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]  # a plain str to mypy
-    table.add_column("last used", justify="right", no_wrap=True)
+    table = ruled()
+    for name in ("stage", "key", "what"):
+        table.add_column(name, no_wrap=name != "what")
+    for name in ("took", "size", "last used"):
+        table.add_column(name, justify="right", no_wrap=True)
     for entry, bytes_ in zip(entries, sizes, strict=True):
         ago = f"{_age(time.time() - store.last_used(entry))} ago"
         table.add_row(entry.stage, entry.key[:12], entry.title, _age(entry.seconds), _readable(bytes_), ago)

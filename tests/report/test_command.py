@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recpoison.report.command import main
+from recpoison.report.writing import MANIFEST
 
 
 def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,7 +24,7 @@ def test_the_default_is_one_table_on_the_console(sweep: Path, capsys: pytest.Cap
     [
         (["--format", "csv"], "table,attack,group,column,mean,sd,n,p,low,high,best"),
         (["--format", "markdown", "--rows", "dataset"], "**target HR@50 (model bprmf, defense none)**"),
-        (["--format", "latex", "--rows", "dataset"], "\\begin{table}"),
+        (["--format", "latex", "--rows", "dataset"], "% needs \\usepackage{booktabs}"),
         (["--format", "html", "--metric", "HR@50"], "<!DOCTYPE html>"),
         (["--rows", "dataset", "--columns", "attack"], "target HR@50 (model bprmf, defense none)"),
         (["--subject", "test", "--rows", "attack"], "test HR@10 (dataset filmtrust, defense none)"),
@@ -42,7 +43,11 @@ def test_all_writes_every_form_and_the_figures(sweep: Path, tmp_path: Path) -> N
     assert main([str(sweep), "--metric", "HR@50", "--all", str(tmp_path / "report")]) == 0
     files = sorted(str(file.relative_to(tmp_path / "report")) for file in (tmp_path / "report").rglob("*.*"))
     pictures = ["figures/bars_target_hr_at_50.pdf", "figures/bars_target_hr_at_50.png"]
-    assert files == [*pictures, "report.csv", "report.html", "report.md", "report.tex"]
+    forms = ["report.csv", "report.html", "report.md", "report.tex"]
+    assert files == [MANIFEST, *pictures, *forms]
+    assert main([str(sweep), "--metric", "HR@10", "--subject", "test", "--all", str(tmp_path / "report")]) == 0
+    files = sorted(str(file.relative_to(tmp_path / "report")) for file in (tmp_path / "report").rglob("*.*"))
+    assert files == [MANIFEST, *(name.replace("target_hr_at_50", "test_hr_at_10") for name in pictures), *forms]
 
 
 def test_output_takes_a_file_or_a_folder(sweep: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,6 +68,7 @@ def test_output_takes_a_file_or_a_folder(sweep: Path, tmp_path: Path, capsys: py
         (["--metric", "HR@51"], "--metric HR@51 --subject target is not in these runs: choose one of HR@50"),
         (["--rows", "attack", "--columns", "attack"], "--rows and --columns are both attack"),
         (["--rows", "buget"], "buget is no setting of these runs"),
+        (["--output", "x.docx"], "--output x.docx: no form ends in .docx: choose one of .txt, .csv, .md, .tex, .html"),
         (["--output", "/dev/null/x.csv"], "/dev/null/x.csv cannot be written"),
     ],
 )

@@ -29,7 +29,7 @@ def test_a_line_an_attack_in_a_band_with_the_clean_value_dotted(budgets: Path) -
     assert [band[:, 1].min(), band[:, 1].max()] == pytest.approx([0.3 - 0.02**0.5, 0.7 + 0.02**0.5])
     assert axes.get_xscale() == "symlog"  # epsilon 0 is among them
     assert axes.get_xlabel() == "epsilon (in each attack's own norm)"  # in the box rows get longer than epsilon
-    assert axes.get_ylabel() == "NDCG@10 of held-out items\n(share, 0 to 1)"
+    assert axes.get_ylabel() == "NDCG@10 of held-out items\n(0 to 1)"
 
 
 def test_epsilon_is_a_length_where_no_row_is_longer(budgets: Path) -> None:

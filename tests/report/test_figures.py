@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from recpoison.errors import OutputError
 from recpoison.evaluation.questions import Metric
-from recpoison.report.figures import as_bytes, bars, curve, draw_all, heat_map, save_all
+from recpoison.report.drawing import axis_label, new_figure, ticks_at
+from recpoison.report.figures import as_bytes, as_files, bars, curve, draw_all, heat_map
 from recpoison.report.measurements import Measurements, measure
 from recpoison.report.runs import read_runs
 
@@ -35,6 +35,28 @@ def test_bars_are_as_high_as_the_means_and_whiskers_as_long_as_the_spread(measur
     assert axes.get_ylabel() == "HR@50 of the targets (share, 0 to 1)"
 
 
+def test_whiskers_of_a_share_end_at_0_and_1(tmp_path: Path, make_run, make_values) -> None:
+    numbers = {("none", "none"): {s: make_values(v, 0.6) for s, v in enumerate((0.0, 0.2))}}
+    numbers |= {("random", "none"): {s: make_values(v, 0.6) for s, v in enumerate((0.9, 1.0))}}
+    make_run(tmp_path / "0", "a", numbers)
+    axes = bars(measure(read_runs([tmp_path])).summary([TARGET]), TARGET).axes[0]
+    clean, attacked = (axes.collections[place].get_segments()[0][:, 1] for place in (0, 1))
+    assert clean == pytest.approx([0.0, 0.1 + 0.02**0.5])
+    assert attacked == pytest.approx([0.95 - 0.005**0.5, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("metric", "label"),
+    [
+        (Metric("test", "NDCG", 10), "NDCG@10 of held-out items (0 to 1)"),
+        (Metric("test", "Recall", 10), "Recall@10 of held-out items (share, 0 to 1)"),
+        (Metric("target", "MeanRank"), "MeanRank of the targets (rank, 1 is the top)"),
+    ],
+)
+def test_what_is_no_share_is_not_called_one(metric: Metric, label: str) -> None:
+    assert axis_label(metric) == label
+
+
 def test_bars_differ_without_colour(measurements: Measurements) -> None:
     figure = bars(measurements.summary([TARGET]), TARGET)
     assert len({patch.get_hatch() for patch in figure.axes[0].patches}) == 3
@@ -47,14 +69,35 @@ def test_the_heat_map_prints_the_change_of_each_victim(tmp_path: Path, make_run,
         make_run(tmp_path / str(job), data, numbers)
     axes = heat_map(measure(read_runs([tmp_path])).summary([TARGET]), TARGET).axes[0]
     assert [text.get_text() for text in axes.texts] == ["+0.200", "+0.400", "+0.500", "not run"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("dataset", "attack")
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["random", "average"]
+
+
+def test_the_heat_map_is_white_at_0_and_as_dark_for_a_fall_as_for_a_rise(tmp_path: Path, make_run, make_values) -> None:
+    for job, (model, attack, gain) in enumerate(
+        (("mf", "random", 0.3), ("mf", "average", 0.0), ("wrmf", "random", -0.1))
+    ):
+        numbers = {("none", "none"): {0: make_values(0.5, 0.6)}, (attack, "none"): {0: make_values(0.5 + gain, 0.5)}}
+        make_run(tmp_path / str(job), "a", numbers, model=model)
+    axes = heat_map(measure(read_runs([tmp_path])).summary([TARGET]), TARGET).axes[0]
+    image = axes.images[0]
+    assert image.get_clim() == pytest.approx((-0.3, 0.3))
+    assert image.cmap(image.norm(0.0)) == pytest.approx((0.97, 0.97, 0.97, 1.0), abs=0.01)
+    red, blue = image.cmap(image.norm(0.2)), image.cmap(image.norm(-0.2))
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    assert [text.get_text() for text in axes.texts] == ["+0.300", "−0.100", "+0.000", "not run"]
+    assert axes.get_xlabel() == "model"
 
 
 def test_the_curve_runs_over_the_setting_in_order(budgets: Measurements) -> None:
     axes = curve(budgets.summary([TARGET]), TARGET, "attack.budget").axes[0]
     assert axes.lines[0].get_xydata().tolist() == [[0.01, 0.1], [0.05, 0.5]]
     assert axes.get_xlabel() == "attack.budget (share of real users)"
+    assert axes.get_xticks().tolist() == [0.01, 0.05]
+    assert axes.get_ylim()[1] > 0.51  # room for the upper mark
+    assert axes.get_ylim()[0] < 0 < axes.get_ylim()[0] + 0.05
 
 
 def test_bars_stand_at_the_largest_budget_and_say_so(budgets: Measurements) -> None:
@@ -65,18 +108,18 @@ def test_bars_stand_at_the_largest_budget_and_say_so(budgets: Measurements) -> N
     assert axes.get_title() == "attack.budget = 0.05"
 
 
-def test_files_are_written_and_equal_each_time(measurements: Measurements, tmp_path: Path) -> None:
-    drawn = draw_all(measurements, [TARGET])
-    files = save_all(drawn, tmp_path / "figures")
-    assert [file.name for file in files] == ["bars_target_hr_at_50.png", "bars_target_hr_at_50.pdf"]
-    assert sorted(tmp_path.joinpath("figures").iterdir()) == sorted(files)  # no drafts left
-    assert files[0].read_bytes().startswith(b"\x89PNG")
-    assert files[1].read_bytes().startswith(b"%PDF")
+def test_files_are_equal_each_time(measurements: Measurements) -> None:
+    files, again = (as_files(draw_all(measurements, [TARGET])) for _ in range(2))
+    assert list(files) == ["bars_target_hr_at_50.png", "bars_target_hr_at_50.pdf"]
+    assert files == again
+    assert files["bars_target_hr_at_50.png"].startswith(b"\x89PNG")
+    assert files["bars_target_hr_at_50.pdf"].startswith(b"%PDF")
     drawings = [as_bytes(bars(measurements.summary([TARGET]), TARGET), "svg") for _ in range(2)]
     assert drawings[0] == drawings[1]
 
 
-def test_a_folder_that_cannot_be_made_is_named(measurements: Measurements, tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"figures cannot be written to .*file"):
-        save_all(draw_all(measurements, [TARGET]), tmp_path / "file")
+def test_ticks_too_close_for_their_labels_stay_without_one() -> None:
+    _, axes = new_figure(4.0, 3.0)
+    axes.set_xlim(0.0, 100.0)
+    ticks_at(axes, [0.0, 1.0, 50.0, 98.0, 100.0])
+    assert sorted(axes.get_xticks()) == [1.0, 50.0, 100.0]

@@ -102,3 +102,23 @@ def test_chromium_renders_the_page(page: str, tmp_path: Path) -> None:
     assert (picture.min(axis=2) < 0.3).mean() > 0.005  # ink: an empty or failed page has none
     # the blue of the second bar stands only in the figures: the embedded pictures were drawn
     assert (abs(picture - [0x4C / 255, 0x78 / 255, 0xA8 / 255]).max(axis=2) < 0.02).sum() > 500
+
+
+@pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="no chromium to render the page with")
+def test_the_page_is_no_wider_than_a_narrow_window(page: str, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(page)
+    frame = '<iframe id=f src="page.html" style="width: 400px; height: 900px; border: 0"></iframe>'
+    ask = "onload = () => document.title = f.contentDocument.documentElement.scrollWidth"
+    (tmp_path / "frame.html").write_text(f"<title></title>{frame}<script>{ask}</script>")
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-background-networking",
+        "--dump-dom",
+        "--hide-scrollbars",
+    ]
+    flags += ["--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [CHROMIUM, *flags, (tmp_path / "frame.html").as_uri()]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    assert "<title>400</title>" in shown

@@ -101,7 +101,7 @@ def test_without_any_run_the_table_still_says_what_to_do(tmp_path, monkeypatch, 
     [
         ("console", "apt_table_2: target items under attack"),
         ("markdown", "**apt\\_table\\_2: target items under attack"),
-        ("latex", "\\begin{table}"),
+        ("latex", "% needs \\usepackage{booktabs}"),
         ("html", "<!DOCTYPE html>"),
     ],
 )
@@ -116,7 +116,7 @@ def test_every_form(outputs, capsys, form, first):
 def test_all_forms_are_written(outputs, tmp_path):
     assert main(["apt_table_2", "--all", str(tmp_path / "report")]) == 0
     written = sorted(file.name for file in (tmp_path / "report").iterdir())
-    assert written == ["report.csv", "report.html", "report.md", "report.tex"]
+    assert written == [".recpoison-report.json", "report.csv", "report.html", "report.md", "report.tex"]
 
 
 def test_rows_and_columns_of_its_own(outputs, capsys):
