@@ -20,7 +20,8 @@ from recpoison.records import RunRecord, run_facts, write
 from recpoison.report.comparisons import effect_table, headlines
 from recpoison.report.fake_users import draw_fake_users
 from recpoison.report.figures import draw_all
-from recpoison.report.formats import to_console, to_csv, to_latex, to_markdown
+from recpoison.report.formats import to_console, to_csv, to_markdown
+from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, Metric, measure
 from recpoison.report.page import table_as_html
 from recpoison.report.reading import dotted
