@@ -32,7 +32,8 @@ from recpoison.results import Finished, Result
 
 __all__ = ["Parts", "Result", "load", "run"]
 
-_PLAIN = re.compile(r"[\w./:@%+-]+")
+# Text that the command's grammar takes for text: no number, no null, true or false.
+_PLAIN = re.compile(r"(?!(?:null|true|false|nan|inf)$)[a-z_/.][a-z0-9_./:@%+-]*", re.IGNORECASE | re.ASCII)
 _FLAGS = {"--multirun", "--config-dir", "--trust"}
 
 
@@ -58,17 +59,18 @@ def run(*words: str | Parts, data: pd.DataFrame | None = None, quiet: bool = Fal
     """
     asked = _asked(words, data, settings)
     jobs = _jobs(asked)
-    if not asked.given:
-        refuse_idle(asked.line.overrides, [job.cfg for job in jobs], asked.line.trusted)
+    refuse_idle(asked.line.overrides, [job.cfg for job in jobs], asked.line.trusted, asked.given)
     return Result.of([_finish(job, asked, quiet) for job in jobs])
 
 
 def load(*folders: str | Path) -> Result:
     """Read runs back: from the folder of a run, of a sweep, or of several.
 
+    A run of several whose file is broken is left out: ``verdict`` and ``table`` say so.
+
     Raises:
         ConfigError: If a folder holds no run.
-        DataError: If a file of a run is broken.
+        DataError: If a file of the only run is broken.
     """
     return Result(read_runs(folders))
 
@@ -113,6 +115,8 @@ def _asked(words: Sequence[str | Parts], data: pd.DataFrame | None, settings: Ma
         ["dataset"] if data is not None and {"dataset"} & {*named, *given} else []
     ):
         raise ConfigError(f"{twice[0]} is given twice: keep one")
+    if lost := sorted(name for name in named if name.partition(".")[0] in given):
+        raise ConfigError("\n".join(f"{name}: {name.partition('.')[0]} is an object: set it there" for name in lost))
     labels = {group: label for parts in together for group, label in parts.labels.items()}
     return _Asked(replace(line, overrides=[*line.overrides, *_for_given(given, data, named)]), given, labels, data)
 

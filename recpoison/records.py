@@ -246,7 +246,7 @@ def _fields(row: Any, starts: Sequence[str]) -> list[str]:
 
 
 def _printed(number: float, sign: str = "") -> str:
-    return f"{number:{sign}.4f}" if np.isfinite(number) else ""
+    return f"{round(number, 12):{sign}.4f}" if np.isfinite(number) else ""
 
 
 def _cell_columns(cell: Cell) -> tuple[str, str, str, str, int]:

@@ -86,7 +86,7 @@ class Result:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a number, as in ``metrics.csv``; settings that tell cells of equal names apart are more columns."""
-        return self._measurements.frame.drop(columns=["run", "clean"])
+        return self._measurements.frame.drop(columns=["run", "clean", "undefended"], errors="ignore")
 
     def table(self, form: str = "console", metric: str | None = None, subject: str = "target") -> str:
         """What each attack did, or, without an attack, what each model reached.
@@ -111,7 +111,8 @@ class Result:
     def verdict(self) -> str:
         """What was found, a sentence a line."""
         found = self._measurements
-        return "\n".join(headlines(found, default_metrics(found))) or "Nothing was attacked."
+        told = headlines(found, default_metrics(found)) or ["Nothing was attacked."]
+        return "\n".join([*told, *(f"No result: {job.folder}: {job.reason}" for job in self.runs.missing)])
 
     def figures(self) -> dict[str, Figure]:
         """Every figure there are numbers for, by name; those of single fake users need a run that was saved."""

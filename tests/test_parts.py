@@ -12,7 +12,7 @@ from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.profiles.segment import SegmentAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.filtering import Filters
-from recpoison.data.ratings import KnownRatings
+from recpoison.data.named import build_dataset
 from recpoison.data.splitting import Splitter
 from recpoison.data.synthetic import Planted
 from recpoison.data.table import OwnTable
@@ -115,10 +115,11 @@ def test_what_cannot_matter_is_as_the_class_has_it():
 
 
 def test_ratings_are_there_where_a_scale_is_and_no_filter_forgets_them():
-    assert KnownRatings("ml_100k", "ml_100k").has_ratings
-    assert not KnownRatings("gowalla", "gowalla").has_ratings
-    assert not KnownRatings("ml_100k", "ml_100k", filters=Filters(binarise_at=4)).has_ratings
-    assert not KnownRatings("ml_100k", "ml_100k", filters=Filters(implicit=True)).has_ratings
+    ratings = build_dataset("ml_100k")
+    assert ratings.has_ratings
+    assert not build_dataset("gowalla").has_ratings
+    assert not replace(ratings, filters=Filters(binarise_at=4)).has_ratings
+    assert not replace(ratings, filters=Filters(implicit=True)).has_ratings
     assert RATED.has_ratings
     assert not replace(RATED, low=None, high=None).has_ratings
     assert not PLANTED.has_ratings

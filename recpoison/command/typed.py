@@ -14,7 +14,12 @@ from recpoison.errors import ConfigError, UserError
 from recpoison.idle import reason
 
 
-def refuse_idle(typed: Sequence[str], cfgs: Sequence[DictConfig], trusted: Sequence[str] = ()) -> None:
+def refuse_idle(
+    typed: Sequence[str],
+    cfgs: Sequence[DictConfig],
+    trusted: Sequence[str] = (),
+    given: Mapping[str, Any] | None = None,
+) -> None:
     """Refuse settings of parts that were typed and cannot matter in any of ``cfgs``.
 
     What YAML files set is never refused, and a cell that is not sound is passed over: its job says what is wrong.
@@ -23,6 +28,7 @@ def refuse_idle(typed: Sequence[str], cfgs: Sequence[DictConfig], trusted: Seque
         typed: Overrides of the command line, such as ``model.trainer.eps=1e-8``.
         cfgs: The run's configuration, or those of all cells of a sweep; the typed values are in each.
         trusted: Packages besides ``recpoison`` that may be imported.
+        given: Parts by group that stand in place of those that ``cfgs`` describe.
 
     Raises:
         ConfigError: With one sentence for each such setting.
@@ -32,7 +38,7 @@ def refuse_idle(typed: Sequence[str], cfgs: Sequence[DictConfig], trusted: Seque
     for cfg in cfgs:
         if not left:
             return
-        idle = _idle_in(cfg, trusted)
+        idle = _idle_in(cfg, trusted, given or {})
         found = {setting: why for setting in left if idle is not None and (why := reason(setting, idle))}
         left = dict.fromkeys(left if idle is None else found)
         reasons |= found
@@ -58,11 +64,12 @@ def _leaves(path: str, value: Any) -> Iterator[str]:
         yield from _leaves(f"{path}.{key}", inside)
 
 
-def _idle_in(cfg: DictConfig, trusted: Sequence[str]) -> dict[str, str] | None:
+def _idle_in(cfg: DictConfig, trusted: Sequence[str], given: Mapping[str, Any]) -> dict[str, str] | None:
     """What cannot matter in a sound configuration; None for another."""
     from recpoison.parts import Parts
 
     try:
-        return Parts(**{group: build(cfg[group], trusted) for group in BASES}).idle
+        described = {group: build(cfg[group], trusted) for group in BASES if group not in given}
+        return Parts(**described, **given).idle
     except (UserError, OmegaConfBaseException):
         return None

@@ -91,7 +91,11 @@ class Text:
         if self.enclosed and self.separator != BLANKS:
             csv.field_size_limit(sys.maxsize)
             reader = csv.reader(io.StringIO(text, newline="\n"), delimiter=self.separator[0])
-            yield from ((self.before + reader.line_num, row[:: len(self.separator)]) for row in reader if row)
+            try:
+                yield from ((self.before + reader.line_num, row[:: len(self.separator)]) for row in reader if row)
+            except csv.Error as error:
+                line = self.before + reader.line_num
+                raise DataError(f"{self.path}, line {line}: it cannot be read ({error}): mend or delete it") from None
             return
         for number, line in enumerate(text.split("\n"), self.before + 1):
             if line.strip():

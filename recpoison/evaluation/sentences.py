@@ -23,6 +23,7 @@ def counted(number: int, noun: str) -> str:
 
 def decimal(value: float, like: float | None = None, sign: str = "") -> str:
     """Four decimals for shares, fewer for ranks: by the size of ``like``."""
+    value = round(value, 12)  # a sum of shares and the share itself differ in the last bits
     size = abs(value if like is None else like)
     text = f"{value:{sign}.{4 if size < 10 else 2 if size < 100 else 1}f}"
     return text.replace("-", "+" if sign else "") if float(text) == 0 else text

@@ -21,7 +21,8 @@ def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
     """Mean, spread and stars of an entry as text; the spread is empty with a single seed."""
     if not math.isfinite(entry.mean):
         return "–", "", ""
-    mean = f"{entry.mean:+.{decimals}f}" if entry.signed else f"{entry.mean:.{decimals}f}"
+    rounded = round(entry.mean, 12)  # as the sentences have it, whatever the order of the sum
+    mean = f"{rounded:+.{decimals}f}" if entry.signed else f"{rounded:.{decimals}f}"
     sd = f"{entry.sd:.{decimals}f}" if math.isfinite(entry.sd) else ""
     return mean, sd, stars(entry.p) if math.isfinite(entry.p) else ""
 

@@ -84,12 +84,12 @@ class Runs:
         return distinct
 
     def data_notes(self) -> list[str]:
-        """What was noted about the data of each run, as a line each; equal ones once."""
-        lines = []
+        """What was noted about each dataset's runs, as a line each; equal ones once."""
+        found: dict[str, dict[str, None]] = {}
         for run in self.runs:
-            if notes := run.about.get("notes"):
-                lines.append(f"{', '.join(dict.fromkeys(run.metrics.dataset))}: {'; '.join(notes)}")
-        return list(dict.fromkeys(lines))
+            name = ", ".join(dict.fromkeys(run.metrics.dataset))
+            found.setdefault(name, {}).update(dict.fromkeys(run.about.get("notes") or ()))
+        return [f"{name}: {'; '.join(notes)}" for name, notes in found.items() if notes]
 
     def altered(self) -> list[str]:
         """A sentence for each run whose files are not as it left them: they are shown as they are now."""

@@ -202,7 +202,9 @@ def test_a_surrogates_settings_are_named_where_they_stand(setting):
 
 
 def test_missing_values_and_parts_are_named():
-    assert complaints(run_config("attack=average", "attack.budget=???", "~model")) == [
+    cfg = run_config("attack=average", "attack.budget=???")
+    cfg.model = "???"
+    assert complaints(cfg) == [
         "model has no value: give it as model=VALUE",
         "attack.budget has no value: give it as attack.budget=VALUE",
     ]

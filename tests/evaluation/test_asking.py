@@ -72,7 +72,7 @@ def test_what_is_harmless_gives_the_same_ranks(turned):
         pytest.param(lambda s: s.numpy().astype(object), "an array of .* and type object", id="objects"),
         pytest.param(lambda s: s.numpy().astype(str), "an array of .* and type <U", id="text"),
         pytest.param(lambda s: s.tolist(), "an object of type list", id="a list"),
-        pytest.param(lambda s: None, "an object of type NoneType", id="nothing"),
+        pytest.param(lambda s: None, "None", id="nothing"),
         pytest.param(lambda s: s.to(torch.complex64), "a tensor .* type complex64", id="complex"),
         pytest.param(lambda s: s.to_sparse(), r"a tensor \(sparse_coo\)", id="sparse"),
         pytest.param(lambda s: s.to("meta"), "a tensor .* on meta", id="another device"),

@@ -182,7 +182,10 @@ def test_scores_that_are_no_numbers_are_refused(bad):
     split = random_split(np.random.default_rng(0), 10, 30)
     scores = torch.zeros(10, 30)
     scores[9, 29] = bad
-    with pytest.raises(UserError, match="GivenScores gives scores that are infinite or not a number"):
+    with pytest.raises(
+        UserError,
+        match=r"GivenScores\.scores gave .*inf.* for user 9 and item 29|GivenScores\.scores gave nan for user 9 and item 29",
+    ):
         ranked(scores, split)
     nothing = Rows(np.zeros(11, dtype=np.int64), NO_TARGETS)
     assert not count_in_bulk(scores, nothing, False, nothing, nothing, Counts.empty(0, 10, 3))

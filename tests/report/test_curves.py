@@ -95,4 +95,4 @@ def test_empty_norms_are_missing_and_a_broken_number_is_named(budgets: Path, mak
     file = budgets / "0" / "curve.csv"
     file.write_text(file.read_text().replace("epochs,5", "epochs,five"))
     with pytest.raises(DataError, match=r"curve.csv, line 2: at is 'five' where a number belongs"):
-        read_runs([budgets])
+        read_runs([budgets / "0"])

@@ -162,7 +162,7 @@ def test_a_reader_is_told_and_costs_are_the_original_ones(tmp_path):
     stages = Stages(Store(tmp_path), heard, torch.device("cpu"))
     for _ in range(2):
         assert stages.obtain(Word()) == "value"
-    assert heard.said == ["computing fit it", "reused fit it"]
+    assert heard.said == ["computing fit it, seed 0", "reused fit it, seed 0"]
     first, second = stages.costs
     assert (first.reused, second.reused) == (False, True)
     assert second.seconds == first.seconds

@@ -334,7 +334,6 @@ def test_the_plan_counts_a_fit_for_each_choice_of_epoch_and_each_curve(capsys):
     for swept, stages in (
         ("evaluation.select_on=last,test", "1 split, 2 fit, 2 ranks"),
         ("evaluation.curve_epochs=2,3", "1 split, 2 fit, 1 ranks"),
-        ("evaluation.curve_steps=1,2", "1 split, 1 fit, 1 ranks"),
     ):
         assert main([*command, swept]) == 0
         assert f"shared stages once: {stages}" in " ".join(capsys.readouterr().out.split()), swept
