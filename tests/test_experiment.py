@@ -146,7 +146,7 @@ def test_a_cutoff_beyond_the_catalogue_costs_no_fit() -> None:
     stages = Stages()
     with pytest.raises(ConfigError, match=r"evaluation\.cutoffs has 41"):
         run(Parts(SMALL, BPRMF(8), evaluation=FullRanking(cutoffs=(41,))), progress=stages)
-    assert stages.begun == ["split small"]
+    assert stages.begun == ["split small, seed 0"]
 
 
 def test_metrics_of_targets_need_targets() -> None:
