@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from recpoison.curves import of_trace, on_surrogate
@@ -17,6 +18,7 @@ from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
 from recpoison.evaluation import asking
+from recpoison.evaluation.learning import Losses, Rates, beside_popularity, learned_nothing
 from recpoison.evaluation.removal import caught
 from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
@@ -24,7 +26,7 @@ from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
 from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
 from recpoison.stages.split import SplitStage
-from recpoison.stages.squares import Obtain, craft, measure
+from recpoison.stages.squares import Obtain, Outcome, craft, measure
 from recpoison.stages.store import Store
 from recpoison.stages.trial import Trial, begin
 
@@ -67,22 +69,24 @@ def run(
     facts: dict[int, dict[str, Any]] = {}
     notes: dict[int, tuple[str, ...]] = {}
     promoted: dict[int, list[dict[str, Any]]] = {}
+    learned = _Learned([], [])
+    item_ids: dict[int, np.ndarray | None] = {}
     held_out: dict[str, None] = {}
     for seed in seeds:
         split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
         trial = begin(parts, Seeds(seed), split, device)
         facts[seed], notes[seed] = _facts(split), split.notes
-        promoted[seed] = _promoted(trial)
-        results += _cells(trial, stages.obtain)
+        promoted[seed], item_ids[seed] = _promoted(trial), split.train.item_labels
+        results += _cells(trial, stages.obtain, learned)
         held_out |= {split.held_out: None}
     protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
     about = {"device": str(device), "data": facts, "parts": describe_parts(parts), "targets": promoted}
     seen = [result.seen for result in results]
-    about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen)]
+    about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen), *learned.notes(parts)]
     sizes = (r.change.in_words(facts[r.cell.seed]["train_rows"]) for r in results if r.change is not None)
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
-    return RunRecord(results, stages.costs, protocol, about)
+    return RunRecord(results, stages.costs, protocol, about, item_ids=item_ids)
 
 
 def _promoted(trial: Trial) -> list[dict[str, Any]]:
@@ -119,7 +123,25 @@ def _judged(facts: Mapping[int, dict[str, Any]]) -> dict[str, str]:
     return {USERS_JUDGED: " or ".join(f"{judged:,} of {users:,}" for judged, users in counted)}
 
 
-def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:
+class _Learned(NamedTuple):
+    """What tells, of each seed, whether the victim learned anything."""
+
+    rates: list[Rates]
+    losses: list[Losses]
+
+    def note(self, trial: Trial, outcome: Outcome) -> None:
+        """Take in the victim without attack and defense."""
+        evaluation, fit = trial.parts.evaluation, outcome.fit
+        rates = beside_popularity(evaluation, fit.fitted, outcome.seen, trial.split, trial.seeds)
+        self.rates.extend([] if rates is None else [rates])
+        self.losses.extend([] if fit.losses is None else [fit.losses])
+
+    def notes(self, parts: Parts) -> list[str]:
+        """A sentence where it may have learned nothing."""
+        return learned_nothing(parts.label("model"), parts.model, self.rates, self.losses)
+
+
+def _cells(trial: Trial, obtain: Obtain, learned: _Learned) -> list[CellResult]:
     """The squares of the two-by-two for one seed.
 
     Fake users are crafted before anything is fitted, so that a setting they cannot be made with costs no fit.
@@ -130,7 +152,10 @@ def _cells(trial: Trial, obtain: Obtain) -> list[CellResult]:
     clean = None
     for square in squares:
         fakes = None if square.clean else crafted
-        seen, change, curve, removed = measure(trial, square, fakes, obtain)
+        outcome = measure(trial, square, fakes, obtain)
+        seen, change, curve, removed, _ = outcome
+        if square.clean and isinstance(square.defense, NoDefense):
+            learned.note(trial, outcome)
         measures = asking.measures(parts.evaluation, seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
         if removed is not None:

@@ -9,7 +9,7 @@ import shlex
 import shutil
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from recpoison.changes import Change
+from recpoison.changes import Change, FakeProfiles
+from recpoison.crafted import fake_users, fingerprint
 from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.data.arrays import save_arrays
 from recpoison.errors import OutputError
@@ -104,6 +105,7 @@ class RunRecord:
         protocol: What a reader must know to compare the numbers.
         about: The parts, the device, the data, notes about them and the attack's size in words, in plain values.
         paired_test: What p-values are of: ``t``, ``wilcoxon`` or ``permutation``.
+        item_ids: ``(n_items,)`` each seed's ids of items in their source, None where they are not known.
     """
 
     results: list[CellResult]
@@ -111,6 +113,7 @@ class RunRecord:
     protocol: dict[str, str]
     about: dict[str, Any] = field(default_factory=dict)
     paired_test: str = "t"
+    item_ids: Mapping[int, np.ndarray | None] = field(default_factory=dict)
 
     def metrics(self) -> pd.DataFrame:
         """One row a number, columns as in ``metrics.csv``."""
@@ -125,6 +128,12 @@ class RunRecord:
         """One row a number along something, columns as in ``curve.csv``."""
         rows = [(*_cell_columns(result.cell), *row) for result in self.results for row in result.curve.rows]
         return pd.DataFrame(rows, columns=[*METRIC_COLUMNS[:5], *CURVE_COLUMNS]).astype({"k": "Int64"})
+
+    def fake_users(self) -> pd.DataFrame:
+        """One row for each item of a fake user, columns as in ``fake_users.csv``; all squares of a seed share them."""
+        return fake_users(
+            {r.cell.seed: r.change for r in self.results if isinstance(r.change, FakeProfiles)}, self.item_ids
+        )
 
     def summary(self) -> pd.DataFrame:
         """Mean, spread, and the paired differences to the same cell without the attack and without the defense.
@@ -188,14 +197,15 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
     curves = record.curves()
     if len(curves):
         texts["curve.csv"] = curves.to_csv(index=False)
+    crafted = record.fake_users()
+    if len(crafted):
+        texts["fake_users.csv"] = crafted.to_csv(index=False)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     save_arrays(arrays, folder / "ranks.npz")
     if changes:
-        crafted = {
-            f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()
-        }
-        save_arrays(crafted, folder / "change.npz")
+        parts = {f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()}
+        save_arrays(parts, folder / "change.npz")
 
 
 def _move(draft: Path, folder: Path) -> None:
@@ -265,7 +275,11 @@ def run_facts(record: RunRecord, command: str) -> dict[str, Any]:
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": record.protocol,
         **record.about,
-        "changes": {result.cell.path: result.change.facts() for result in record.results if result.change is not None},
+        "changes": {
+            result.cell.path: result.change.facts() | {"fingerprint": fingerprint(result.change)}
+            for result in record.results
+            if result.change is not None
+        },
         "stages": [vars(cost) for cost in record.costs],
         "reused": sum(cost.reused for cost in record.costs),
         "peak_mb": max((cost.peak_mb for cost in record.costs), default=None),

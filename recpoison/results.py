@@ -86,7 +86,8 @@ class Result:
 
     def to_frame(self) -> pd.DataFrame:
         """One row a number, as in ``metrics.csv``; settings that tell cells of equal names apart are more columns."""
-        return self._measurements.frame.drop(columns=["run", "clean", "undefended"], errors="ignore")
+        internal = ["run", "clean", "undefended", "change"]
+        return self._measurements.frame.drop(columns=internal, errors="ignore")
 
     def table(self, form: str = "console", metric: str | None = None, subject: str = "target") -> str:
         """What each attack did, or, without an attack, what each model reached.

@@ -24,7 +24,7 @@ LAYERS = [
     ({"attacks"}, "what crafts a change"),
     ({"defenses"}, "what fits a model otherwise"),
     ({"evaluation"}, "what measures a fitted model"),
-    ({"curves"}, "numbers along something"),
+    ({"curves", "crafted"}, "numbers along something, and what was crafted"),
     ({"records"}, "what a run leaves"),
     ({"trackers"}, "who else hears the numbers"),
     ({"parts"}, "what a run is made of"),

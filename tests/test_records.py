@@ -1,15 +1,18 @@
 """What a run leaves behind: numbers by hand, and files that are all there or not at all."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from recpoison import records
-from recpoison.changes import FakeProfiles
+from recpoison.changes import EmbeddingShift, FakeProfiles
+from recpoison.crafted import fingerprint
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure
 from recpoison.records import Cell, CellResult, Cost, RunRecord, write
@@ -112,6 +115,44 @@ def test_files_of_a_run(two_seeds: RunRecord, tmp_path: Path) -> None:
         assert ranks["seed=1/attack=bad/defense=none/lists"].tolist() == [[3, 1]]
     with np.load(tmp_path / "run" / "change.npz", allow_pickle=False) as change:
         assert change["seed=0/attack=bad/defense=none/targets"].tolist() == [7]
+
+
+def test_fake_users_stand_in_the_ids_of_the_source(tmp_path: Path) -> None:
+    """Two fake users in seed 0, whose items have ids; one in seed 1, whose have none. Defended squares add no row."""
+    profile, items, values = np.array([0, 0, 1]), np.array([2, 0, 1]), np.array([5.0, 3.5, 1.0])
+    two = FakeProfiles(profile, items, values, 2, np.array([2]))
+    one = FakeProfiles(profile[:1], items[:1], values[:1], 1, np.array([2]))
+    results = [result("none", 0, [0, 1])]
+    for seed, defense, change in ((0, "none", two), (0, "filter", two), (1, "none", one)):
+        made = result("bad", seed, [0, 1])
+        results.append(replace(made, cell=replace(made.cell, defense=defense), change=change))
+    ids = {0: np.array(["007", "b,c", "\u00e9"]), 1: None}
+    write(replace(record(*results), item_ids=ids), tmp_path / "run", "", [])
+    text = (tmp_path / "run" / "fake_users.csv").read_text(encoding="utf-8")
+    assert text.splitlines() == [
+        "seed,fake_user,item,value",
+        "0,0,\u00e9,5.0",
+        "0,0,007,3.5",
+        '0,1,"b,c",1.0',
+        "1,0,2,5.0",
+    ]
+    changes = json.loads((tmp_path / "run" / "run.json").read_text())["changes"]
+    paths = ("seed=0/attack=bad/defense=none", "seed=0/attack=bad/defense=filter", "seed=1/attack=bad/defense=none")
+    first, defended, other = (changes[path]["fingerprint"] for path in paths)
+    assert first == defended != other
+
+
+def test_a_change_is_told_by_what_it_does() -> None:
+    """Its targets and the way to it do not matter; each item, value and entry of a shift does."""
+    rows = (np.array([0, 1]), np.array([2, 2]), np.array([5.0, 4.0]))
+    made = FakeProfiles(*rows, 2, np.array([2]))
+    same = replace(made, targets=np.array([1]), trace={"HR": np.ones(3)}, cutoff=10, best=1)
+    assert fingerprint(made) == fingerprint(same)
+    others = [replace(made, values=rows[2] - 1), replace(made, items=rows[1] - 1), replace(made, n_fakes=3)]
+    shift = EmbeddingShift({"item": torch.ones(2, 2)})
+    others += [shift, EmbeddingShift({"item": torch.ones(2, 2) * 2}), EmbeddingShift({"user": torch.ones(2, 2)})]
+    assert len({fingerprint(change) for change in [made, *others]}) == 1 + len(others)
+    assert fingerprint(shift) == fingerprint(EmbeddingShift({"item": torch.ones(2, 2)}))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(28, "No space left on device")])

@@ -49,8 +49,8 @@ def files(folder: Path) -> set[str]:
 def test_a_run_leaves_its_files_and_the_same_run_the_same_metrics(capsys):
     assert main([*SMALL, "seed=3", "hydra.run.dir=outputs/a"]) == 0
     assert main([*SMALL, "seed=3", "hydra.run.dir=outputs/b"]) == 0
-    results = {"metrics.csv", "costs.csv", "summary.csv", "table.md", "ranks.npz", "change.npz", "run.json"}
-    assert files(Path("outputs/a")) == results | {"config.yaml", "overrides.yaml", "run.log"}
+    results = {"metrics.csv", "costs.csv", "summary.csv", "table.md", "ranks.npz", "change.npz", "fake_users.csv"}
+    assert files(Path("outputs/a")) == results | {"run.json", "config.yaml", "overrides.yaml", "run.log"}
     assert Path("outputs/a/metrics.csv").read_bytes() == Path("outputs/b/metrics.csv").read_bytes()
     assert Path("outputs/latest").resolve() == Path("outputs/b").resolve()
     assert Path("outputs/a/overrides.yaml").read_text().splitlines()[0] == '- "dataset=planted"'

@@ -94,8 +94,8 @@ class Text:
             try:
                 yield from ((self.before + reader.line_num, row[:: len(self.separator)]) for row in reader if row)
             except csv.Error as error:
-                line = self.before + reader.line_num
-                raise DataError(f"{self.path}, line {line}: it cannot be read ({error}): mend or delete it") from None
+                place = self.before + reader.line_num
+                raise DataError(f"{self.path}, line {place}: it cannot be read ({error}): mend or delete it") from None
             return
         for number, line in enumerate(text.split("\n"), self.before + 1):
             if line.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -88,25 +88,48 @@ def defense_table(measurements: Measurements, metrics: Sequence[Metric]) -> Tabl
 
 
 def _one_attack(measurements: Measurements) -> list[str]:
-    """Which attacks gave the same numbers in every metric and seed: to that victim they are one attack."""
-    keys = [key for key in measurements.keys if key.startswith("attack.")]
+    """Which attacks made the same change, and which gave the same numbers in every metric and seed."""
     frame = measurements.frame[measurements.frame.attack != "none"]
-    frame = frame[~frame.subject.isin(("surrogate", "fake"))]
+    keys = [key for key in measurements.keys if key.startswith("attack.")]
+    changed = _together(frame, keys, _changes_of)
+    measured = _together(frame[~frame.subject.isin(("surrogate", "fake"))], keys, _numbers_of)
+    told = [
+        f"{' and '.join(attacks)} made the same change ({', '.join(where)}): they are one attack."
+        for attacks, where in changed.items()
+    ]
+    for attacks, where in measured.items():
+        if left := [place for place in where if place not in changed.get(attacks, ())]:
+            one = f"{' and '.join(attacks)} gave the same numbers ({', '.join(left)})"
+            told.append(f"{one}: to that victim they are one attack.")
+    return told
+
+
+def _together(
+    frame: pd.DataFrame, keys: list[str], signature: Callable[[pd.DataFrame], frozenset[tuple[Any, ...]]]
+) -> dict[tuple[str, ...], dict[str, None]]:
+    """Attacks whose ``signature`` is the same, and the victims of which that holds; an empty one is like no other."""
     alike_in: dict[tuple[str, str, frozenset[tuple[Any, ...]]], dict[str, None]] = {}
     for (dataset, model, _), cells in frame.groupby(["dataset", "model", "defense"], sort=False):
         for (attack, *values), rows in cells.groupby(["attack", *keys], sort=False, dropna=False):
             settings = [f"{key}={as_text(value)}" for key, value in zip(keys, values, strict=True) if value == value]
-            told = rows[["defense", "seed", "subject", "metric", "k", "value"]].astype({"k": object}).fillna(-1)
-            numbers = frozenset(told.itertuples(index=False, name=None))
-            alike_in.setdefault((dataset, model, numbers), {})[" ".join([attack, *settings])] = None
+            if found := signature(rows):
+                alike_in.setdefault((dataset, model, found), {})[" ".join([attack, *settings])] = None
     together: dict[tuple[str, ...], dict[str, None]] = {}
     for (dataset, model, _), attacks in alike_in.items():
         if len(attacks) > 1:
             together.setdefault(tuple(attacks), {})[f"{model} on {dataset}"] = None
-    return [
-        f"{' and '.join(attacks)} gave the same numbers ({', '.join(where)}): to that victim they are one attack."
-        for attacks, where in together.items()
-    ]
+    return together
+
+
+def _numbers_of(rows: pd.DataFrame) -> frozenset[tuple[Any, ...]]:
+    told = rows[["defense", "seed", "subject", "metric", "k", "value"]].astype({"k": object}).fillna(-1)
+    return frozenset(told.itertuples(index=False, name=None))
+
+
+def _changes_of(rows: pd.DataFrame) -> frozenset[tuple[Any, ...]]:
+    """Nothing where the change of some number is not known."""
+    known = rows[["defense", "seed", "change"]]
+    return frozenset() if known.change.isna().any() else frozenset(known.itertuples(index=False, name=None))
 
 
 def _keys(rows: pd.DataFrame, measurements: Measurements, *always: str) -> list[str]:

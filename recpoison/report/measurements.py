@@ -43,8 +43,8 @@ class Measurements:
 
     Args:
         frame: One row a number: the columns of ``metrics.csv``, a column for each of ``keys``, ``clean`` and
-            ``undefended`` (the same number without the attack, without the defense, from the same run) and ``run``
-            (its place in ``configs``).
+            ``undefended`` (the same number without the attack, without the defense, from the same run), ``run`` (its
+            place in ``configs``) and ``change`` (what tells the attack's change from others, None where not known).
         keys: Settings that tell cells of equal names apart, such as ``attack.budget``.
         configs: All settings of each run by dotted key.
         paired_test: What p-values are of: ``t``, ``wilcoxon`` or ``permutation``.
@@ -144,8 +144,16 @@ def each_once(
 
 def _numbers(runs: Sequence[Run]) -> pd.DataFrame:
     """The runs' numbers under each other, with ``run`` and what they are compared with."""
-    frame = pd.concat([run.metrics.assign(run=number) for number, run in enumerate(runs)], ignore_index=True)
-    return with_counterparts(frame, ["run"])
+    tables = [run.metrics.assign(run=number, change=_changes(run)) for number, run in enumerate(runs)]
+    return with_counterparts(pd.concat(tables, ignore_index=True), ["run"])
+
+
+def _changes(run: Run) -> list[str | None]:
+    """The fingerprint of the change behind each number; None without one."""
+    changes = run.about.get("changes", {})
+    cells = zip(run.metrics.seed, run.metrics.attack, run.metrics.defense, strict=True)
+    facts = (changes.get(f"seed={seed}/attack={attack}/defense={defense}", {}) for seed, attack, defense in cells)
+    return [None if "fingerprint" not in known else str(known["fingerprint"]) for known in facts]
 
 
 def _telling_keys(frame: pd.DataFrame, configs: Sequence[dict[str, Any]]) -> tuple[str, ...]:

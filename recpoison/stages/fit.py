@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -13,9 +13,11 @@ from recpoison.border import called, in_words, method, named_tensors
 from recpoison.curves import Curve
 from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
+from recpoison.data.notes import Heard
 from recpoison.defenses.base import Defense
 from recpoison.descriptions import code_version, identity
 from recpoison.errors import IncompatibleParts, UserError
+from recpoison.evaluation.learning import Losses
 from recpoison.models.base import Fitted, Model, load_params, save_params
 from recpoison.parts import Square
 from recpoison.progress import Progress
@@ -24,6 +26,7 @@ from recpoison.stages.trial import Trial, TrialStage
 
 _CURVE = "curve.npz"
 _REMOVED = "removed.npz"
+_LOSSES = "losses.npz"
 
 
 class Fit(NamedTuple):
@@ -32,10 +35,12 @@ class Fit(NamedTuple):
     Args:
         fitted: The model and its numbers.
         curve: Of the fit, where asked for.
+        losses: Of its first and last epoch, where a loop over epochs told them from its start.
     """
 
     fitted: Fitted
     curve: Curve
+    losses: Losses | None = None
 
 
 class FitStage(TrialStage[Fit]):
@@ -88,31 +93,62 @@ class FitStage(TrialStage[Fit]):
         look = watching.looker(trial)
         monitor, watch = watching.monitor_of(trial, self.data, look)
         defense = self.square.defense
-        given = called(defense.fit, model, self.data, trial.seeds, trial.device, progress, monitor)
+        heard = _HeardLosses(progress)
+        given = called(defense.fit, model, self.data, trial.seeds, trial.device, heard, monitor)
         fitted = _checked(given, model, self.data, defense, trial.device)
-        return Fit(fitted, watching.curve_of_fit(watch, fitted, look))
+        return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)
 
     def save(self, value: Fit, folder: Path) -> None:
-        """The parameters as safetensors, and whom a defense removed and the curve if there are such."""
+        """The parameters as safetensors, and whom a defense removed, losses and the curve if there are such."""
         save_params(value.fitted.params, folder / "params.safetensors")
         if value.fitted.removed is not None:
             save_arrays({"users": value.fitted.removed}, folder / _REMOVED)
         if value.curve.rows:
             value.curve.save(folder / _CURVE)
+        if value.losses is not None:
+            save_arrays({"losses": np.array(value.losses)}, folder / _LOSSES)
 
     def load(self, folder: Path) -> Fit:
         """The same numbers on the trial's device."""
         params = load_params(folder / "params.safetensors", self.trial.device)
         curve = Curve.load(folder / _CURVE) if (folder / _CURVE).exists() else Curve()
-        removed = None
-        if (folder / _REMOVED).exists():
-            with np.load(folder / _REMOVED, allow_pickle=False) as file:
-                removed = file["users"]
-        return Fit(Fitted(self.trial.parts.model, params, self.data, removed), curve)
+        removed, losses = _array(folder / _REMOVED, "users"), _array(folder / _LOSSES, "losses")
+        told = None if losses is None else Losses(*losses.tolist())
+        return Fit(Fitted(self.trial.parts.model, params, self.data, removed), curve, told)
 
     def promise(self, key: str) -> Fit:
         """A model without numbers."""
         return Fit(Fitted(self.trial.parts.model, {}, self.data), Curve())
+
+
+class _HeardLosses(Heard):
+    """Passes everything on, and keeps the losses of the last loop over epochs.
+
+    Attributes:
+        losses: None where no loop tells a loss, or it went on from a checkpoint, so that its start is not known.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__(progress)
+        self.losses: Losses | None = None
+        self._first: float | None = None
+
+    def step(self, done: int, total: int, **figures: float) -> None:
+        """Keep what is told as ``loss``."""
+        loss = figures.get("loss")
+        if done == 1:
+            self._first, self.losses = loss, None
+        if done == total > 1 and loss is not None and self._first is not None:
+            self.losses = Losses(float(self._first), float(loss))
+        super().step(done, total, **figures)
+
+
+def _array(file: Path, name: str) -> np.ndarray | None:
+    """An array that a fit has where there is such a thing."""
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as arrays:
+        return cast(np.ndarray, arrays[name])
 
 
 def _checked(fitted: object, model: Model, data: Interactions, defense: Defense, device: torch.device) -> Fitted:

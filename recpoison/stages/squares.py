@@ -13,7 +13,7 @@ from recpoison.parts import Square
 from recpoison.stages.base import Stage, Value
 from recpoison.stages.change import ChangeStage
 from recpoison.stages.curve import CurveStage
-from recpoison.stages.fit import FitStage
+from recpoison.stages.fit import Fit, FitStage
 from recpoison.stages.ranks import RanksStage
 from recpoison.stages.shift import ShiftStage
 from recpoison.stages.split import SplitStage
@@ -37,12 +37,14 @@ class Outcome(NamedTuple):
         change: What the attack changed; None without an attack.
         curve: Of the fit and of the attack, as far as they were asked for.
         removed: Numbers of the users whom the defense took out of training; None where it takes out nobody.
+        fit: The fitted victim, before any shift.
     """
 
     seen: Record
     change: Change | None
     curve: Curve
     removed: np.ndarray | None
+    fit: Fit
 
 
 def craft(trial: Trial, square: Square, obtain: Obtain) -> FakeProfiles | None:
@@ -57,12 +59,13 @@ def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Ob
     """
     train = trial.split.train
     fit = FitStage(trial, square, train if fakes is None else fakes.apply(train))
-    fitted, curve = obtain(fit)
+    victim = obtain(fit)
+    fitted, curve = victim.fitted, victim.curve
     if not square.attack.perturbs:
-        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, fitted.removed)
+        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, fitted.removed, victim)
     follow = CurveStage(trial, square, fit, fitted)
     curve, followed = obtain(follow) if follow.wanted else (Curve(), None)
     craft_shift = ShiftStage(trial, square, fit, fitted, followed)
     shift = obtain(craft_shift)
     seen = obtain(RanksStage(trial, square, craft_shift, fitted, shift))
-    return Outcome(seen, shift, curve, fitted.removed)
+    return Outcome(seen, shift, curve, fitted.removed, victim)

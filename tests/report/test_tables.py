@@ -77,6 +77,28 @@ def test_attacks_that_give_the_same_numbers_are_said_to_be_one(tmp_path: Path, m
     assert sum("the same numbers" in sentence for sentence in told) == 1
 
 
+def test_attacks_that_made_the_same_change_are_said_to_be_one(tmp_path: Path, make_run, make_values) -> None:
+    """Told once, though random and average have the same numbers too; bandwagon has those by another change."""
+    for job, (attack, change) in enumerate({"random": "ab", "average": "ab", "bandwagon": "ac"}.items()):
+        numbers = {
+            ("none", "none"): {seed: make_values(0.1, 0.6) for seed in (0, 1)},
+            (attack, "none"): {seed: make_values(0.4, 0.6) for seed in (0, 1)},
+        }
+        file = make_run(tmp_path / str(job), "filmtrust", numbers) / "run.json"
+        changes = {f"seed={seed}/attack={attack}/defense=none": {"fingerprint": change[seed]} for seed in (0, 1)}
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"changes": changes}))
+    pair = [tmp_path / "0", tmp_path / "1"]
+    same = "random and average made the same change (bprmf on filmtrust): they are one attack."
+    assert effect_table(measure(read_runs(pair)), [TARGET]).told[0] == same
+    metrics = tmp_path / "1" / "metrics.csv"
+    metrics.write_text(metrics.read_text().replace("target,HR,50", "target,NDCG,50"))
+    told = effect_table(measure(read_runs(pair)), [TARGET]).told
+    assert told[0] == same, "whatever was measured"
+    assert not any("same numbers" in sentence for sentence in told)
+    told = effect_table(measure(read_runs([tmp_path / "0", tmp_path / "2"])), [TARGET]).told
+    assert told[0].startswith("random and bandwagon gave the same numbers")
+
+
 def test_what_a_defense_changed(tmp_path: Path, make_run, make_values) -> None:
     numbers = {
         ("none", "none"): {0: make_values(0.1, 0.6), 1: make_values(0.1, 0.7)},
