@@ -64,7 +64,7 @@ def run(line: str) -> int:
 
 def prepare(folder: Path) -> None:
     """What README takes for given: a table of the reader's own, and a package of his own with the attack it shows."""
-    pairs = dict.fromkeys((f"c{n % 200}", f"s{n * n % 251}") for n in range(6000))
+    pairs = sorted({(f"c{n % 200}", f"s{n * n % 251}") for n in range(6000)})
     pd.DataFrame(pairs, columns=["customer", "sku"]).to_csv(folder / "clicks.csv", index=False)
     for name in ("my/attack", "my_package"):
         (folder / name).mkdir(parents=True)
