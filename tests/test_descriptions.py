@@ -224,6 +224,7 @@ def borrowing(tmp_path: Path) -> Path:
     return tmp_path / "venv" / "bin" / "python"
 
 
+@pytest.mark.slow
 def test_libraries_of_another_environment_are_no_code_of_ours(borrowing):
     """Whatever was imported before the question."""
     ask = "from recpoison.descriptions import code_of; print(code_of(['recpoison.experiment']))"

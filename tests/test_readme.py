@@ -126,6 +126,7 @@ def test_there_are_two_blocks_of_python():
 
 
 @pytest.mark.data
+@pytest.mark.slow
 def test_the_first_gives_the_numbers_that_readme_tells(data_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found: dict = {}

@@ -430,8 +430,10 @@ LONG = {"cw", "bilevel_wrmf", "bilevel_item_ae", "bilevel_ensemble", "wrmf_als_g
 
 
 def marked(case: Case):
-    """A case, slow where it takes more than a second or two of a processor."""
+    """A case, slow where it takes more than a second or two of a processor, or others show the same mechanism."""
     slow = case.option in LONG or NOISY[-1] in case.around
+    slow = slow or (case.group in ("attack", "evaluation") and case.option not in ("random", "full_ranking"))
+    slow = slow or (case.group == "model" and case.own.get("trainer.optimizer") in ("sgd", "adagrad"))
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
 
 

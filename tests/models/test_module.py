@@ -180,6 +180,7 @@ def test_a_wrong_loss_and_form_are_told(planted):
         Quads()
 
 
+@pytest.mark.slow
 def test_a_package_from_scratch_is_fitted_attacked_and_defended(tmp_path, monkeypatch):
     """What CONTRIBUTING shows, as it stands there."""
     monkeypatch.chdir(tmp_path)

@@ -151,7 +151,12 @@ def test_every_preset_is_held_against_its_paper():
     assert STATED.keys() == {file.stem for file in (CONF_DIR / "experiment").glob("*.yaml")}
 
 
-BIG = {"injection_figure_5", "injection_ml_100k"}  # many jobs to compose, of kinds that others have too
+BIG = {
+    "msap_figure_3",
+    "injection_table_2",
+    "injection_figure_5",
+    "injection_ml_100k",
+}  # many jobs to compose, of kinds that others have too
 
 
 def test_every_option_that_is_spoken_of_exists():

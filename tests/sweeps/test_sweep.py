@@ -129,7 +129,10 @@ HARM = {
 }
 
 
-@pytest.mark.parametrize("kind", HARM)
+QUICK = {"a cut metrics.csv", "zeros in ranks.npz"}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in QUICK)) for k in HARM])
 def test_a_done_cell_whose_files_are_not_as_it_left_them_is_computed_again_and_said(kind, capsys, seeds_run):
     name, harm = HARM[kind]
     command = [*SWEEP[:-1], "seed=0,1", "hydra.sweep.dir=outputs/s"]
@@ -148,7 +151,9 @@ def test_a_done_cell_whose_files_are_not_as_it_left_them_is_computed_again_and_s
     assert seeds_run == [0, 1, 0]
 
 
-@pytest.mark.parametrize("left", ["", '{"status": "do', "[]", None])
+@pytest.mark.parametrize(
+    "left", ['{"status": "do', *(pytest.param(x, marks=pytest.mark.slow) for x in ("", "[]", None))]
+)
 def test_a_cell_whose_status_cannot_be_read_is_computed_again_and_keeps_its_results_aside(left, capsys, seeds_run):
     command = [*SWEEP[:-1], "seed=0,1", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
@@ -206,6 +211,7 @@ def test_a_stopped_cells_results_are_believed_only_if_they_can_be_read(seeds_run
     assert results("outputs/s") == before
 
 
+@pytest.mark.slow
 def test_other_data_compute_again_and_the_same_do_not(capsys, seeds_run):
     write_table("mine.csv")
     command = [*TABLE, "seed=0,2"]
@@ -226,6 +232,7 @@ def test_other_data_compute_again_and_the_same_do_not(capsys, seeds_run):
     assert {cell: results("outputs/s")[cell] != text for cell, text in before.items()} == dict.fromkeys(before, True)
 
 
+@pytest.mark.slow
 def test_a_cell_whose_data_have_appeared_is_tried_again(capsys, seeds_run):
     command = [*TABLE, "seed=0,2"]
     assert main(command) == 2
@@ -238,6 +245,7 @@ def test_a_cell_whose_data_have_appeared_is_tried_again(capsys, seeds_run):
     assert "2 of 2 cells done" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_on_data_that_are_gone_are_set_aside(capsys):
     write_table("mine.csv")
     command = [*TABLE, "seed=range(0,1)"]
