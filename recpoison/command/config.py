@@ -175,6 +175,8 @@ def _group_problems(cfg: DictConfig, group: str, bases: tuple[type, ...], checke
 
 
 def _tracker_problems(cfg: DictConfig, checker: Checker) -> list[str]:
+    if not isinstance(cfg.trackers, ListConfig):
+        return [f"trackers is {shown(cfg.trackers)}, but it must be a list, such as [tensorboard]"]
     try:
         plain = OmegaConf.to_container(cfg.trackers, resolve=True)
     except OmegaConfBaseException as error:

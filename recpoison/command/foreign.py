@@ -35,7 +35,12 @@ def naming_problems(cfg: DictConfig, trusted: Sequence[str]) -> list[str]:
         trusted: Packages that the user trusts.
     """
     plain = OmegaConf.to_container(cfg.hydra, resolve=False)
+    chosen = {name: plain.get(name) for name in ("launcher", "sweeper")} if isinstance(plain, dict) else {}
     return [
+        f"hydra.{name} is {node!r}: choose it as hydra/{name}=NAME"
+        for name, node in chosen.items()
+        if not isinstance(node, dict) or TARGET not in node
+    ] + [
         f"{path} names {name}, which is neither Hydra's nor recpoison's: "
         f"if you trust it, add --trust {name.removeprefix('ext://').split('.')[0]} to the command"
         for path, name in _names(plain, "hydra")

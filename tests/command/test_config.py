@@ -231,3 +231,7 @@ def test_parts_that_do_not_fit_the_data_are_named_with_those_that_do():
 def test_a_broken_reference_is_named():
     cfg = run_config("attack=average", "attack.budget=${nowhere}")
     assert complaints(cfg) == ["attack: Interpolation key 'nowhere' not found in attack.budget"]
+
+
+def test_trackers_that_are_no_list_are_refused():
+    assert complaints(run_config("trackers=${seed}")) == ["trackers is 0, but it must be a list, such as [tensorboard]"]

@@ -21,6 +21,8 @@ SMALL = ["dataset=planted", "attack=none"]
         (["model=" + "{a:" * 1000 + "1" + "}" * 1000], "a value is nested too deep"),
         (["dataset.n_blocks =", "3"], "a space stands before the ="),
         (["model=mf,"], "ends with a comma"),
+        (["hydra.launcher=nan"], "hydra.launcher is nan: choose it as hydra/launcher=NAME"),
+        (["hydra.sweeper=null"], "hydra.sweeper is None: choose it as hydra/sweeper=NAME"),
         (
             ["hydra.searchpath=[pkg://antigravity]"],
             "would import antigravity: if you trust it, add --trust antigravity",
