@@ -18,6 +18,7 @@ from recpoison.errors import ConfigError, DataError
 from recpoison.evaluation.questions import Metric
 from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
+from recpoison.paths import CONF_DIR
 from recpoison.published.tables import names
 from recpoison.report.comparisons import defense_table, effect_table
 from recpoison.report.equal_budget import BUDGETS
@@ -168,6 +169,11 @@ def _warn(runs: Runs) -> int:
 def _refuse_what_is_published(options: argparse.Namespace) -> None:
     """A misspelt table, which no folder is called, and what belongs to published tables alone."""
     name = options.paths[0]
+    if not Path(name).exists() and (CONF_DIR / "experiment" / f"{name}.yaml").is_file():
+        raise ConfigError(
+            f"{name} is a preset without a published table: run recpoison experiment={name}, then recpoison-report "
+            "outputs/latest"
+        )
     meant = nearest(name, names())
     if meant and not Path(name).exists() and not glob.has_magic(name):
         raise ConfigError(f"{name} is no folder and no published table{did_you_mean(meant)}")

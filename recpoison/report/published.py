@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from recpoison.errors import ConfigError
+from recpoison.evaluation.sentences import counted
 from recpoison.published.comparison import (
     KEPT,
     RUN,
@@ -103,6 +104,9 @@ def _relevant(expected: Expected, paths: Sequence[str]) -> tuple[Runs, list[str]
             refused.append(f"left out: {shown_path(run.folder)}: {in_words(nearest)}")
         else:
             taken.append(run)
+    strangers = len(runs.runs) - len(taken) - len(refused)
+    if paths and strangers:
+        refused.insert(0, f"left out: {strangers} of {counted(len(runs.runs), 'run')} hold no cell of this table")
     more = [f"left out: {len(refused) - _FEW} more runs with other settings"] if len(refused) > _FEW else []
     missing = tuple(job for job in runs.missing if paths or job.damaged)
     return Runs(tuple(taken), missing), [*refused[:_FEW], *more]

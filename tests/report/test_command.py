@@ -142,3 +142,10 @@ def test_characteristics_leave_their_points_and_figure(tmp_path: Path, make_run)
     assert [row.split(",")[-5] for row in rows] == ["50.0"] * 3
     assert (tmp_path / "report" / "figures" / "characteristics_test_ndcg_at_10.png").is_file()
     assert "Loss of test NDCG@10" in (tmp_path / "report" / "report.md").read_text()
+
+
+def test_a_preset_without_a_table_is_told(capsys) -> None:
+    assert main(["equal_budget"]) == 2
+    assert "equal_budget is a preset without a published table: run recpoison experiment=equal_budget" in " ".join(
+        capsys.readouterr().err.split()
+    )
