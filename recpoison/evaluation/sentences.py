@@ -125,7 +125,7 @@ def _certainty(row: Any, against: str, test: str) -> str:
         return f" ({same} in each of {seeds}: no spread, so no t-test{f', p {_p(p)}' if np.isfinite(p) else ''})"
     ends = f"95% interval {decimal(low, like, '+')} to {decimal(high, like, '+')}"
     more = ""
-    if p >= LEVEL and test == "t":
+    if p >= LEVEL and test == "t" and float(shown) != 0:
         needed = seeds_that_would_do(difference / sd, _size(row))
         more = f"; {'more than 1,000' if needed is None else f'{max(needed, n + 1)}'} seeds would tell"
     return f" ({shown}, {ends}{f', p {_p(p)}' if np.isfinite(p) else ''}, n = {seeds}{more})"

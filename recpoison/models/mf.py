@@ -81,7 +81,10 @@ class MF(TrainedModel):
         """That there is nothing to learn where every value is the same."""
         if parts.dataset.has_ratings:
             return []
-        return ["MF fits observed values, which are all 1 without ratings, so it learns who likes what hardly at all"]
+        return [
+            "MF fits observed values, which are all 1 without ratings: nothing tells it what a user would not take, so "
+            "its ranking is often poor"
+        ]
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Both tables, each from its own stream of ``init``."""
