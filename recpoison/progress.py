@@ -75,4 +75,37 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+class Relay(Progress):
+    """Passes everything on; what hears something itself overrides that.
+
+    Args:
+        progress: Who is told.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Pass it on."""
+        with self.progress.stage(name):
+            yield
+
+    def step(self, done: int, total: int, **figures: float) -> None:
+        """Pass it on."""
+        self.progress.step(done, total, **figures)
+
+    def reused(self, name: str) -> None:
+        """Pass it on."""
+        self.progress.reused(name)
+
+    def note(self, text: str) -> None:
+        """Pass it on."""
+        self.progress.note(text)
+
+    def loop(self, work: object, fits: Fits = always) -> Loop:
+        """Pass it on."""
+        return self.progress.loop(work, fits)
+
+
 QUIET = Progress()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
-from recpoison.progress import Loop, Progress, always
-
-if TYPE_CHECKING:
-    from recpoison.progress import Fits
+from recpoison.progress import Progress, Relay
 
 USERS_JUDGED = "users judged"  # the protocol's entry that is a fact of the data, and no rule
 
 
-class Heard(Progress):
+class Heard(Relay):
     """Passes everything on, and keeps the notes.
 
     Args:
@@ -22,31 +17,13 @@ class Heard(Progress):
     """
 
     def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+        super().__init__(progress)
         self.notes: list[str] = []
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Pass it on."""
-        with self._progress.stage(name):
-            yield
-
-    def step(self, done: int, total: int, **figures: float) -> None:
-        """Pass it on."""
-        self._progress.step(done, total, **figures)
-
-    def reused(self, name: str) -> None:
-        """Pass it on."""
-        self._progress.reused(name)
 
     def note(self, text: str) -> None:
         """Keep it and pass it on."""
         self.notes.append(text)
-        self._progress.note(text)
-
-    def loop(self, work: object, fits: Fits = always) -> Loop:
-        """Pass it on."""
-        return self._progress.loop(work, fits)
+        super().note(text)
 
 
 def over_seeds(notes: Mapping[int, Sequence[str]]) -> list[str]:

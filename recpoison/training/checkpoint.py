@@ -10,8 +10,8 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from recpoison.descriptions import digest, identity
 from recpoison.intact import named_by_content
-from recpoison.progress import Loop, Progress, always
+from recpoison.progress import Loop, Progress, Relay, always
 
 if TYPE_CHECKING:
     from recpoison.progress import Fits
@@ -45,7 +45,7 @@ class SavedLoop(Loop):
         self.checkpoint.offer(self.name, state)
 
 
-class Checkpoint(Progress):
+class Checkpoint(Relay):
     """Passes news on to ``progress`` and keeps the state that loops offer, one safetensors file for each loop.
 
     The state is written, whole or not at all, every ``every_seconds`` (less often where writing would take more than 2%
@@ -63,7 +63,7 @@ class Checkpoint(Progress):
     """
 
     def __init__(self, progress: Progress, folder: Path, every_seconds: float) -> None:
-        self.progress = progress
+        super().__init__(progress)
         self.folder = folder
         self.every_seconds = every_seconds
         self.earlier_seconds = 0.0
@@ -82,24 +82,6 @@ class Checkpoint(Progress):
     ) -> None:
         """Give signals back, and deliver a SIGTERM that waits."""
         self._give_back()
-
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Pass on."""
-        with self.progress.stage(name):
-            yield
-
-    def step(self, done: int, total: int, **figures: float) -> None:
-        """Pass on."""
-        self.progress.step(done, total, **figures)
-
-    def reused(self, name: str) -> None:
-        """Pass on."""
-        self.progress.reused(name)
-
-    def note(self, text: str) -> None:
-        """Pass on."""
-        self.progress.note(text)
 
     def loop(self, work: object, fits: Fits = always) -> Loop:
         """A loop whose state is kept, with the one that was written when its process died."""
