@@ -121,18 +121,20 @@ class Store:
         """
         found = self.load(stage, key, load)
         if found is None:
-            with self.lock(stage, key):
+            with self.lock(stage, key) as held:
                 found = self.load(stage, key, load)
                 if found is None:
                     value, seconds, peak_mb = compute()
+                    if held:
+                        self._clear_drafts(stage, key)
                     entry = self._keep(Entry(stage, key, inputs, seconds, peak_mb, time.time(), title), value, save)
                     return value, entry, False
         return *found, True
 
-    def lock(self, stage: str, key: str) -> AbstractContextManager[None]:
+    def lock(self, stage: str, key: str) -> AbstractContextManager[bool]:
         """Hold the stage's lock for a block; none in a store that may only be read, where nothing can be kept."""
         if self.folder.is_dir() and not os.access(self.folder, os.W_OK):
-            return nullcontext()
+            return nullcontext(False)
         _make(self.lock_path(stage, key).parent)
         return locks.holding(self.lock_path(stage, key), f"{stage} {key[:12]}")
 
@@ -207,13 +209,14 @@ class Store:
             os.utime(folder / "entry.json")
         return value, entry
 
-    def _keep(self, entry: Entry, value: Value, save: Callable[[Value, Path], None]) -> Entry:
-        parent = self.folder / entry.stage
-        # Under the lock nobody else writes this entry: older drafts are of the dead.
-        for left in parent.iterdir() if parent.is_dir() else ():
-            if left.name.startswith(f".draft-{entry.key}-"):
+    def _clear_drafts(self, stage: str, key: str) -> None:
+        """Delete the drafts of the dead. Under the lock alone: a deletion would follow a live draft into its entry."""
+        for left in children(self.folder / stage):
+            if left.name.startswith(f".draft-{key}-"):
                 shutil.rmtree(left, ignore_errors=True)
-        draft = parent / f".draft-{entry.key}-{uuid.uuid4().hex[:8]}"
+
+    def _keep(self, entry: Entry, value: Value, save: Callable[[Value, Path], None]) -> Entry:
+        draft = self.folder / entry.stage / f".draft-{entry.key}-{uuid.uuid4().hex[:8]}"
         try:
             draft.mkdir(parents=True)
             save(value, draft)

@@ -340,6 +340,17 @@ def test_without_working_locks_work_is_done_twice_and_the_store_stays_whole(stor
     assert "cannot be locked (No locks available)" in caplog.text
 
 
+def test_without_working_locks_a_draft_may_be_of_the_living_and_stays(store, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    draft = store.folder / "fit" / f".draft-{'k' * 64}-alive"
+    draft.mkdir(parents=True)
+    assert obtain(store) == ("mine", False)
+    assert draft.exists()
+
+
 def test_no_two_hold_a_lock_while_its_file_comes_and_goes(tmp_path):
     """Each release removes the file, so that a waiter may hold the lock of a file that is gone."""
     path, counter = tmp_path / "lock", tmp_path / "counter"
