@@ -24,11 +24,11 @@ from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
+from recpoison.stages.base import Obtain
 from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
-from recpoison.stages.split import SplitStage
-from recpoison.stages.squares import Obtain, Outcome, craft, measure
+from recpoison.stages.squares import Outcome, craft, measure
 from recpoison.stages.store import Store
-from recpoison.stages.trial import Trial, begin
+from recpoison.stages.trial import Trial, open_trial
 
 
 def run(
@@ -73,8 +73,8 @@ def run(
     item_ids: dict[int, np.ndarray | None] = {}
     held_out: dict[str, None] = {}
     for seed in seeds:
-        split = stages.obtain(SplitStage(parts, Seeds(seed), data_dir))
-        trial = begin(parts, Seeds(seed), split, device)
+        trial = open_trial(parts, Seeds(seed), data_dir, device, stages.obtain)
+        split = trial.split
         facts[seed], notes[seed] = _facts(split), split.notes
         promoted[seed], item_ids[seed] = _promoted(trial), split.train.item_labels
         results += _cells(trial, stages.obtain, learned)

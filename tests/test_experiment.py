@@ -24,6 +24,7 @@ from recpoison.models.item_knn import ItemKNN
 from recpoison.models.popularity import Popularity
 from recpoison.progress import Progress
 from recpoison.records import RunRecord, markdown
+from recpoison.seeds import Seeds
 from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
@@ -115,6 +116,39 @@ def test_clean_cells_do_not_depend_on_the_attack() -> None:
         table = run(Parts(SMALL, model, attack, evaluation=FEW)).metrics()
         tables.append(table[table.attack == "none"])
     assert tables[0].equals(tables[1])
+
+
+def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
+    """The fake users are those that its seed alone has, crafted once, and so are the targets."""
+    drawn = RandomAttack(targets=Targets("random", count=2), n_fake_users=3, fillers=5, craft_seed=7)
+    progress = Stages()
+    record = run(Parts(SMALL, Popularity(), drawn, evaluation=FEW), [0, 7, 1], store=Store(tmp_path), progress=progress)
+    alone = run(Parts(SMALL, Popularity(), replace(drawn, craft_seed=None), evaluation=FEW), [7])
+    assert [name for name in progress.begun if name.startswith("craft")] == ["craft RandomAttack on small, seed 7"]
+    changes = [result.change.arrays() for result in record.results if result.change is not None]
+    (expected,) = (result.change.arrays() for result in alone.results if result.change is not None)
+    assert len(changes) == 3
+    assert all(np.array_equal(change[name], expected[name]) for change in changes for name in expected)
+    promoted = [{fact["item"] for fact in record.about["targets"][seed]} for seed in (0, 7, 1)]
+    assert promoted == [set(expected["targets"])] * 3
+    own = record.metrics().query("seed == 7").value.to_numpy()
+    assert np.array_equal(own, alone.metrics().value.to_numpy(), equal_nan=True)
+    assert any("all repeats meet the same fake users, crafted with seed 7" in note for note in record.about["notes"])
+
+
+def test_fake_users_of_a_seed_with_other_items_are_refused() -> None:
+    @dataclass(frozen=True)
+    class Growing(Synthetic):
+        def _load(self, *arguments):
+            split = super()._load(*arguments)
+            seeds = next(argument for argument in arguments if isinstance(argument, Seeds))
+            n_items = split.train.n_items + seeds.seed
+            return replace(split, train=replace(split.train, n_items=n_items))
+
+    growing = Growing("growing", 60, 40, 8, 3.0, Splitter("leave_one_out_random"))
+    attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=3, fillers=5, craft_seed=0)
+    with pytest.raises(ConfigError, match=r"data of seed 0 have other items \(40\) than those of seed 2 \(42\)"):
+        run(Parts(growing, Popularity(), attack, evaluation=FEW), [2])
 
 
 def test_a_setting_the_fake_users_cannot_have_costs_no_fit() -> None:

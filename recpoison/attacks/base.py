@@ -15,7 +15,7 @@ from recpoison.attacks.targets import Targets
 from recpoison.border import called, method
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
-from recpoison.errors import BudgetExceeded, IncompatibleParts
+from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
 from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, GradientModel, Model
 from recpoison.progress import Progress
@@ -46,6 +46,11 @@ class Attack(Part):
     def aims(self) -> bool:
         """Whether it is about items in particular."""
         return type(self).choose_targets is not Attack.choose_targets
+
+    @property
+    def crafted_with(self) -> int | None:
+        """The seed whose split, targets and draws its change of the data is crafted with; None: each seed's own."""
+        return None
 
     def check_model(self, model: Model) -> None:
         """Refuse a victim that cannot be attacked so, before anything is fitted.
@@ -97,19 +102,42 @@ class ProfileAttack(Attack, ABC):
         targets: How the items to promote are chosen.
         budget: Fake users, as a share of the real ones, in (0, 1].
         n_fake_users: Fake users, as a number; it wins over ``budget``.
+        craft_seed: None: crafted anew for each seed. A number: crafted once, with that seed's split, targets and draws,
+            and the same fake users meet every repeat, as where authors load one file of them (APT). The spread over
+            repeats is then that of splits and fits alone.
     """
 
     targets: Targets = field(default_factory=Targets)
     budget: float = 0.01
     n_fake_users: int | None = None
+    craft_seed: int | None = None
 
     def __post_init__(self) -> None:
         Budget(self.budget, self.n_fake_users)
+        if self.craft_seed is not None and self.craft_seed < 0:
+            raise ConfigError(
+                f"attack.craft_seed is {self.craft_seed}: give a seed from 0, or null for each seed's own"
+            )
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given."""
         given = f"n_fake_users is {self.n_fake_users}, which wins over it"
         return {} if self.n_fake_users is None else {"budget": given}
+
+    def remarks(self, parts: Together) -> list[str]:
+        """What the spread over repeats does not hold, where all meet the same fake users."""
+        if self.craft_seed is None:
+            return []
+        return [
+            f"all repeats meet the same fake users, crafted with seed {self.craft_seed} (attack.craft_seed): spread "
+            "and p-values are over splits and fits, not over attacks"
+        ]
+
+    @final
+    @property
+    def crafted_with(self) -> int | None:
+        """``craft_seed``."""
+        return self.craft_seed
 
     @final
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from recpoison.descriptions import digest
 from recpoison.progress import Progress
@@ -60,6 +60,13 @@ class Stage(ABC, Generic[Value]):
     @abstractmethod
     def promise(self, key: str) -> Value:
         """What stands for the value in a plan, where it is not known: later stages ask only for its fingerprint."""
+
+
+class Obtain(Protocol):
+    """Computes a stage, finds it, or only notes that it is needed."""
+
+    def __call__(self, stage: Stage[Value], /) -> Value:
+        """The value of a stage."""
 
 
 class Promise:

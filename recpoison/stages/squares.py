@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from recpoison.changes import Change, FakeProfiles
 from recpoison.curves import Curve
 from recpoison.evaluation.base import Record
 from recpoison.parts import Square
-from recpoison.stages.base import Stage, Value
+from recpoison.stages.base import Obtain, Stage
 from recpoison.stages.change import ChangeStage
 from recpoison.stages.curve import CurveStage
 from recpoison.stages.fit import Fit, FitStage
@@ -20,13 +20,6 @@ from recpoison.stages.split import SplitStage
 from recpoison.stages.trial import Trial
 
 STAGES: tuple[type[Stage], ...] = (SplitStage, ChangeStage, FitStage, CurveStage, ShiftStage, RanksStage)
-
-
-class Obtain(Protocol):
-    """Computes a stage, finds it, or only notes that it is needed."""
-
-    def __call__(self, stage: Stage[Value], /) -> Value:
-        """The value of a stage."""
 
 
 class Outcome(NamedTuple):
@@ -49,7 +42,7 @@ class Outcome(NamedTuple):
 
 def craft(trial: Trial, square: Square, obtain: Obtain) -> FakeProfiles | None:
     """The fake users of a square; None where its attack makes none."""
-    return obtain(ChangeStage(trial, square)) if square.attack.poisons else None
+    return obtain(ChangeStage(trial.crafting, square)) if square.attack.poisons else None
 
 
 def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Obtain) -> Outcome:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from recpoison.data.splitting import Split
+from recpoison.errors import ConfigError
 from recpoison.parts import Parts, Square
 from recpoison.seeds import Seeds
-from recpoison.stages.base import Stage, Value
+from recpoison.stages.base import Obtain, Promise, Stage, Value
+from recpoison.stages.split import SplitStage
+
+Begin = Callable[[Parts, Seeds, Split, torch.device], "Trial"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +30,7 @@ class Trial:
         split: The rows to learn from and to be judged by.
         targets: ``(n_targets,)`` items that the attack is about.
         device: Where tensors live.
+        elsewhere: The trial in which the attack is crafted, where that is not this one.
     """
 
     parts: Parts
@@ -31,6 +38,12 @@ class Trial:
     split: Split
     targets: np.ndarray
     device: torch.device
+    elsewhere: Trial | None = None
+
+    @property
+    def crafting(self) -> Trial:
+        """The trial in which the attack is crafted."""
+        return self.elsewhere or self
 
     @property
     def base_inputs(self) -> dict[str, Any]:
@@ -48,6 +61,50 @@ def begin(parts: Parts, seeds: Seeds, split: Split, device: torch.device) -> Tri
     targets = parts.attack.choose_targets(split.train, seeds)
     parts.evaluation.check_targets(len(targets))
     return Trial(parts, seeds, split, targets, device)
+
+
+def open_trial(
+    parts: Parts, seeds: Seeds, data_dir: Path | None, device: torch.device, obtain: Obtain, begin: Begin = begin
+) -> Trial:
+    """The trial of a seed; where the attack is crafted with another seed, that one's split and targets beside it.
+
+    Args:
+        parts: What the run is made of.
+        seeds: The seed's streams.
+        data_dir: Folder of the datasets; None means the default.
+        device: Where tensors live.
+        obtain: Gives the value of a stage.
+        begin: Makes a trial of a split.
+
+    Raises:
+        ConfigError: As ``begin``, or if the fake users of one seed cannot join the data of another.
+    """
+
+    def opened(seeds: Seeds) -> Trial:
+        return begin(parts, seeds, obtain(SplitStage(parts, seeds, data_dir)), device)
+
+    trial = opened(seeds)
+    if parts.attack.crafted_with in (None, seeds.seed):
+        return trial
+    elsewhere = opened(Seeds(parts.attack.crafted_with))
+    _check_alike(trial, elsewhere)
+    return replace(trial, targets=elsewhere.targets, elsewhere=elsewhere)
+
+
+def _check_alike(trial: Trial, elsewhere: Trial) -> None:
+    """Refuse to carry fake users over to data with other items."""
+    here, there = (each.split.train for each in (trial, elsewhere))
+    if isinstance(here, Promise) or isinstance(there, Promise):
+        return
+    same = here.n_items == there.n_items
+    if same and here.item_labels is not None and there.item_labels is not None:
+        same = bool(np.array_equal(here.item_labels, there.item_labels))
+    if not same:
+        one, other = elsewhere.seeds.seed, trial.seeds.seed
+        raise ConfigError(
+            f"attack.craft_seed is {one}, but the data of seed {one} have other items ({there.n_items:,}) than those "
+            f"of seed {other} ({here.n_items:,}): set attack.craft_seed=null"
+        )
 
 
 class TrialStage(Stage[Value]):

@@ -12,17 +12,18 @@ import torch
 from omegaconf import OmegaConf
 
 from recpoison.attacks.base import Attack
+from recpoison.changes import FakeProfiles
 from recpoison.command.config import BASES, build, check
 from recpoison.command.machine import choose_device, set_up
 from recpoison.command.overrides import Job
+from recpoison.data.splitting import Split
 from recpoison.descriptions import digest, identity
 from recpoison.parts import Parts, squares_of
 from recpoison.seeds import Seeds
 from recpoison.stages.base import Promise, Stage, Value
-from recpoison.stages.split import SplitStage
 from recpoison.stages.squares import craft, measure
 from recpoison.stages.store import Store
-from recpoison.stages.trial import Trial, begin
+from recpoison.stages.trial import Trial, begin, open_trial
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,12 @@ class Inventory:
 
     def take(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> None:
         """Note the stages of one seed."""
-        trial = self._begin(parts, seeds, data_dir)
+        trial = open_trial(parts, seeds, data_dir, self.device, self.obtain, _begin)
         for square in squares_of(parts):
-            measure(trial, square, craft(trial, square, self.obtain), self.obtain)
+            fakes = craft(trial, square, self.obtain)
+            if isinstance(trial.split, Promise) and isinstance(fakes, FakeProfiles):  # of another seed, and stored
+                fakes = cast(FakeProfiles, Promise(digest({name: x.tolist() for name, x in fakes.arrays().items()})))
+            measure(trial, square, fakes, self.obtain)
 
     def obtain(self, stage: Stage[Value]) -> Value:
         """Note the stage; its value if it is stored, else a promise of it."""
@@ -89,12 +93,13 @@ class Inventory:
         self.needs.append(Need(stage, key, inputs, stored=found is not None))
         return found[0] if found else stage.promise(key)
 
-    def _begin(self, parts: Parts, seeds: Seeds, data_dir: Path | None) -> Trial:
-        split = self.obtain(SplitStage(parts, seeds, data_dir))
-        if not isinstance(split, Promise):
-            return begin(parts, seeds, split, self.device)
-        targets = Promise(digest([split.fingerprint, _aim(parts.attack)]))
-        return Trial(parts, seeds, split, cast(np.ndarray, targets), self.device)
+
+def _begin(parts: Parts, seeds: Seeds, split: Split, device: torch.device) -> Trial:
+    """A trial; of a split that nobody has made, one with promised targets."""
+    if not isinstance(split, Promise):
+        return begin(parts, seeds, split, device)
+    targets = Promise(digest([split.fingerprint, _aim(parts.attack)]))
+    return Trial(parts, seeds, split, cast(np.ndarray, targets), device)
 
 
 def _aim(attack: Attack) -> Any:

@@ -55,6 +55,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "eps": [0.5],
     "fillers": [2],
     "n_fake_users": [5],
+    "craft_seed": [1],
     "item_std": ["population", "sample"],
     "select": [{"select": "similar", "selected_items": []}, {"select": "list", "selected_items": [1, 5]}],
     "selected_items": [[1, 4]],

@@ -337,6 +337,16 @@ def test_the_plan_counts_a_rank_for_each_choice_of_targets(capsys):
     assert "shared stages once: 1 split, 2 change, 3 fit, 3 ranks" in out
 
 
+def test_the_plan_counts_an_attack_crafted_once_once(capsys):
+    once = [*SWEEP[:-1], "seed=range(0,3)", "attack.craft_seed=1"]
+    assert main([*once, "sweep.plan=true"]) == 0
+    assert "shared stages once: 3 split, 1 change, 6 fit, 6 ranks" in " ".join(capsys.readouterr().out.split())
+    assert main([*SWEEP[:-1], "seed=1", "attack.craft_seed=1"]) == 0
+    capsys.readouterr()
+    assert main([*once, "sweep.plan=true"]) == 0
+    assert "shared stages once: 2 split, 4 fit, 4 ranks" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_plan_counts_a_fit_for_each_choice_of_epoch_and_each_curve(capsys):
     command = ["-m", "dataset=planted", "model=bprmf", "attack=none", "sweep.plan=true"]
     for swept, stages in (

@@ -50,6 +50,9 @@ class FillerAttack(ProfileAttack):
 
     def remarks(self, parts: Together) -> list[str]:
         """With which attacks it coincides, where nobody looks at ratings."""
+        return super().remarks(parts) + self._coincides(parts)
+
+    def _coincides(self, parts: Together) -> list[str]:
         model = type(parts.model).__name__
         coincide = f"attacks that choose the same items have the same numbers: {self._alike}"
         if not parts.dataset.has_ratings:
