@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from recpoison.command.arguments import Arguments, sort_arguments
 from recpoison.command.checking import locate
+from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.job import Task, run_configured
 from recpoison.command.machine import choose_device, set_up
@@ -164,9 +165,9 @@ def _jobs(asked: _Asked) -> list[Job]:
 
 def _finish(job: Job, asked: _Asked, quiet: bool) -> Finished:
     """Do one run."""
-    choices, trusted = job.cfg.hydra.runtime.choices, asked.line.trusted
-    cfg = _without_hydra(job.cfg)
-    labels = {group: str(choices[group]) for group in BASES if group in choices and group not in asked.given}
+    trusted = asked.line.trusted
+    cfg = settings_of(job.cfg)
+    labels = {group: option for group, option in options_of(job.cfg.hydra).items() if group not in asked.given}
     if asked.data is not None:
         labels["dataset"] = cfg.dataset.name
     check(cfg, trusted, labels)
@@ -182,10 +183,6 @@ def _finish(job: Job, asked: _Asked, quiet: bool) -> Finished:
         record = run_configured(cfg, task, device, given)
     settled = OmegaConf.to_container(cfg, resolve=True) | {group: describe(part) for group, part in given.items()}  # type: ignore[operator]
     return Finished(record, OmegaConf.to_yaml(settled), tuple(job.overrides), _call(job.overrides, given))
-
-
-def _without_hydra(cfg: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
 def _call(overrides: Sequence[str], given: Mapping[str, Any]) -> str:

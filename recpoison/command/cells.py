@@ -20,6 +20,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recpoison.command.composed import settings_of
 from recpoison.command.config import build, targets
 from recpoison.descriptions import code_of, digest
 from recpoison.errors import OutputError
@@ -115,7 +116,7 @@ def data_of(cfg: DictConfig, trusted: Sequence[str] = ()) -> str | None:
 
 def plain_settings(cfg: DictConfig) -> dict[str, Any]:
     """The configuration without ``hydra`` in plain values; raw where a reference leads nowhere, which check tells."""
-    kept = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    kept = settings_of(cfg)
     try:
         plain = OmegaConf.to_container(kept, resolve=True)
     except OmegaConfBaseException:

@@ -12,7 +12,7 @@ from typing import Any
 
 from recpoison.command.arguments import Arguments
 from recpoison.command.cells import identify
-from recpoison.command.config import BASES
+from recpoison.command.composed import options_of
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
 from recpoison.errors import ConfigError, UserError
@@ -58,15 +58,14 @@ def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:
     from hydra.types import RunMode
 
     hydra = HydraConfig.get()
-    choices = hydra.runtime.choices
     many = hydra.mode == RunMode.MULTIRUN
     return Task(
         Path(hydra.runtime.output_dir),
-        labels={group: str(choices[group]) for group in BASES if group in choices},
+        labels=options_of(hydra),
         overrides=list(hydra.overrides.task),
         command=line.command,
         trusted=line.trusted,
-        cell=identify(cfg, choices),
+        cell=identify(cfg, hydra.runtime.choices),
         among_many=many,
         alone=str(hydra.launcher["_target_"]).endswith(".BasicLauncher"),
         threads=threads_of_one(hydra.launcher) if many else None,

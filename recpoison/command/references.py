@@ -8,6 +8,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
+from recpoison.command.composed import settings_of
+
 
 def reference_problems(cfg: DictConfig) -> list[str]:
     """One sentence for each setting whose reference cannot be followed.
@@ -15,7 +17,7 @@ def reference_problems(cfg: DictConfig) -> list[str]:
     Args:
         cfg: A composed configuration; its ``hydra`` node, which has references to the run itself, is left out.
     """
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"]))
+    plain = OmegaConf.to_container(settings_of(cfg))
     told = (_problem(cfg, path) for path, value in _leaves(plain, "") if "${" in value)
     return [sentence for sentence in told if sentence]
 

@@ -82,8 +82,10 @@ def jobs_of(preset: str) -> tuple[Job, ...]:
 def _job(overrides: tuple[str, ...], cfg: DictConfig) -> Job:
     from omegaconf import OmegaConf
 
+    from recpoison.command.composed import settings_of
+
     choices = {str(group): str(option) for group, option in cfg.hydra.runtime.choices.items()}
-    own = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    own = settings_of(cfg)
     return Job(overrides, choices, dict(dotted(OmegaConf.to_container(own, resolve=True))))
 
 

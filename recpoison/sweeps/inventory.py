@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 
 from recpoison.attacks.base import Attack
 from recpoison.changes import FakeProfiles
+from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.machine import choose_device, set_up
 from recpoison.command.overrides import Job
@@ -54,9 +54,8 @@ def needs_of(job: Job, trusted: Sequence[str], *, looking: bool = True) -> tuple
     Raises:
         UserError: If the cell's settings are refused.
     """
-    cfg = OmegaConf.masked_copy(job.cfg, [str(key) for key in job.cfg if key != "hydra"])
-    choices = job.cfg.hydra.runtime.choices
-    labels = {group: str(choices[group]) for group in BASES if group in choices}
+    cfg = settings_of(job.cfg)
+    labels = options_of(job.cfg.hydra)
     check(cfg, trusted, labels)
     built: dict[str, Any] = {group: build(cfg[group], trusted) for group in BASES}
     parts = Parts(**built, labels=labels)

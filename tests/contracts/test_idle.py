@@ -438,7 +438,7 @@ def marked(case: Case):
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
 
 
-@pytest.mark.parametrize("case", map(marked, [*cases(), *tables()]))
+@pytest.mark.parametrize("case", [marked(case) for case in (*cases(), *tables())])
 def test_every_setting_changes_a_number_or_is_idle(case):
     cfg = composed(case)
     base = parts_of(cfg)

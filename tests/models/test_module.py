@@ -86,7 +86,7 @@ def test_losses_by_hand(planted):
         (Mine(), torch.tensor([1, 0]), np.log1p(np.exp(-3)) + np.log1p(np.exp(3))),
     ):
         batch = ModuleBatch.of((users, items, third), module, None)
-        assert float(model.loss(params, batch)) == pytest.approx(expected)
+        assert model.loss(params, batch).item() == pytest.approx(expected)
 
 
 def test_pairs_have_their_negatives_and_ratings_their_values(planted, tiny_explicit):

@@ -1,0 +1,20 @@
+"""What a composed configuration holds: the settings of a run, and which option each group has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from recpoison.command.config import BASES
+
+
+def settings_of(cfg: DictConfig) -> DictConfig:
+    """The settings of the run: everything but the node of Hydra's own."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def options_of(hydra: Any) -> dict[str, str]:
+    """The option that was chosen for each part of the run, which is what tables call it; from Hydra's own node."""
+    choices = hydra.runtime.choices
+    return {group: str(choices[group]) for group in BASES if group in choices}
