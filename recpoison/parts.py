@@ -50,6 +50,7 @@ class Parts:
     def __post_init__(self) -> None:
         self.attack.check_model(self.model)
         self.defense.check_model(self.model)
+        self.defense.check_dataset(self.dataset)
         self.evaluation.check_parts(self.model, self.attack)
         idle = idle_settings(self)
         for name in PARTS:

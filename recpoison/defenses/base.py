@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import torch
 
+from recpoison.data.dataset import Dataset
 from recpoison.data.interactions import Interactions
 from recpoison.idle import Part
 from recpoison.models.base import Fitted, Model, Monitor
@@ -15,7 +16,7 @@ from recpoison.seeds import Seeds
 
 @dataclass(frozen=True)
 class Defense(Part, ABC):
-    """Fits a model in a way that should withstand an attack. It never learns which users are fake."""
+    """Fits a model in a way that should withstand an attack. Only an oracle learns which users are fake."""
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
 
@@ -24,11 +25,23 @@ class Defense(Part, ABC):
         """Whether it looks at ratings beside what the model does."""
         return True
 
+    @property
+    def oracle(self) -> bool:
+        """Whether it is to be told the rows before the attack, which no defender knows: then ``fit_told`` is called."""
+        return False
+
     def check_model(self, model: Model) -> None:
         """Refuse a ``model`` that this defense cannot fit, before any work is done.
 
         Raises:
             UserError: Saying what does not fit, and what does.
+        """
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Refuse a ``dataset`` that this defense cannot use, before any work is done.
+
+        Raises:
+            UserError: Saying what it lacks.
         """
 
     @abstractmethod
@@ -46,3 +59,16 @@ class Defense(Part, ABC):
         The result holds parameters for ``model`` as given and scores every user of ``data`` by their own rows, so a
         defense that drops suspected users from training keeps their ids.
         """
+
+    def fit_told(
+        self,
+        before: Interactions,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """``fit`` of an ``oracle``, which knows the rows ``before`` the attack: ``data`` without fake users."""
+        return self.fit(model, data, seeds, device, progress, monitor)

@@ -71,13 +71,14 @@ class FitStage(TrialStage[Fit]):
         Watching changes no number, so that what is made of a fit is the same with its curve and without.
         """
         model, defense = self.trial.parts.model, self.square.defense
-        return self.trial.base_inputs | {
+        lineage = self.trial.base_inputs | {
             "model": identity(model),
             "defense": identity(defense),
             "data": self.data.fingerprint,
             "selection": watching.selection_inputs(self.trial),
             "code": code_version(model, defense),
         }
+        return lineage | ({"before": self.trial.split.train.fingerprint} if defense.oracle else {})
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -94,7 +95,11 @@ class FitStage(TrialStage[Fit]):
         monitor, watch = watching.monitor_of(trial, self.data, look)
         defense = self.square.defense
         heard = _HeardLosses(progress)
-        given = called(defense.fit, model, self.data, trial.seeds, trial.device, heard, monitor)
+        arguments = (model, self.data, trial.seeds, trial.device, heard, monitor)
+        if defense.oracle:
+            given = called(defense.fit_told, trial.split.train, *arguments)
+        else:
+            given = called(defense.fit, *arguments)
         fitted = _checked(given, model, self.data, defense, trial.device)
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)
 

@@ -92,6 +92,17 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "teacher_embedding_size": [2],
     "components": [1],
     "suspected": [0.3],
+    "n_erm_users": [7],
+    "statistics": ["before"],
+    "pre_training": [2],
+    "scaling": ["none", "minmax"],
+    "risk": ["sigmoid_mean"],
+    "solver": ["cg", "lissa"],
+    "curvature": ["hessian"],
+    "blocks": ["full", "diagonal"],
+    "damping": [0.3],
+    "tolerance": [0.9],
+    "scale": [3.0],
     "metrics": [["HR", "MRR"], ["OutlierAUROC"]],
     "cutoffs": [[2]],
     "ties": ["for", "against"],
@@ -254,8 +265,27 @@ def defenses() -> Iterator[Case]:
     yield Case("defense", "apr", {"start": "uniform", "start_width": 0.4, "steps": 2}, BPRMF)
     yield Case("defense", "distillation", {"epochs": 5}, BPRMF)
     yield Case("defense", "distillation", {"epochs": 5, "weight": 1.0}, BPRMF)
+    yield from erm_users()
     yield Case("defense", "filter", {"suspected": 0.2}, MF)
     yield Case("defense", "filter", {"suspected": 0.0}, MF)
+
+
+def erm_users() -> Iterator[Case]:
+    few = {"erm_users": 0.2, "fillers": 3, "pre_training": 1}
+    gentle = [*MF, "model.trainer.epochs=6", "model.trainer.learning_rate=1.0"]
+    attacked = [*gentle, *AIMED, "attack.budget=0.5"]
+    yield Case("defense", "apt_rand", few, attacked)
+    yield Case("defense", "apt_rand", few | {"n_erm_users": 4}, MF)
+    cg = {f"inverse.{name}": value for name, value in (("damping", 0.01), ("iterations", 2), ("tolerance", 1e-4))}
+    lissa = {"inverse.solver": "lissa", "inverse.batch_size": 60, "inverse.iterations": 4}
+    few_draws = ("tolerance", "risk")  # these move influences too little to draw other items from so few
+    yield Case("defense", "apt", few | cg, attacked, few_draws)
+    yield Case("defense", "apt", few | lissa | {"scaling": "none", "temperature": 30.0}, gentle)
+    yield Case(
+        "defense", "apt", few | lissa | {"inverse.blocks": "diagonal"}, gentle, ("damping", "batch_size", *few_draws)
+    )
+    only_signs = ("reference_users", "curvature", "damping", "iterations", *few_draws)
+    yield Case("defense", "apt", few | cg | {"temperature": 0.0}, gentle, only_signs)
 
 
 def evaluations() -> Iterator[Case]:
@@ -427,7 +457,7 @@ def alike(one: Any, other: Any) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=1e-5, atol=1e-7, equal_nan=True)
 
 
-LONG = {"cw", "bilevel_wrmf", "bilevel_item_ae", "bilevel_ensemble", "wrmf_als_gradient", "apr", "amf_random"}
+LONG = {"cw", "bilevel_wrmf", "bilevel_item_ae", "bilevel_ensemble", "wrmf_als_gradient", "apr", "amf_random", "apt"}
 
 
 def marked(case: Case):
