@@ -178,6 +178,8 @@ def models() -> Iterator[Case]:
             yield Case("model", option, own | {"trainer.optimizer": optimizer} | rate)
     yield Case("model", "bprmf", tables | {"initial": "xavier"})
     yield Case("model", "mf", tables | {"initial": "normal"})
+    for optimizer in ("sgd", "adagrad", "adam"):
+        yield Case("model", "pcmf", tables | {"trainer.optimizer": optimizer, "trainer.learning_rate": 0.1})
     yield Case("model", "cml", tables | hinges | {"covariance": 1.0})
     yield Case("model", "item_ae", TRAINER | {"hidden": [6, 4]})
     small = {"hidden_size": 6, "code_size": 3, "kl_step": 0.1}
