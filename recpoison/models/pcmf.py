@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.optimizers import State, slots, step
-from recpoison.training.ratings import shares_of_scale
+from recpoison.training.ratings import rating_matrix
 from recpoison.training.trainer import BatchObjective, Trainer
 
 
@@ -145,12 +144,9 @@ class Ratings:
     """
 
     def __init__(self, data: Interactions, device: torch.device) -> None:
-        shape, order = (data.n_users, data.n_items), np.lexsort((data.values, data.items, data.users))
-        cells = (data.users[order], data.items[order])  # sums of equal pairs do not depend on the rows' order
-        sums = sp.csr_matrix((shares_of_scale(data)[order], cells), shape)
-        counts = sp.csr_matrix((np.ones(len(data)), cells), shape)
-        self.seen = Observed.of(sums, device)
-        self.values = torch.from_numpy((sums.data / counts.data).astype(np.float32)).to(device)
+        matrix = rating_matrix(data)
+        self.seen = Observed.of(matrix, device)
+        self.values = torch.from_numpy(matrix.data.astype(np.float32)).to(device)
         self.columns, self.order = self.seen.transposed
 
     def by_item(self, user: Tensor) -> Tensor:
