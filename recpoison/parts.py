@@ -49,6 +49,7 @@ class Parts:
 
     def __post_init__(self) -> None:
         self.attack.check_model(self.model)
+        self.attack.check_ratings(self.dataset.has_ratings)
         self.defense.check_model(self.model)
         self.defense.check_dataset(self.dataset)
         self.evaluation.check_parts(self.model, self.attack)

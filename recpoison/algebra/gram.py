@@ -25,8 +25,6 @@ from torch.autograd.function import once_differentiable
 from recpoison.algebra.gram_kernels import add_observed_curvature, add_observed_gradient, observed_value
 from recpoison.algebra.observed import Observed
 
-_CELLS = 1 << 20  # observed cells handled at once where there is no kernel
-
 
 def whole_matrix_loss(
     left: Tensor, right: Tensor, observed: Observed, weight: float, dense: Tensor | None = None
@@ -140,7 +138,7 @@ def _observed_value(left: Tensor, right: Tensor, observed: Observed, weight: flo
     if left.device.type == "cpu":
         arrays = _arrays(left, right, observed.indptr, observed.indices)
         return left.new_tensor(observed_value(*arrays, *_numbers(left, weight)))
-    r = _products(left, right, observed)
+    r = observed.products(left, right)
     return (weight * (1 - r).square() - r.square()).sum()
 
 
@@ -164,7 +162,7 @@ def add_gradient_in_bulk(
     left: Tensor, right: Tensor, observed: Observed, weight: float, g_left: Tensor, g_right: Tensor
 ) -> None:
     """What the kernel of this name does, for any device."""
-    slopes = _products(left, right, observed).mul_(2 * (weight - 1)).sub_(2 * weight)
+    slopes = observed.products(left, right).mul_(2 * (weight - 1)).sub_(2 * weight)
     by_column, order = observed.transposed
     g_left += observed.times(slopes, right)
     g_right += by_column.times(slopes[order], left)
@@ -181,15 +179,8 @@ def add_curvature_in_bulk(
     h_right: Tensor,
 ) -> None:
     """What the kernel of this name does, for any device."""
-    slopes = _products(left, right, observed).mul_(2 * (weight - 1)).sub_(2 * weight)
-    changes = _products(v_left, right, observed).add_(_products(left, v_right, observed)).mul_(2 * (weight - 1))
+    slopes = observed.products(left, right).mul_(2 * (weight - 1)).sub_(2 * weight)
+    changes = observed.products(v_left, right).add_(observed.products(left, v_right)).mul_(2 * (weight - 1))
     by_column, order = observed.transposed
     h_left += observed.times(slopes, v_right) + observed.times(changes, right)
     h_right += by_column.times(slopes[order], v_left) + by_column.times(changes[order], left)
-
-
-def _products(left: Tensor, right: Tensor, observed: Observed) -> Tensor:
-    """``(n_cells,)`` scores of the observed cells."""
-    cells = zip(observed.rows.split(_CELLS), observed.indices.split(_CELLS), strict=True)
-    parts = [torch.einsum("ck,ck->c", left.index_select(0, u), right.index_select(0, i)) for u, i in cells]
-    return torch.cat(parts) if parts else left.new_zeros(0)

@@ -10,6 +10,19 @@ FAST = {"reassoc", "contract", "arcp", "nsz"}
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def observed_products(left, right, indptr, indices, found):
+    """Write the product of each observed cell's row of ``left`` and row of ``right`` into ``found``."""
+    for row in range(len(indptr) - 1):
+        p = left[row]
+        for cell in range(indptr[row], indptr[row + 1]):
+            q = right[indices[cell]]
+            r = found.dtype.type(0)
+            for k in range(len(p)):
+                r += p[k] * q[k]
+            found[cell] = r
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def observed_value(left, right, indptr, indices, weight):
     """Sum of weight (1 - r)^2 - r^2 over the observed cells, accumulated in double precision."""
     total = 0.0

@@ -11,6 +11,10 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recpoison.algebra.gram_kernels import observed_products
+
+_CELLS = 1 << 20  # cells handled at once where there is no kernel
+
 
 @dataclass(frozen=True, eq=False)
 class Observed:
@@ -70,3 +74,20 @@ class Observed:
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             matrix = torch.sparse_csr_tensor(self.indptr, self.indices, values, shape, check_invariants=False)
         return matrix @ right
+
+    def products(self, left: Tensor, right: Tensor) -> Tensor:
+        """``(n_cells,)`` the product of ``left`` and the transpose of ``right``, in these cells only; no gradient."""
+        if left.device.type == "cpu":
+            found = torch.empty(len(self.indices), dtype=left.dtype)
+            tensors = (left.detach(), right.detach(), self.indptr, self.indices, found)
+            arrays = [tensor.contiguous().numpy() for tensor in tensors]
+            observed_products(*arrays)
+            return found
+        return products_in_bulk(left, right, self)
+
+
+def products_in_bulk(left: Tensor, right: Tensor, observed: Observed) -> Tensor:
+    """What ``Observed.products`` does on a CPU, for any device."""
+    cells = zip(observed.rows.split(_CELLS), observed.indices.split(_CELLS), strict=True)
+    parts = [torch.einsum("ck,ck->c", left.index_select(0, u), right.index_select(0, i)) for u, i in cells]
+    return torch.cat(parts) if parts else left.new_zeros(0)

@@ -31,6 +31,7 @@ class Attack(Part):
     """
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
+    needs_ratings: ClassVar[bool] = False  # whether it has nothing to say where feedback is implicit
 
     @property
     def poisons(self) -> bool:
@@ -58,6 +59,19 @@ class Attack(Part):
         Raises:
             IncompatibleParts: Naming what the model lacks.
         """
+
+    @final
+    def check_ratings(self, has_ratings: bool) -> None:
+        """Refuse data without ratings where the attack writes them, before anything is read.
+
+        Raises:
+            IncompatibleParts: If it does.
+        """
+        if self.needs_ratings and not has_ratings:
+            raise IncompatibleParts(
+                f"{type(self).__name__} writes ratings, and these data have none: choose a dataset with ratings (such "
+                "as ml_100k, without filters.binarise_at), or attack=rand_filter"
+            )
 
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
         """Items to promote, ``(n_targets,)``; none where the attack is about no item in particular."""
@@ -152,8 +166,10 @@ class ProfileAttack(Attack, ABC):
 
         Raises:
             BudgetExceeded: If the attack made more fake users than it may.
+            IncompatibleParts: If it needs ratings, and the data have none.
             UserError: If it gave anything but fake users that the data can hold.
         """
+        self.check_ratings(data.scale is not None)
         n_fakes = Budget(self.budget, self.n_fake_users).fake_users(data.n_users)
         crafting = Crafting(data, targets, n_fakes, seeds.child("attack"), device, progress)
         return fake_profiles(called(self._craft, crafting), data, method(self._craft), n_fakes)

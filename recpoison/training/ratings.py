@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -21,6 +22,15 @@ TABLES = ("user", "item")
 def shares_of_scale(data: Interactions) -> np.ndarray:
     """Ratings divided by the scale's maximum, ``(n,)`` in (0, 1] for a scale from above 0; ones on implicit data."""
     return np.ones(len(data)) if data.scale is None else data.values / data.scale.high
+
+
+def rating_matrix(data: Interactions) -> sp.csr_matrix:
+    """``(n_users, n_items)`` shares of the scale's maximum; the mean where a pair is rated twice, columns sorted."""
+    order = np.lexsort((data.values, data.items, data.users))  # sums of equal pairs do not depend on the rows' order
+    cells, shape = (data.users[order], data.items[order]), (data.n_users, data.n_items)
+    matrix = sp.csr_matrix((shares_of_scale(data)[order], cells), shape)
+    matrix.data /= sp.csr_matrix((np.ones(len(data)), cells), shape).data
+    return matrix
 
 
 class RatingObjective(BatchObjective):

@@ -12,7 +12,7 @@ from recpoison.algebra.gram import (
     whole_matrix_loss,
 )
 from recpoison.algebra.gram_kernels import add_observed_curvature, add_observed_gradient
-from recpoison.algebra.observed import Observed
+from recpoison.algebra.observed import Observed, products_in_bulk
 
 WEIGHT = 20.0
 
@@ -100,3 +100,16 @@ def test_taking_rows_keeps_their_cells():
     taken = Observed.of(sp.csr_matrix(seen)).take(torch.tensor([2, 1, 0]))
     assert taken.indptr.tolist() == [0, 2, 2, 4]
     assert taken.indices.tolist() == [1, 2, 0, 2]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_products_in_the_observed_cells_are_those_of_the_whole_matrix(dtype):
+    generator = torch.Generator().manual_seed(0)
+    left, right = (torch.randn(n, 3, generator=generator, dtype=dtype) for n in (5, 4))
+    cells = torch.rand(5, 4, generator=generator) < 0.5
+    rows, columns = cells.nonzero(as_tuple=True)
+    indptr = torch.cat([torch.zeros(1, dtype=torch.int64), cells.sum(1).cumsum(0)])
+    observed, expected = Observed(indptr, columns, 4), (left @ right.T)[rows, columns]
+    for found in (observed.products(left, right), products_in_bulk(left, right, observed)):
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, expected)

@@ -10,11 +10,11 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from recpoison.attacks.base import Attack, ProfileAttack
-from recpoison.attacks.profiles.base import FillerAttack
+from recpoison.attacks.profiles.base import FilledAttack
 from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions, Scale
-from recpoison.errors import BudgetExceeded, ConfigError
+from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -23,10 +23,12 @@ CPU = torch.device("cpu")
 
 
 def build(file: Path) -> Attack:
-    """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates."""
+    """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates, and GANs train for 2."""
     node = OmegaConf.load(file)
     if "outer" in node:
         node.outer.iterations = 2
+    if "gan" in node:
+        node.gan.epochs = 2
     for surrogate in node.get("surrogates", {"": node.get("surrogate", {})}).values():
         if "trainer" in surrogate:
             surrogate.trainer.epochs = 5
@@ -35,7 +37,7 @@ def build(file: Path) -> Attack:
 
 ATTACKS = [pytest.param(build(file), id=file.stem) for file in FILES]
 PROFILE_ATTACKS = [param for param in ATTACKS if isinstance(param.values[0], ProfileAttack)]
-FILLER_ATTACKS = [param for param in PROFILE_ATTACKS if isinstance(param.values[0], FillerAttack)]
+FILLER_ATTACKS = [param for param in PROFILE_ATTACKS if isinstance(param.values[0], FilledAttack)]
 
 
 @pytest.fixture(params=["explicit", "implicit"])
@@ -49,7 +51,12 @@ def data(request) -> Interactions:
 
 
 def craft(attack: Attack, data: Interactions, seed: int = 0) -> FakeProfiles:
+    """What ``attack`` makes; nothing to look at where it refuses data without ratings, as it says."""
     seeds = Seeds(seed)
+    if attack.needs_ratings and data.scale is None:
+        with pytest.raises(IncompatibleParts, match="writes ratings, and these data have none: choose a dataset"):
+            attack.poison(data, attack.choose_targets(data, seeds), seeds, CPU, Progress())
+        pytest.skip("it refuses data without ratings, as it says")
     return attack.poison(data, attack.choose_targets(data, seeds), seeds, CPU, Progress())
 
 

@@ -56,8 +56,11 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "fillers": [2],
     "n_fake_users": [5],
     "craft_seed": [1],
+    "generator": [[4]],
+    "discriminator": [[5]],
+    "zero_ratio": [0.1],
     "item_std": ["population", "sample"],
-    "select": [{"select": "similar", "selected_items": []}, {"select": "list", "selected_items": [1, 5]}],
+    "select": ["popular", {"select": "similar", "selected_items": []}, {"select": "list", "selected_items": [1, 5]}],
     "selected_items": [[1, 4]],
     "rule": ["random", {"rule": "list", "items": [3]}, "head"],
     "items": [[5, 6]],
@@ -144,6 +147,8 @@ UNROLLED = {
     "targets.count": 3,
 }
 FILLED = {"budget": 0.1, "targets.rule": "random", "fillers": 4}
+GAN = {"gan.epochs": 2, "gan.generator": [5, 3], "gan.discriminator": [6, 4], "n_selected": 2, "round_ratings": False}
+GAN |= {"gan.generator_batch_size": 8, "gan.discriminator_batch_size": 4, "gan.discriminator_learning_rate": 0.03}
 LISTED = {"targets.rule": "list", "targets.items": [2, 7]}
 BPRMF = ["model=bprmf", "model.embedding_size=4", "model.trainer.epochs=4", "model.trainer.batch_size=16"]
 MF = ["model=mf", "model.embedding_size=4", "model.trainer.epochs=4", "model.trainer.batch_size=16"]
@@ -189,6 +194,8 @@ def models() -> Iterator[Case]:
             yield Case("model", option, own | {"trainer.optimizer": optimizer} | rate)
     yield Case("model", "bprmf", tables | {"initial": "xavier"})
     yield Case("model", "mf", tables | {"initial": "normal"})
+    for optimizer in ("sgd", "adagrad", "adam"):
+        yield Case("model", "pcmf", tables | {"trainer.optimizer": optimizer, "trainer.learning_rate": 0.1})
     yield Case("model", "cml", tables | hinges | {"covariance": 1.0})
     yield Case("model", "item_ae", TRAINER | {"hidden": [6, 4]})
     small = {"hidden_size": 6, "code_size": 3, "kl_step": 0.1}
@@ -212,6 +219,9 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "random", FILLED | LISTED, MF)
     yield Case("attack", "random", FILLED | {"targets.rule": "unpopular", "targets.below": 12}, MF)
     yield Case("attack", "segment", FILLED | {"select": "list", "selected_items": [1, 2]}, MF)
+    for off in ("epochs", "gan_weight", "reconstruction_weight", "shilling_weight"):
+        yield Case("attack", "aush", FILLED | GAN | {f"gan.{off}": 0}, MF)
+    yield Case("attack", "aush", FILLED | GAN, MF)
     for option in ("fgsm", "bim", "pgd"):
         steps = {} if option == "fgsm" else {"steps": 6}
         yield Case("attack", option, steps, BPRMF)

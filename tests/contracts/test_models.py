@@ -18,7 +18,7 @@ from recpoison.seeds import Seeds
 FILES = sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))
 CPU, QUIET = torch.device("cpu"), Progress()
 UNPERSONAL = {"popularity", "random"}
-FROM_RATINGS = {"mf"}  # an unseen pair is no evidence to them, so the planted data need dislikes
+FROM_RATINGS = {"mf", "pcmf"}  # an unseen pair is no evidence to them, so the planted data need dislikes
 
 
 def test_the_group_is_not_empty():

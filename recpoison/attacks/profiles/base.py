@@ -1,4 +1,4 @@
-"""What the heuristic profile attacks share: targets and selected items rated highest, fillers around them."""
+"""What profile attacks with fillers share, and the heuristic ones: targets and selected items rated highest."""
 
 from __future__ import annotations
 
@@ -10,20 +10,15 @@ import numpy as np
 from recpoison.attacks.base import Crafting, ProfileAttack
 from recpoison.attacks.profiles.fillers import draw_fillers
 from recpoison.changes import FakeProfiles
-from recpoison.data.interactions import Interactions
+from recpoison.data.interactions import Interactions, Scale
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class FillerAttack(ProfileAttack):
-    """Every fake user rates all targets and the selected items highest, and fillers of its own in some other way.
-
-    An attack writes ``_filler_values`` and, where it selects items, ``_selected``. On implicit data every value is 1
-    and only the choice of items differs between attacks. Fillers are uniform over the other items without replacement.
-    They depend on the seed, not on the attack, so that attacks of equal size share them and differ in nothing else (as
-    in AUSH's comparison).
+class FilledAttack(ProfileAttack):
+    """Every fake user rates the targets, perhaps selected items, and a number of fillers besides.
 
     Args:
         fillers: Items of a fake user besides targets and selected items; ``mean`` makes the whole profile as long as
@@ -42,6 +37,31 @@ class FillerAttack(ProfileAttack):
         super().__post_init__()
         if self.fillers != "mean" and (not isinstance(self.fillers, int) or self.fillers < 0):
             raise ConfigError(f"attack.fillers is {self.fillers!r}: give a number of items from 0, or mean")
+
+    def _filler_count(self, data: Interactions, n_pushed: int) -> int:
+        if isinstance(self.fillers, str):
+            return max(0, round(data.n_pairs / np.count_nonzero(data.user_counts)) - n_pushed)
+        free = data.n_items - n_pushed
+        if self.fillers > free:
+            raise ConfigError(
+                f"attack.fillers is {self.fillers}, but the catalogue has {data.n_items} items, "
+                f"{n_pushed} of them targets or selected: give {free} or less"
+            )
+        return self.fillers
+
+    def _on_scale(self, ratings: np.ndarray, scale: Scale) -> np.ndarray:
+        return scale.snap(ratings) if self.round_ratings else ratings.clip(scale.low, scale.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillerAttack(FilledAttack):
+    """Every fake user rates all targets and the selected items highest, and fillers of its own in some other way.
+
+    An attack writes ``_filler_values`` and, where it selects items, ``_selected``. On implicit data every value is 1
+    and only the choice of items differs between attacks. Fillers are uniform over the other items without replacement.
+    They depend on the seed, not on the attack, so that attacks of equal size share them and differ in nothing else (as
+    in AUSH's comparison).
+    """
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How ratings are rounded, where there are none."""
@@ -82,32 +102,19 @@ class FillerAttack(ProfileAttack):
         data, targets, n_fakes, seeds, _, _ = crafting
         pushed = np.concatenate([targets, self._selected(data, targets)])
         count = self._filler_count(data, len(pushed))
-        _refuse_too_large(n_fakes, len(pushed) + count)
+        refuse_too_large(n_fakes, len(pushed) + count)
         fillers = draw_fillers(data.n_items, pushed, n_fakes, count, seeds.numpy("fillers"))
         items = np.hstack([np.tile(pushed, (n_fakes, 1)), fillers])
         values = np.ones(items.shape)
         if data.scale is not None:
             drawn = self._filler_values(data, fillers, seeds.numpy("values"))
             values[:, : len(pushed)] = data.scale.high
-            values[:, len(pushed) :] = (
-                data.scale.snap(drawn) if self.round_ratings else drawn.clip(data.scale.low, data.scale.high)
-            )
+            values[:, len(pushed) :] = self._on_scale(drawn, data.scale)
         profile = np.repeat(np.arange(n_fakes), items.shape[1])
         return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, targets)
 
-    def _filler_count(self, data: Interactions, n_pushed: int) -> int:
-        if isinstance(self.fillers, str):
-            return max(0, round(data.n_pairs / np.count_nonzero(data.user_counts)) - n_pushed)
-        free = data.n_items - n_pushed
-        if self.fillers > free:
-            raise ConfigError(
-                f"attack.fillers is {self.fillers}, but the catalogue has {data.n_items} items, "
-                f"{n_pushed} of them targets or selected: give {free} or less"
-            )
-        return self.fillers
 
-
-def _refuse_too_large(n_fakes: int, length: int) -> None:
+def refuse_too_large(n_fakes: int, length: int) -> None:
     """Refuse fake users whose rows do not fit: an item, a value, a number and their copies, 8 bytes each."""
     refuse_beyond_memory(
         48 * n_fakes * length,
