@@ -45,8 +45,8 @@ class Difference:
 class Expected:
     """Which runs hold which cells of a table.
 
-    With a preset, a run has to equal one of its jobs in every setting that can affect the cell; seeds, device, folders
-    and threads are free. Without one, the settings that the table lists have to fit.
+    With presets, a run has to equal one of their jobs in every setting that can affect the cell; seeds, device, folders
+    and threads are free. Without any, the settings that the table lists have to fit.
     """
 
     table: PublishedTable
@@ -54,7 +54,7 @@ class Expected:
 
     @cached_property
     def _jobs(self) -> tuple[Job, ...]:
-        return jobs_of(self.table.preset) if self.table.preset else ()
+        return tuple(job for preset in self.table.presets for job in jobs_of(preset))
 
     def differences(self, cell: PublishedCell, config: Mapping[str, Any]) -> list[Difference]:
         """Where a run with ``config`` differs from the nearest job for ``cell``; nothing if it holds the cell."""
@@ -63,7 +63,7 @@ class Expected:
         return min((_differences(cell, config, one, whole=bool(jobs)) for one in wanted), key=len)
 
     def jobs(self, cell: PublishedCell) -> tuple[Job, ...]:
-        """The preset's jobs that hold ``cell``."""
+        """The jobs of the presets that hold ``cell``."""
         if id(cell) not in self._found:
             self._found[id(cell)] = tuple(job for job in self._jobs if _holds(job, cell))
         return self._found[id(cell)]

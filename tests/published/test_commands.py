@@ -41,7 +41,7 @@ def test_a_preset_of_victims_is_narrowed_by_the_models_they_choose():
 
 def test_without_a_preset_options_and_settings_are_typed():
     """Two models share a setting that the third does not have, so there are two commands."""
-    table = replace(load("injection_table_1"), preset=None)
+    table = replace(load("injection_table_1"), presets=())
     wanted = [cell for cell in table.cells if cell.options["model"] in ("wrmf", "wrmf_als", "item_knn")]
     fixed = "evaluation=full_ranking dataset.filters.k_core=15 dataset.split.method=ratio"
     measured = "'evaluation.metrics=[Recall]' 'evaluation.cutoffs=[50]'"

@@ -61,9 +61,10 @@ def test_no_two_cells_of_a_table_have_one_name(name):
     assert len(set(cells)) == len(cells)
 
 
-@pytest.mark.parametrize("name", [name for name in names() if load(name).preset])
+@pytest.mark.parametrize("name", [name for name in names() if load(name).presets])
 def test_presets_exist(name):
-    assert (CONF_DIR / "experiment" / f"{load(name).preset}.yaml").is_file()
+    for preset in load(name).presets:
+        assert (CONF_DIR / "experiment" / f"{preset}.yaml").is_file()
 
 
 def test_a_cell_of_apt_table_2():

@@ -5,7 +5,7 @@ import pytest
 from recpoison.published.tables import load, names
 from recpoison.report.presets import Expected, in_words, jobs_of
 
-RUNNABLE = [name for name in names() if load(name).preset and name != "injection_table_2"]
+RUNNABLE = [name for name in names() if load(name).presets and name != "injection_table_2"]
 
 
 @pytest.mark.parametrize("name", [*RUNNABLE, pytest.param("injection_table_2", marks=pytest.mark.slow)])
