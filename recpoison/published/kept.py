@@ -95,7 +95,7 @@ def _kept(row: Mapping[str, str], place: str) -> Kept:
             float(row["mean"]),
             float(row["sd"] or "nan"),
             int(row["n"]),
-            *(row[column] for column in _ABOUT[3:]),
+            **{column: row[column] for column in _ABOUT[3:]},
             p=float(row.get("p") or "nan"),
         )
     except (TypeError, ValueError) as error:
