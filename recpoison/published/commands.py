@@ -29,7 +29,7 @@ def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]
 
 
 def _by_preset(preset: str, cells: Sequence[PublishedCell]) -> str:
-    grid, chosen = _grid(preset), _chosen("experiment", preset) | {"model": _model_of(preset)}
+    grid, chosen = grid_of(preset), _chosen("experiment", preset) | {"model": _model_of(preset)}
     words = [f"experiment={preset}"]
     for key, values in grid.items():
         if key == "victim":  # each chooses a model
@@ -83,13 +83,13 @@ def _values(cells: Sequence[PublishedCell], key: str) -> list[str]:
     return [value for value in distinct if value != "none"] or distinct
 
 
-def _grid(preset: str) -> dict[str, list[str]]:
-    """What a preset sweeps; the presets it builds on count where it says nothing."""
+def grid_of(preset: str) -> dict[str, list[str]]:
+    """What a preset sweeps: the values of each key; the presets it builds on count where it says nothing."""
     content: Mapping[str, Any] = read_plain(CONF_DIR / "experiment" / f"{preset}.yaml")
     grid: dict[str, list[str]] = {}
     for entry in content.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            grid |= _grid(entry)
+            grid |= grid_of(entry)
     params = content.get("hydra", {}).get("sweeper", {}).get("params", {})
     return grid | {key: str(values).split(",") for key, values in params.items()}
 
