@@ -147,7 +147,9 @@ def test_a_difference_would_be_seen():
     ]
 
 
-TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
+EVERY_TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
+OF_APT = [file for file in EVERY_TUNED if file.stem.startswith("apt_")]  # what presets of that paper name
+TUNED = [file for file in EVERY_TUNED if file not in OF_APT]
 
 
 @pytest.mark.parametrize("file", TUNED, ids=name)
@@ -158,6 +160,26 @@ def test_settings_for_a_dataset_stand_for_that_dataset_alone(file):
     assert tuned == OmegaConf.merge(own, OmegaConf.load(file).model) != own
     assert composed("dataset=ml_100k", f"model={model}").model == own
     assert composed(f"dataset={dataset}", f"model={model}", "model.trainer.epochs=3").model.trainer.epochs == 3
+
+
+@pytest.mark.parametrize("file", OF_APT, ids=name)
+def test_what_a_paper_gives_a_defense_is_taken_by_its_presets_alone(file):
+    """Nothing but settings of the defense, which differ from one dataset to another; a plain run has the defaults."""
+    dataset, _, defense = file.stem.removeprefix("apt_").rpartition("_apt")
+    defense = f"apt{defense}"
+    own = OmegaConf.load(CONF_DIR / "defense" / f"{defense}.yaml")
+    assert composed(f"dataset={dataset}", f"defense={defense}").defense == own
+    preset = composed("experiment=apt_table_2", f"setting=apt_{dataset}_random", f"defense={defense}")
+    given = OmegaConf.load(file)
+    assert set(given) <= {"defaults", "defense"}
+    assert OmegaConf.merge(preset.defense, given.defense) == preset.defense != own
+    assert preset.defense.fillers == {"filmtrust": 100, "ml_100k": 400, "ml_1m": 700, "yelp": 2500}[dataset]
+    assert composed("experiment=apt_table_2", f"defense={defense}", "defense.fillers=7").defense.fillers == 7
+
+
+def test_every_dataset_of_apt_has_both_of_its_defenses():
+    datasets = ("filmtrust", "ml_100k", "ml_1m", "yelp")
+    assert {file.stem for file in OF_APT} == {f"apt_{data}_{name}" for data in datasets for name in ("apt", "apt_rand")}
 
 
 def test_the_demo_is_wrmf_as_tuned_for_its_data():

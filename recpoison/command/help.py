@@ -16,7 +16,7 @@ PRESETS = {  # groups whose options reach into others
     "victim": "a model with a paper's settings, in place of model=",
     "setting": "a paper's attack or dataset, in place of attack= or dataset=",
     "experiment": "a paper's table or figure; what is typed beside it wins",
-    "tuned": "a model's settings on one dataset, taken by themselves where both are chosen; what is typed wins",
+    "tuned": "what suits a model, or a preset's defense, on one dataset; taken by itself, and what is typed wins",
 }
 EXAMPLES = (
     ("recpoison", "the demo: a synthetic dataset, attacked"),

@@ -212,9 +212,13 @@ _ALL = (
     ),
     Source(
         "yelp",
-        "Yelp: businesses, the APR paper's train/test pair",
+        "Yelp: businesses, the train/test pairs of the APR paper (implicit) and of the APT paper (ratings 1-5)",
         "yelp",
-        _ncf("yelp", AMF),
+        (
+            *_ncf("yelp", AMF),
+            SourceFile("apt.yelp.train.rating", f"{APT}/yelp.train.rating"),
+            SourceFile("apt.yelp.test.rating", f"{APT}/yelp.test.rating"),
+        ),
         {
             "pair": Variant(
                 ("yelp.train.rating", "yelp.test.rating"),
@@ -222,9 +226,15 @@ _ALL = (
                 test="yelp.test.rating",
                 negatives="yelp.test.negative",
                 last="yelp.test.rating",
-            )
+            ),
+            "ratings": Variant(
+                ("apt.yelp.train.rating", "apt.yelp.test.rating"),
+                counts=(14_575, 25_602, 569_949),
+                layout=Layout("\t", scale=FIVE_STARS),
+                test="apt.yelp.test.rating",
+            ),
         },
-        "He et al. 2018 (APR)",
+        "He et al. 2018 (APR); Wu et al. 2021 (APT)",
         "Yelp's terms",
     ),
     Source(

@@ -11,23 +11,33 @@ from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable, re
 
 
 def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]:
-    """What to type to run ``cells``; with the table's preset if it has one, narrowed to them.
+    """What to type to run ``cells``; with the table's presets if it has any, narrowed to them.
 
     Sweeps are products, so that they may run more cells than were asked for; a store keeps what is already there.
     Without a preset, cells that fix the same settings share a command.
     """
-    if table.preset is None:
+    if not table.presets:
         alike: dict[tuple[str, ...], list[PublishedCell]] = {}
         for cell in cells:
             alike.setdefault(tuple(cell.settings), []).append(cell)
         return [_by_options(table, group) for group in alike.values()]
-    grid, chosen = _grid(table.preset), _chosen("experiment", table.preset)
-    words = [f"experiment={table.preset}"]
+    shared: dict[str, list[PublishedCell]] = {preset: [] for preset in table.presets}
+    for cell in cells:
+        own = (preset for preset in table.presets if _model_of(preset) == cell.options["model"])
+        shared[next(own, table.presets[0])].append(cell)
+    return [_by_preset(preset, some) for preset, some in shared.items() if some]
+
+
+def _by_preset(preset: str, cells: Sequence[PublishedCell]) -> str:
+    grid, chosen = grid_of(preset), _chosen("experiment", preset) | {"model": _model_of(preset)}
+    words = [f"experiment={preset}"]
     for key, values in grid.items():
         if key == "victim":  # each chooses a model
             wanted = [value for value in values if _chosen("victim", value).get("model") in _values(cells, "model")]
         else:
             wanted = [value for value in values if value in _values(cells, key)]
+        if key == "defense" and _values(cells, key) == ["none"]:
+            wanted = ["none"]
         if wanted and wanted != values:
             words.append(f"{key}={','.join(wanted)}")
     for group in ("model", "defense"):
@@ -35,7 +45,14 @@ def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]
         swept = group in grid or (group == "model" and "victim" in grid)
         if not swept and set(wanted) - {chosen.get(group, "none")}:
             words.append(f"{group}={','.join(wanted)}")
-    return [_typed("recpoison", *words)]
+    return _typed("recpoison", *words)
+
+
+def _model_of(preset: str) -> str:
+    """The model that a preset chooses, itself or by its victim; empty where it leaves that to its grid."""
+    chosen = _chosen("experiment", preset)
+    victim = chosen.get("victim")
+    return chosen.get("model") or (_chosen("victim", victim).get("model", "") if victim else "")
 
 
 def _by_options(table: PublishedTable, cells: Sequence[PublishedCell]) -> str:
@@ -66,13 +83,13 @@ def _values(cells: Sequence[PublishedCell], key: str) -> list[str]:
     return [value for value in distinct if value != "none"] or distinct
 
 
-def _grid(preset: str) -> dict[str, list[str]]:
-    """What a preset sweeps; the presets it builds on count where it says nothing."""
+def grid_of(preset: str) -> dict[str, list[str]]:
+    """What a preset sweeps: the values of each key; the presets it builds on count where it says nothing."""
     content: Mapping[str, Any] = read_plain(CONF_DIR / "experiment" / f"{preset}.yaml")
     grid: dict[str, list[str]] = {}
     for entry in content.get("defaults", []):
         if isinstance(entry, str) and entry != "_self_":
-            grid |= _grid(entry)
+            grid |= grid_of(entry)
     params = content.get("hydra", {}).get("sweeper", {}).get("params", {})
     return grid | {key: str(values).split(",") for key, values in params.items()}
 

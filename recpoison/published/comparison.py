@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
@@ -35,6 +35,8 @@ class Compared:
         half_width: Of the interval for the difference (see :func:`half_width`); nan with fewer than three seeds.
         runs: Places of the runs behind it.
         kept: The number that was kept, where it is that and no run's.
+        values: Our number by seed, of runs.
+        p: Of the paper's champion against the best of its rivals (see :mod:`recpoison.published.bouts`); else nan.
     """
 
     cell: PublishedCell
@@ -45,6 +47,8 @@ class Compared:
     half_width: float = float("nan")
     runs: tuple[int, ...] = ()
     kept: Kept | None = None
+    values: dict[int, float] = field(default_factory=dict)
+    p: float = float("nan")
 
     @property
     def source(self) -> str:
@@ -85,7 +89,7 @@ def with_kept(table: PublishedTable, compared: Iterable[Compared], kept: Mapping
 def _from_file(table: PublishedTable, one: Compared, kept: Kept | None) -> Compared:
     if one.n or one.runs or kept is None:
         return one
-    return replace(judged(table, one.cell, kept.mean, kept.sd, kept.n), kept=kept)
+    return replace(judged(table, one.cell, kept.mean, kept.sd, kept.n), kept=kept, p=kept.p)
 
 
 def has_labels(cell: PublishedCell, labels: Iterable[Mapping[str, Any]]) -> bool:
@@ -198,7 +202,9 @@ def _compared(table: PublishedTable, cell: PublishedCell, rows: pd.DataFrame) ->
     spread = rows.groupby("seed").ours.agg(np.ptp)
     if (spread > 1e-9).any():
         return Compared(cell, "several runs with other settings: name the sweep that is meant", runs=runs)
-    values = rows.groupby("seed").ours.first().to_numpy(float)
+    by_seed = rows.groupby("seed").ours.first()
+    values = by_seed.to_numpy(float)
     sd = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
     found = judged(table, cell, float(values.mean()), sd, len(values))
-    return Compared(cell, found.verdict, found.mean, sd, found.n, found.half_width, runs)
+    each = {int(seed): float(value) for seed, value in by_seed.items()}
+    return replace(found, runs=runs, values=each)

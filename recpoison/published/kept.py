@@ -3,6 +3,7 @@
 A line has the table's key columns as the report prints them, ``measure`` (``target HR@50``), our ``mean sd n`` in the
 csv's unit, and where they come from: ``commit date device command``, ``origin`` (``measured`` from runs, or
 ``transcribed`` from a document of before there were such files) and ``remark`` (how the run departs from the paper).
+Of a table with a contest it ends with ``p``, of the champion against the best of its rivals.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Kept:
         command: What was typed.
         origin: ``measured`` or ``transcribed``.
         remark: How the run departs from what the paper did.
+        p: Of the champion of the table's contest, else nan.
     """
 
     mean: float
@@ -48,6 +50,7 @@ class Kept:
     command: str = ""
     origin: str = MEASURED
     remark: str = ""
+    p: float = float("nan")
 
 
 def key_of(cell: PublishedCell) -> Key:
@@ -73,7 +76,7 @@ def read_kept(table: PublishedTable) -> dict[Key, Kept]:
     found: dict[Key, Kept] = {}
     with file.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines)
-        columns = [*table.keys, "measure", *_ABOUT]
+        columns = _columns(table)
         if reader.fieldnames != columns:
             raise DataError(f"{file}: its columns should be {','.join(columns)}")
         for row in reader:
@@ -92,7 +95,8 @@ def _kept(row: Mapping[str, str], place: str) -> Kept:
             float(row["mean"]),
             float(row["sd"] or "nan"),
             int(row["n"]),
-            *(row[column] for column in _ABOUT[3:]),
+            **{column: row[column] for column in _ABOUT[3:]},
+            p=float(row.get("p") or "nan"),
         )
     except (TypeError, ValueError) as error:
         raise DataError(f"{place}: mean, sd and n should be numbers ({error}): write them with --keep") from error
@@ -112,17 +116,24 @@ def keep(table: PublishedTable, found: Mapping[Key, Kept]) -> tuple[Path, list[K
     after = before | {key: found[key] for key in written}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*table.keys, "measure", *_ABOUT])
+    writer.writerow(_columns(table))
     for key in dict.fromkeys(key_of(cell) for cell in table.distinct):
         if key in after:
-            writer.writerow([*key, *_fields(after[key])])
+            writer.writerow([*key, *_fields(after[key]), *[_number(after[key].p)] * (table.contest is not None)])
     _write(file_of(table), text.getvalue())
     return file_of(table), written, left
 
 
 def _fields(kept: Kept) -> list[str]:
-    sd = "" if kept.sd != kept.sd else f"{kept.sd:.6g}"
-    return [f"{kept.mean:.6g}", sd, str(kept.n), *(getattr(kept, name) for name in _ABOUT[3:])]
+    return [_number(kept.mean), _number(kept.sd), str(kept.n), *(getattr(kept, name) for name in _ABOUT[3:])]
+
+
+def _columns(table: PublishedTable) -> list[str]:
+    return [*table.keys, "measure", *_ABOUT, *["p"] * (table.contest is not None)]
+
+
+def _number(value: float) -> str:
+    return "" if value != value else f"{value:.6g}"
 
 
 def _write(file: Path, text: str) -> None:

@@ -10,7 +10,9 @@ A table is a small YAML beside its csv:
     repeats         how many repetitions a printed mean is over; 1 where the paper does not say
     tolerance       a difference that still counts as agreement, in the csv's unit
     relative        the same as a share of the printed number; where both are given, both must hold
-    preset          the experiment that runs it, if there is one
+    preset          the experiment that runs it, if there is one; a list where a column needs one of its own
+    contest         who is held against whom in a row, and what the stars are of (see contest.py)
+    notes           what a reader must know of our runs, as sentences
     like            another table whose entries hold where this one says nothing
     cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
 
@@ -36,6 +38,7 @@ from typing import Any
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
+from recpoison.published.contest import Contest
 
 FOLDER = Path(__file__).parent
 LABELS = ("dataset", "model", "attack", "defense")
@@ -47,7 +50,9 @@ _DEFAULTS = {
     "repeats": 1,
     "tolerance": None,
     "relative": None,
-    "preset": None,
+    "preset": [],
+    "contest": None,
+    "notes": [],
 }
 
 
@@ -70,6 +75,7 @@ class PublishedCell:
         stand_in: Which other data take the place of the paper's, and why; empty where the data are the paper's.
         tolerance: A difference that still counts as agreement, in the csv's unit; None: no such bound.
         relative: The same as a share of the printed number.
+        stars: How many stars are printed beside it.
     """
 
     names: tuple[str, ...]
@@ -86,6 +92,7 @@ class PublishedCell:
     stand_in: str = ""
     tolerance: float | None = None
     relative: float | None = None
+    stars: int = 0
 
     @property
     def label(self) -> str:
@@ -122,8 +129,10 @@ class PublishedTable:
         keys: Names of a cell's ``names``.
         cells: Its numbers in the csv's order.
         repeats: Repetitions behind a printed mean.
-        preset: The experiment that runs it.
+        presets: The experiments that run it.
         unit: One in the last decimal that is printed; half of it is the least difference that print can show.
+        contest: The paper's claim for one of its columns.
+        notes: What a reader must know of our runs.
     """
 
     name: str
@@ -132,8 +141,10 @@ class PublishedTable:
     keys: tuple[str, ...]
     cells: tuple[PublishedCell, ...] = field(repr=False)
     repeats: int
-    preset: str | None = None
+    presets: tuple[str, ...] = ()
     unit: float = 0.0
+    contest: Contest | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def distinct(self) -> tuple[PublishedCell, ...]:
@@ -178,7 +189,12 @@ def load(name: str) -> PublishedTable:
     fixed = cache(_fixed)  # each file is read once a table
     cells = tuple(_cell(about, row, fixed) for row in rows)
     decimals = max(len(row[about["value"]].partition(".")[2]) for row in rows)
-    own: dict[str, Any] = {key: about[key] for key in ("title", "paper", "repeats", "preset")}
+    own: dict[str, Any] = {key: about[key] for key in ("title", "paper", "repeats")}
+    own |= {
+        "presets": tuple([about["preset"]] if isinstance(about["preset"], str) else about["preset"]),
+        "contest": Contest(**about["contest"]) if about["contest"] else None,
+        "notes": tuple(about["notes"]),
+    }
     return PublishedTable(name, keys=tuple(about["rows"]), cells=cells, unit=10.0**-decimals, **own)
 
 
@@ -274,4 +290,5 @@ def _cell(
         stand_in=str(meaning.get("stand_in", "")),
         tolerance=meaning.get("tolerance", about["tolerance"]),
         relative=meaning.get("relative", about["relative"]),
+        stars=int(row.get("stars") or 0),
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from recpoison.published.commands import grid_of
 from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable, dotted
 from recpoison.report.measurements import affects
 
@@ -16,17 +18,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run of a preset.
+    """One run of a preset, composed where somebody asks: a table has hundreds.
 
     Args:
         overrides: What is typed for it.
-        choices: The option of each group.
-        config: Its settings by dotted key, lists as text, as runs are read.
     """
 
     overrides: tuple[str, ...]
-    choices: Mapping[str, str]
-    config: Mapping[str, Any]
+
+    @cached_property
+    def _composed(self) -> DictConfig:
+        from recpoison.command.overrides import compose_root  # Hydra, which other reports do without
+
+        return compose_root(self.overrides, with_hydra=True)
+
+    @cached_property
+    def choices(self) -> Mapping[str, str]:
+        """The option of each group."""
+        return {str(group): str(option) for group, option in self._composed.hydra.runtime.choices.items()}
+
+    @cached_property
+    def config(self) -> Mapping[str, Any]:
+        """Its settings by dotted key, lists as text, as runs are read."""
+        from omegaconf import OmegaConf
+
+        own = OmegaConf.masked_copy(self._composed, [str(key) for key in self._composed if key != "hydra"])
+        return dict(dotted(OmegaConf.to_container(own, resolve=True)))
 
 
 @dataclass(frozen=True)
@@ -45,8 +62,8 @@ class Difference:
 class Expected:
     """Which runs hold which cells of a table.
 
-    With a preset, a run has to equal one of its jobs in every setting that can affect the cell; seeds, device, folders
-    and threads are free. Without one, the settings that the table lists have to fit.
+    With presets, a run has to equal one of their jobs in every setting that can affect the cell; seeds, device, folders
+    and threads are free. Without any, the settings that the table lists have to fit.
     """
 
     table: PublishedTable
@@ -54,7 +71,7 @@ class Expected:
 
     @cached_property
     def _jobs(self) -> tuple[Job, ...]:
-        return jobs_of(self.table.preset) if self.table.preset else ()
+        return tuple(job for preset in self.table.presets for job in jobs_of(preset))
 
     def differences(self, cell: PublishedCell, config: Mapping[str, Any]) -> list[Difference]:
         """Where a run with ``config`` differs from the nearest job for ``cell``; nothing if it holds the cell."""
@@ -63,7 +80,7 @@ class Expected:
         return min((_differences(cell, config, one, whole=bool(jobs)) for one in wanted), key=len)
 
     def jobs(self, cell: PublishedCell) -> tuple[Job, ...]:
-        """The preset's jobs that hold ``cell``."""
+        """The jobs of the presets that hold ``cell``."""
         if id(cell) not in self._found:
             self._found[id(cell)] = tuple(job for job in self._jobs if _holds(job, cell))
         return self._found[id(cell)]
@@ -71,28 +88,19 @@ class Expected:
 
 @cache
 def jobs_of(preset: str) -> tuple[Job, ...]:
-    """The runs of ``experiment=PRESET``, composed as the command does."""
-    from recpoison.command.overrides import compose_sweep  # Hydra, which other reports do without
-
-    sweep = compose_sweep([f"experiment={preset}"])
-    composed = [(tuple(job.overrides), job.cfg) for job in sweep.jobs or []] or [((), sweep.cfg)]
-    return tuple(_job(overrides, cfg) for overrides, cfg in composed)
-
-
-def _job(overrides: tuple[str, ...], cfg: DictConfig) -> Job:
-    from omegaconf import OmegaConf
-
-    from recpoison.command.composed import settings_of
-
-    choices = {str(group): str(option) for group, option in cfg.hydra.runtime.choices.items()}
-    own = settings_of(cfg)
-    return Job(overrides, choices, dict(dotted(OmegaConf.to_container(own, resolve=True))))
+    """The runs of ``experiment=PRESET``: every combination of what it sweeps."""
+    keys, values = list(grid := grid_of(preset)), grid.values()
+    typed = ([f"{key}={value}" for key, value in zip(keys, each, strict=True)] for each in product(*values))
+    return tuple(Job((f"experiment={preset}", *words)) for words in typed)
 
 
 def _holds(job: Job, cell: PublishedCell) -> bool:
     """Whether the job measures the cell: a run measures its clean cells and its undefended ones too."""
     chosen = {group: option for group, option in cell.options.items() if group in GROUPS}
     free = {group for group in ("attack", "defense") if chosen.get(group) == "none"}
+    typed = dict(word.split("=", 1) for word in job.overrides)
+    if any(typed.get(group, option) != option for group, option in chosen.items() if group not in free):
+        return False  # without composing it
     free |= {"setting", "victim"}  # their settings are in the cell's
     if any(job.choices.get(group) != option for group, option in chosen.items() if group not in free):
         return False

@@ -11,6 +11,7 @@ import pandas as pd
 
 from recpoison.errors import ConfigError
 from recpoison.evaluation.sentences import counted
+from recpoison.published.bouts import with_stars
 from recpoison.published.comparison import (
     KEPT,
     RUN,
@@ -23,6 +24,7 @@ from recpoison.published.comparison import (
 )
 from recpoison.published.kept import Kept, Key, keep, key_of, read_kept
 from recpoison.published.tables import PublishedTable, load, names
+from recpoison.report.contests import claim_in_words, contest_table
 from recpoison.report.measurements import measure
 from recpoison.report.presets import Expected, in_words
 from recpoison.report.published_notes import kept_notes, missing_notes, verdict_notes
@@ -41,7 +43,7 @@ class Published:
         table: The paper's.
         runs: The runs that hold a cell of it.
         compared: Each distinct cell.
-        tables: Cells and the figures over the whole table.
+        tables: Cells, the figures over the whole table, and the paper's claim for one column where it makes one.
         not_run: Every cell that the first table leaves out.
     """
 
@@ -74,7 +76,7 @@ def published(name: str, paths: Sequence[str], average_repeated: bool = False) -
         frame, configs = measurements.frame, measurements.configs
     else:
         frame, configs = pd.DataFrame(columns=[*METRICS, "clean", "run"]), ()
-    measured = compare(table, frame, lambda cell, run: not expected.differences(cell, configs[run]))
+    measured = with_stars(table, compare(table, frame, lambda cell, run: not expected.differences(cell, configs[run])))
     compared = with_kept(table, measured, read_kept(table))
     shown = [one for one in compared if one.n] if runs.runs else compared
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
@@ -82,9 +84,14 @@ def published(name: str, paths: Sequence[str], average_repeated: bool = False) -
     main = cells_table(table, shown, compared)
     main = replace(main, notes=(*main.notes, *notes))
     rest = [one for one in compared if not one.n] if runs.runs else []
-    return Published(
-        table, runs, tuple(compared), (main, figures_table(table, compared)), tuple(_not_run_table(table, rest))
-    )
+    tables = (main, *whole_tables(table, compared))
+    return Published(table, runs, tuple(compared), tables, tuple(_not_run_table(table, rest)))
+
+
+def whole_tables(table: PublishedTable, compared: Sequence[Compared]) -> tuple[Table, ...]:
+    """What is said of the table as a whole."""
+    claim = contest_table(table, compared)
+    return (figures_table(table, compared), *([claim] if claim else []))
 
 
 def _relevant(expected: Expected, paths: Sequence[str]) -> tuple[Runs, list[str]]:
@@ -124,7 +131,7 @@ def cells_table(table: PublishedTable, shown: Sequence[Compared], compared: Sequ
         title += " (ours: kept numbers)"
     keys = (*table.keys, "verdict", *["ours from"] * (len(sources) > 1))
     entries = tuple(_entries(one) for one in shown)
-    notes = (*verdict_notes(table, compared), *kept_notes(table, shown))
+    notes = (*verdict_notes(table, compared), *table.notes, *kept_notes(table, shown))
     return Table(title, keys, tuple(rows), columns, entries, notes, mixed=len(labels) > 1)
 
 
@@ -162,7 +169,15 @@ def figures_table(table: PublishedTable, compared: Sequence[Compared]) -> Table:
         "alone; that an attacked number is not the clean one holds nearly always and says little",
         *["over kept numbers"] * (source == KEPT and bool(counted)),
     )
-    return Table(f"{table.name} as a whole", ("figure",), tuple(rows), (("", "value"),), tuple(entries), notes)
+    return Table(
+        f"{table.name} as a whole",
+        ("figure",),
+        tuple(rows),
+        (("", "value"),),
+        tuple(entries),
+        notes,
+        told=claim_in_words(table, compared),
+    )
 
 
 def _not_run_table(table: PublishedTable, rest: Sequence[Compared]) -> Iterable[Table]:
@@ -198,7 +213,7 @@ def _kept(one: Compared, runs: Sequence[Run]) -> Kept:
     abouts: list[dict[str, Any]] = [runs[place].about for place in one.runs]
     commit, device, command = (_joined(about.get(name) for about in abouts) for name in ("commit", "device", "command"))
     dates = [str(about["finished"])[:10] for about in abouts if about.get("finished")]
-    return Kept(one.mean, one.sd, one.n, commit, max(dates, default=""), device, command)
+    return Kept(one.mean, one.sd, one.n, commit, max(dates, default=""), device, command, p=one.p)
 
 
 def _joined(values: Iterable[Any]) -> str:

@@ -13,7 +13,7 @@ from recpoison.published.comparison import NOT_RUN, Compared, with_kept
 from recpoison.published.kept import Kept, Key, read_kept
 from recpoison.published.tables import load
 from recpoison.report.formats import to_markdown
-from recpoison.report.published import cells_table, figures_table
+from recpoison.report.published import cells_table, whole_tables
 
 _BLOCK = re.compile(r"^<!-- ours: (\S+) -->\n(.*?)^<!-- end: (\S+) -->\n", re.DOTALL | re.MULTILINE)
 _MARK = re.compile(r"^<!-- (?:ours|end): \S+ -->$", re.MULTILINE)
@@ -38,7 +38,7 @@ def filled(text: str) -> str:
 
 
 def block(name: str, kept: Mapping[Key, Kept] | None = None) -> str:
-    """The kept cells of a table beside the paper's, and the figures over them, as Markdown.
+    """The kept cells of a table beside the paper's, and what is said of them together, as Markdown.
 
     Raises:
         DataError: If nothing is kept of the table.
@@ -49,5 +49,5 @@ def block(name: str, kept: Mapping[Key, Kept] | None = None) -> str:
         raise DataError(f"nothing is kept of {name}: run recpoison-report {name} --keep, or remove its marks")
     compared = with_kept(table, [Compared(cell, NOT_RUN) for cell in table.distinct], kept)
     shown = [one for one in compared if one.n]
-    tables = cells_table(table, shown, compared), figures_table(table, compared)
+    tables = cells_table(table, shown, compared), *whole_tables(table, compared)
     return "\n" + "\n".join(to_markdown(one) for one in tables) + "\n"

@@ -10,19 +10,59 @@ from recpoison.report.presets import Job, jobs_of
 
 # Papers: apt (Wu et al. 2021), injection (Tang et al. 2020), msap (Anelli et al. 2021), apr_report (its table 2 and
 # section 5). Each entry is: where it is said, then what the composed configuration has.
-APT = [
+APT_OF_ALL = [
     ("apt 5.1.4: 30 independent repeats", {"repeats": 30}),
-    ("apt 5.1.5: 64 factors, 25 epochs, Adagrad", {"model.embedding_size": 64, "model.trainer.epochs": 25}),
-    ("apt 5.1.5: Adagrad", {"model.trainer.optimizer": "adagrad"}),
-    ("apt 5.1.5: HR@50", {"evaluation.cutoffs": "[50]"}),
-    ("apt 5.1.5: attack size 3%", {"attack.budget": 0.03, "attack.n_fake_users": None}),
+    *(
+        (
+            f"apt 5.1.5: HR@{k}, attack size {size:.0%}",
+            {f"{data}:evaluation.cutoffs": f"[{k}]", f"{data}:attack.budget": size, "attack.n_fake_users": None},
+        )
+        for data, k, size in (
+            ("filmtrust", 50, 0.03),
+            ("ml_100k", 50, 0.03),
+            ("ml_1m", 50, 0.03),
+            ("yelp", 1000, 0.05),
+        )
+    ),
     ("apt 5.1.5: m' is the average number of ratings per user", {"attack.fillers": "mean"}),
     ("apt 5.1.5: 5 target items", {"attack.targets.count": 5}),
     ("apt 5.1.5: unpopular items have fewer than 5 ratings", {"attack.targets.below": 5}),
     # departs, as the preset says: the paper's 9:1 verification rows stay in training
     ("apt 5.1.1, as in the authors' code", {"dataset.split.validation": 0}),
 ]
-APT_LISTS = [("apt 5.1.5: 5 targets; the authors' lists", {"attack.targets.rule": "list"})]
+APT = [
+    *APT_OF_ALL,
+    ("apt 5.1.5: 64 factors, 25 epochs, Adagrad", {"model.embedding_size": 64, "model.trainer.epochs": 25}),
+    ("apt 5.1.5: Adagrad", {"model.trainer.optimizer": "adagrad"}),
+    ("apt, the authors' code: its learning rate", {"filmtrust:model.trainer.learning_rate": 10.0}),
+    ("apt, the authors' code: another on Yelp", {"yelp:model.trainer.learning_rate": 15.0}),
+    *(
+        (
+            f"defense={defense}",  # apt 5.1.5, where r+ is 2 on FilmTrust, whose ratings are doubled
+            {
+                f"{data}:defense.fillers": fillers,
+                f"{data}:defense.pre_training": before,
+                f"{data}:defense.interval": interval,
+                f"{data}:defense.shift": shift,
+                "defense.erm_users": 0.05,
+            },
+        )
+        for defense in ("apt", "apt_rand")
+        for data, fillers, before, interval, shift in (
+            ("filmtrust", 100, 5, 3, 2.0),
+            ("ml_100k", 400, 15, 2, 1.0),
+            ("ml_1m", 700, 15, 2, 1.0),
+            ("yelp", 2500, 10, 2, 1.0),
+        )
+    ),
+    *(
+        ("defense=apt", {f"{data}:defense.temperature": value})
+        for data, value in (("filmtrust", 40.0), ("ml_100k", 20.0), ("ml_1m", 20.0), ("yelp", 10.0))
+    ),
+    ("defense=at", {"defense.epsilon": 0.03}),
+]
+APT_LISTS = [("apt 5.1.5: 5 targets; the authors' lists and file of fake users", {"attack.targets.rule": "list"})]
+APT_LISTS += [("apt, the authors' code: one file of fake users", {"attack.craft_seed": 0})]
 TOY = [
     ("injection 3.1: 900 users, 300 items", {"dataset.n_users": 900, "dataset.n_items": 300}),
     ("injection 3.1: rank 20, threshold 5", {"dataset.rank": 20, "dataset.threshold": 5}),
@@ -111,7 +151,9 @@ NOISE_GRID = [
 STATED = {
     "apt_table_2": APT + APT_LISTS,
     "apt_table_3": APT + APT_LISTS,
-    "apt_table_2_drawn": APT,
+    "apt_table_2_pcmf": APT_OF_ALL + APT_LISTS,
+    "apt_table_2_drawn_pcmf": APT_OF_ALL,
+    "apt_table_2_drawn": [*APT, ("apt 5.1.4: independent repeats", {"attack.craft_seed": None})],
     "injection_figure_3": [*TOY, *TOY_WRMF, ("injection 3.1: all steps", {"attack.unroll_steps": None})],
     "injection_figure_4": TOY + TOY_WRMF,
     "injection_figure_4_item_ae": TOY + TOY_ITEM_AE,
@@ -135,7 +177,7 @@ STATED = {
     "apr_report_figure_7": APR[1:] + NOISE_GRID,  # distillation has no lambda: see below
 }  # fmt: skip
 GRIDS = {  # what a figure or table has along its axes
-    "apt_table_2": {"dataset.name": {"filmtrust", "ml_100k"}},
+    "apt_table_2": {"dataset.name": {"filmtrust", "ml_100k", "ml_1m", "yelp"}},
     "injection_figure_4": {"attack.unroll_steps": {0, 1, 5, 10, 20, 40, 60, 80, 100}},
     "injection_table_2": {"attack.targets.rule": {"head", "upper_torso", "lower_torso", "tail"}},  # section 4.3
     "msap_figure_3": {"dataset.filters.k_core": set(range(10, 101, 10))},  # section 5.2: ten k-cores, 10 to 100
@@ -156,13 +198,18 @@ BIG = {
     "injection_table_2",
     "injection_figure_5",
     "injection_ml_100k",
+    "apt_table_2",
+    "apt_table_2_drawn",
+    "apt_table_3",
+    "apt_table_2_pcmf",
+    "apt_table_2_drawn_pcmf",
 }  # many jobs to compose, of kinds that others have too
 
 
 def test_every_option_that_is_spoken_of_exists():
     for where in (where for entries in STATED.values() for where, _ in entries):
         group, _, option = where.partition("=")
-        if group in ("victim", "setting"):
+        if group in ("victim", "setting", "defense"):
             assert list((CONF_DIR / group).glob(f"{option}.yaml")), where
 
 
@@ -175,7 +222,7 @@ def test_constants_that_the_paper_states(preset):
     for job in jobs(preset):
         for place, (where, constants) in enumerate(STATED[preset]):
             group, _, option = where.partition("=")
-            if group in ("victim", "setting") and not fnmatch(str(job.choices.get(group)), option):
+            if group in ("victim", "setting", "defense") and not fnmatch(str(job.choices.get(group)), option):
                 continue
             for key, value in constants.items():
                 data, _, name = key.rpartition(":")
@@ -187,7 +234,9 @@ def test_constants_that_the_paper_states(preset):
     assert met
 
 
-@pytest.mark.parametrize("preset", sorted(GRIDS))
+@pytest.mark.parametrize(
+    "preset", [pytest.param(name, marks=[pytest.mark.slow] * (name in BIG)) for name in sorted(GRIDS)]
+)
 def test_grids_are_the_papers(preset):
     for key, wanted in GRIDS[preset].items():
         assert {job.config[key] for job in jobs(preset)} == wanted

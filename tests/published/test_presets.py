@@ -1,31 +1,18 @@
 """Presets of published tables: a whole table is one command, and its values survive the composition."""
 
-from itertools import product
-
 import numpy as np
 import pytest
-import yaml
-from omegaconf import OmegaConf
 
-from recpoison.command.config import build, settings
+from recpoison.command.config import build
 from recpoison.command.overrides import compose_root, is_sweep
-from recpoison.paths import CONF_DIR
 from recpoison.progress import Progress
-from recpoison.published.tables import LABELS, load
+from recpoison.published.tables import load
+from recpoison.report.presets import jobs_of
 from recpoison.seeds import Seeds
 from recpoison.train_attack_eval import main
 
 PRESETS = ["apt_table_2", "apt_table_2_drawn", "apt_table_3"]
-
-
-def grid(name: str) -> dict[str, list[str]]:
-    """The grid of a preset or, where it has none of its own, of the one it builds on."""
-    content = yaml.safe_load((CONF_DIR / "experiment" / f"{name}.yaml").read_text())
-    own = content.get("hydra", {}).get("sweeper", {}).get("params", {})
-    inherited = [grid(base) for base in content.get("defaults", []) if isinstance(base, str)]
-    return {key: values for one in inherited for key, values in one.items()} | {
-        key: values.split(",") for key, values in own.items()
-    }
+ATTACKS = {"random", "average", "aush", "pga", "tna"}
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -45,29 +32,25 @@ def test_values_survive(name):
     assert compose_root([f"experiment={name}", "repeats=3", "attack=average"]).repeats == 3
 
 
+@pytest.mark.slow  # hundreds of jobs to compose
 @pytest.mark.parametrize("name", PRESETS)
 def test_the_grid_holds_every_cell_that_can_be_run(name):
-    """Each job of the sweep is composed as Hydra would; each runnable cell of the table fits one of them."""
-    axes = grid(name)
-    jobs = []
-    for values in product(*axes.values()):
-        overrides = [f"{key}={value}" for key, value in zip(axes, values, strict=True)]
-        cfg = compose_root([*overrides, f"experiment={name}"])
-        plain = {key: OmegaConf.select(cfg, key) for key in settings(cfg)}
-        attack = dict(zip(axes, values, strict=True)).get("attack")
-        jobs.append((cfg.dataset.name, attack, plain))
-    runnable = [cell for cell in load(name).cells if not cell.needs]
-    assert len(runnable) == 28
-    for cell in runnable:
-        dataset, _, attack, _ = (cell.options[label] for label in LABELS)
+    """A clean cell is in the jobs of every attack, an undefended one in those of every defense of the same model."""
+    table = load(name)
+    jobs = [job for preset in table.presets for job in jobs_of(preset)]
+    assert not [cell for cell in table.cells if cell.needs]
+    for cell in table.cells:
         fitting = [
             job
             for job in jobs
-            if job[0] == dataset
-            and attack in ("none", job[1])
-            and all(str(value).replace('"', "'") == str(job[2].get(key)) for key, value in cell.settings.items())
+            if all(job.choices[group] == cell.options[group] for group in ("dataset", "model"))
+            and all(cell.options[group] in ("none", job.choices[group]) for group in ("attack", "defense"))
+            and all(str(value) == str(job.config.get(key)) for key, value in cell.settings.items())
         ]
-        assert len(fitting) == (2 if attack == "none" else 1), cell
+        attack, defense = cell.options["attack"], cell.options["defense"]
+        assert {job.choices["attack"] for job in fitting} == (ATTACKS if attack == "none" else {attack})
+        of_mf = {"at", "apt_rand", "apt"} if defense == "none" else {defense}
+        assert {job.choices["defense"] for job in fitting} == (of_mf if cell.options["model"] == "mf" else {"none"})
 
 
 def test_two_experiments_at_once_are_refused(capsys):
@@ -84,20 +67,39 @@ def test_two_experiments_at_once_are_refused(capsys):
         ("apt_filmtrust_unpopular", True, [2, 4, 2, 3, 2]),
         ("apt_ml_100k_random", False, [31, 17, 4, 93, 91]),
         ("apt_ml_100k_unpopular", False, [1, 2, 4, 1, 2]),
+        ("apt_ml_1m_random", True, [84, 42, 24, 64, 246]),
+        ("apt_ml_1m_unpopular", True, [1, 1, 2, 1, 1]),
     ],
 )
 def test_the_authors_targets_have_the_users_that_were_counted(data_dir, setting, training, users):
-    """Counted from the authors' files: training rows of filmtrust; on ml_100k all rows, as their split is not ours."""
+    """Counted from the authors' files: training rows of filmtrust; on ml_100k all rows, as their split is not ours.
+
+    On ml_1m counted here: that all five unpopular ones have fewer than 5 says that the numbering is the right one.
+    """
     cfg = compose_root([f"setting={setting}", "attack=random"])
     split = build(cfg.dataset).load(data_dir, Seeds(0), Progress())
     targets = build(cfg.attack).choose_targets(split.train, Seeds(0))
     data = split.train if training else split.whole
     assert data.item_counts[targets].tolist() == users
-    assert split.train.n_items == (2011 if training else 1682)
+    assert split.train.n_items == {"filmtrust": 2011, "ml_100k": 1682, "ml_1m": 3706}[cfg.dataset.name]
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("setting", "ratings"), [("apt_filmtrust", 38), ("apt_ml_100k", 105)])
+def test_the_authors_numbers_of_ml_1m_are_the_order_in_which_movies_appear(data_dir):
+    """Held against what is public of the NCF authors' file, whose test rows begin with these items."""
+    dataset = build(compose_root(["setting=apt_ml_1m_random", "attack=random"]).dataset)
+    rows, test = dataset.read(data_dir, Seeds(0), Progress()), dataset.load(data_dir, Seeds(0), Progress()).test
+    movies = list(dict.fromkeys(rows.item_labels[rows.items].tolist()))
+    held_out = dict(zip(test.user_labels[test.users].tolist(), test.item_labels[test.items].tolist(), strict=True))
+    assert [movies.index(held_out[user]) for user in range(1, 7)] == [25, 133, 207, 208, 222, 396]
+    numbers = {"random": [1032, 3033, 2797, 2060, 1366], "unpopular": [3639, 3698, 3622, 3570, 3503]}
+    for name, listed in numbers.items():
+        targets = compose_root([f"setting=apt_ml_1m_{name}", "attack=random"]).attack.targets["items"]
+        assert [str(movies[number]) for number in listed] == list(targets)
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(("setting", "ratings"), [("apt_filmtrust", 38), ("apt_ml_100k", 105), ("apt_ml_1m", 165)])
 def test_fake_users_rate_as_much_as_the_mean_user(data_dir, setting, ratings):
     cfg = compose_root([f"setting={setting}", "attack=average", "attack.targets.rule=unpopular"])
     split = build(cfg.dataset).load(data_dir, Seeds(0), Progress())

@@ -1,14 +1,17 @@
 """Which run holds a published cell: the preset's jobs, compared setting by setting."""
 
+from itertools import product
+
 import pytest
 
 from recpoison.published.tables import load, names
 from recpoison.report.presets import Expected, in_words, jobs_of
 
-RUNNABLE = [name for name in names() if load(name).preset and name != "injection_table_2"]
+BIG = {"injection_table_2", "apt_table_2", "apt_table_2_drawn", "apt_table_3"}  # many jobs to compose
+RUNNABLE = [pytest.param(name, marks=[pytest.mark.slow] * (name in BIG)) for name in names() if load(name).presets]
 
 
-@pytest.mark.parametrize("name", [*RUNNABLE, pytest.param("injection_table_2", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", RUNNABLE)
 def test_every_runnable_cell_is_held_by_a_job_of_its_preset(name):
     table = load(name)
     expected = Expected(table)
@@ -20,13 +23,14 @@ def test_every_runnable_cell_is_held_by_a_job_of_its_preset(name):
 
 
 def test_what_differs_is_counted_from_the_nearest_job():
-    """A clean cell is in the jobs of both attacks; what an attack alone has does not matter to it."""
+    """A clean cell is in the jobs of all attacks and defenses; what an attack alone has does not matter to it."""
     table = load("apt_table_2")
     clean = next(c for c in table.distinct if c.names == ("filmtrust", "unpopular", "all", "origin"))
     attacked = next(c for c in table.distinct if c.names == ("filmtrust", "unpopular", "Random", "Attack"))
     expected = Expected(table)
-    assert [job.choices["attack"] for job in expected.jobs(clean)] == ["random", "average"]
-    (job,) = expected.jobs(attacked)
+    both = {(job.choices["attack"], job.choices["defense"]) for job in expected.jobs(clean)}
+    assert both == set(product(("random", "average", "aush", "pga", "tna"), ("at", "apt_rand", "apt")))
+    job = expected.jobs(attacked)[0]
     other = dict(job.config) | {"attack.budget": 0.5, "attack.fillers": 9, "seed": 3, "model.initial": "normal"}
     assert {one.key for one in expected.differences(attacked, other)} == {
         "attack.budget", "attack.fillers", "model.initial",
@@ -42,7 +46,7 @@ def test_a_setting_that_a_run_lacks_is_a_difference():
     table = load("apt_table_2")
     attacked = next(c for c in table.distinct if c.names == ("filmtrust", "unpopular", "Random", "Attack"))
     expected = Expected(table)
-    (job,) = expected.jobs(attacked)
+    job = expected.jobs(attacked)[0]
     older = {key: value for key, value in job.config.items() if key != "evaluation.ties"}
     (found,) = expected.differences(attacked, older)
     assert str(found) == f"evaluation.ties is not set where the preset has {job.config['evaluation.ties']}"

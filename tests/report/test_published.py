@@ -181,7 +181,7 @@ def test_keep_writes_what_the_runs_gave(outputs, ours, capsys):
     assert attacked == {
         "dataset": "filmtrust", "target_items": "unpopular", "attack": "Average", "defense": "Attack",
         "measure": "target HR@50", "mean": "0.04", "sd": "0.0141421", "n": "2", "commit": "abc123",
-        "date": "2026-11-25", "device": "cpu", "command": "recpoison x=y", "origin": "measured", "remark": "",
+        "date": "2026-11-25", "device": "cpu", "command": "recpoison x=y", "origin": "measured", "remark": "", "p": "",
     }  # fmt: skip
 
 
