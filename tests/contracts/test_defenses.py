@@ -88,7 +88,7 @@ def fit(defense: Defense, data: Interactions) -> Fitted:
 
 
 def test_there_are_defenses():
-    assert {"none", "filter", "apr", "amf_random", "distillation"} <= {file.stem for file in FILES}
+    assert {"none", "filter", "apr", "amf_random", "at", "distillation"} <= {file.stem for file in FILES}
 
 
 def test_no_defense_is_the_plain_fit_bit_for_bit(poisoned):
