@@ -1,11 +1,14 @@
 """What a defense is: a way of fitting a model that expects an attack."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
+from recpoison.attacks.base import Attack
 from recpoison.data.interactions import Interactions
 from recpoison.idle import Part
 from recpoison.models.base import Fitted, Model, Monitor
@@ -30,6 +33,13 @@ class Defense(Part, ABC):
         Raises:
             UserError: Saying what does not fit, and what does.
         """
+
+    def against(self, attack: Attack) -> Defense:
+        """How it stands in the cell of ``attack``: itself, but for one whose settings say that it knows of the attack.
+
+        It may be told the attack's settings, never who is fake.
+        """
+        return self
 
     @abstractmethod
     def fit(

@@ -1,10 +1,13 @@
 """Filter, then fit: drop the users a detector suspects most, and fit the model on the rest."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
+from recpoison.attacks.base import Attack, ProfileAttack
 from recpoison.changes import least_share
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
@@ -31,9 +34,12 @@ class FilterThenFit(Defense):
         detector: Says how suspicious each user is.
         suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit. By
             default five times an attack's budget: a defender who drops as many as were added knows too much.
+        n_suspected: Their number; it wins over ``suspected``.
+        oracle: Drop as many users as the attack may add, and nobody where nothing is attacked: what no defender knows,
+            and what much published code takes for granted. Who is fake is not told.
 
     Raises:
-        ConfigError: If ``suspected`` is out of range.
+        ConfigError: If a value is out of range.
 
     Example:
         >>> users, items = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1, 0, 1, 0, 1, 0, 1, 1, 3]  # user 4 is unlike the others
@@ -48,48 +54,93 @@ class FilterThenFit(Defense):
 
     detector: Detector = field(default_factory=PCASelectUsers)
     suspected: float = 0.05
+    n_suspected: int | None = None
+    oracle: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.suspected < 1:
             raise ConfigError(
                 f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
             )
+        if self.n_suspected is not None and self.n_suspected < 0:
+            raise ConfigError(f"defense.n_suspected is {self.n_suspected}: give a number of users from 0, or null")
 
     @property
     def reads_values(self) -> bool:
         """Where its detector does."""
-        return self.suspected > 0 and self.detector.reads_values
+        return (self.oracle or self._drops) and self.detector.reads_values
+
+    @property
+    def _drops(self) -> bool:
+        """Whether anybody is dropped, by the settings alone."""
+        return (self.suspected if self.n_suspected is None else self.n_suspected) > 0
 
     def idle(self, parts: Together) -> dict[str, str]:
-        """The detector, where nobody is dropped."""
-        return super().idle(parts) | ({} if self.suspected else {"detector": "suspected is 0, so nobody is dropped"})
+        """What a setting that wins leaves nothing to; the detector, where nobody is dropped."""
+        found = super().idle(parts)
+        if self.oracle:
+            found |= dict.fromkeys(("suspected", "n_suspected"), "oracle is true, which knows the number")
+        elif self.n_suspected is not None:
+            found["suspected"] = f"n_suspected is {self.n_suspected}, which wins over it"
+        if self.oracle and not isinstance(parts.attack, ProfileAttack):
+            found["detector"] = "oracle is true and no user is fake, so nobody is dropped"
+        elif not (self.oracle or self._drops):
+            zero = "suspected" if self.n_suspected is None else "n_suspected"
+            found["detector"] = f"{zero} is 0, so nobody is dropped"
+        return found
 
     def remarks(self, parts: Together) -> list[str]:
         """That the defender knows the budget, where they drop just as many as were added."""
-        if getattr(parts.attack, "n_fake_users", None) is not None or self.suspected == 0:
+        if self.oracle and isinstance(parts.attack, ProfileAttack):
+            return ["defense.oracle=true drops as many users as the attack may add, and no defender knows that number"]
+        if self.oracle:
+            return ["defense.oracle=true drops nobody, because the attack adds no users"]
+        number, budget = (getattr(parts.attack, name, None) for name in ("n_fake_users", "budget"))
+        if self.n_suspected is not None and self.n_suspected == number:
+            known = f"defense.n_suspected is the attack's number of fake users ({number})"
+        elif self.n_suspected is None and self._drops and number is None and budget == self.suspected:
+            known = f"defense.suspected is the attack's budget ({self.suspected:g})"
+        else:
             return []
-        if getattr(parts.attack, "budget", None) != self.suspected:
-            return []
-        return [
-            f"defense.suspected is the attack's budget ({self.suspected:g}): an oracle, for no defender knows how many "
-            "users are fake"
-        ]
+        return [f"{known}: an oracle, for no defender knows how many users are fake"]
+
+    def against(self, attack: Attack) -> FilterThenFit:
+        """Itself, and with ``oracle`` one that drops as many users as ``attack`` may add.
+
+        Of n real users and floor(bn) fake ones, for a budget b, the share b / (1 + b), rounded down, is floor(bn).
+        """
+        if not self.oracle:
+            return self
+        told = replace(self, oracle=False, n_suspected=None, suspected=0.0)
+        if not isinstance(attack, ProfileAttack):
+            return told
+        return replace(told, n_suspected=attack.n_fake_users, suspected=attack.budget / (1 + attack.budget))
 
     def suspects(self, data: Interactions) -> np.ndarray:
-        """The share of users to drop, most suspicious first, then by id.
+        """The users to drop, most suspicious first, then by id.
 
         Raises:
-            ConfigError: If the share is above 0 but comes to less than one user.
+            ConfigError: If a share above 0 comes to less than one user, or a number to all users.
         """
-        if self.suspected == 0:
+        return self._most(self._suspicion(data), data.n_users)
+
+    def _suspicion(self, data: Interactions) -> np.ndarray | None:
+        """How suspicious each user is; None where nobody is dropped."""
+        return self.detector.scores(data) if self._drops else None
+
+    def _most(self, suspicion: np.ndarray | None, n_users: int) -> np.ndarray:
+        """The most suspicious, as many as the settings say."""
+        if suspicion is None:
             return np.zeros(0, dtype=np.int64)
-        count = int(self.suspected * data.n_users + 1e-9)
+        count = int(self.suspected * n_users + 1e-9) if self.n_suspected is None else self.n_suspected
         if count < 1:
             raise ConfigError(
-                f"defense.suspected={self.suspected:g} of {data.n_users} users is less than one user: "
-                f"raise it to {least_share(data.n_users):g}"
+                f"defense.suspected={self.suspected:g} of {n_users} users is less than one user: "
+                f"raise it to {least_share(n_users):g}"
             )
-        return np.argsort(-self.detector.scores(data), kind="stable")[:count]
+        if count >= n_users:
+            raise ConfigError(f"defense.n_suspected is {count}, but there are {n_users} users: leave some to fit on")
+        return np.argsort(-suspicion, kind="stable")[:count]
 
     def fit(
         self,
@@ -101,7 +152,9 @@ class FilterThenFit(Defense):
         monitor: Monitor | None = None,
     ) -> Fitted:
         """Fit ``model`` on the rows of the users who are not suspected."""
-        suspects = self.suspects(data)
+        suspicion = self._suspicion(data)
+        suspects = self._most(suspicion, data.n_users)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")
-        return replace(model.fitted(kept, seeds, device, progress, monitor), data=data, removed=suspects)
+        fitted = model.fitted(kept, seeds, device, progress, monitor)
+        return replace(fitted, data=data, removed=suspects, suspicion=suspicion)

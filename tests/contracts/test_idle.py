@@ -92,6 +92,11 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "teacher_embedding_size": [2],
     "components": [1],
     "suspected": [0.3],
+    "n_suspected": [7, None],
+    "feature": ["rdma", "wdma", "length_variance", "degree_similarity"],
+    "neighbours": [5],
+    "trees": [3],
+    "sample_size": [8],
     "metrics": [["HR", "MRR"], ["OutlierAUROC"]],
     "cutoffs": [[2]],
     "ties": ["for", "against"],
@@ -257,8 +262,12 @@ def defenses() -> Iterator[Case]:
     yield Case("defense", "at", {"weight": 0.0}, MF)
     yield Case("defense", "distillation", {"epochs": 5}, BPRMF)
     yield Case("defense", "distillation", {"epochs": 5, "weight": 1.0}, BPRMF)
+    for option in ("filter", "filter_degree", "filter_isolation"):
+        small = {} if option == "filter" else {"detector.neighbours": 2}
+        for own in ({"suspected": 0.2}, {"suspected": 0.0}, {"n_suspected": 4}, {"oracle": True}):
+            yield Case("defense", option, small | own, [*MF, *AIMED])
     yield Case("defense", "filter", {"suspected": 0.2}, MF)
-    yield Case("defense", "filter", {"suspected": 0.0}, MF)
+    yield Case("defense", "filter_degree", {"suspected": 0.2, "detector.feature": "rdma"}, MF)
 
 
 def evaluations() -> Iterator[Case]:
