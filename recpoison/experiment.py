@@ -20,6 +20,7 @@ from recpoison.defenses.none import NoDefense
 from recpoison.evaluation import asking
 from recpoison.evaluation.learning import Losses, Rates, beside_popularity, learned_nothing
 from recpoison.evaluation.removal import caught
+from recpoison.evaluation.robustness import robustness_improvement
 from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
@@ -75,9 +76,10 @@ def run(
     for seed in seeds:
         trial = open_trial(parts, Seeds(seed), data_dir, device, stages.obtain)
         split = trial.split
-        facts[seed], notes[seed] = _facts(split), split.notes
+        facts[seed] = _facts(split)
         promoted[seed], item_ids[seed] = _promoted(trial), split.train.item_labels
-        results += _cells(trial, stages.obtain, learned)
+        cells, told = _cells(trial, stages.obtain, learned)
+        results, notes[seed] = [*results, *cells], (*split.notes, *told)
         held_out |= {split.held_out: None}
     protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
     about = {"device": str(device), "data": facts, "parts": describe_parts(parts), "targets": promoted}
@@ -141,30 +143,35 @@ class _Learned(NamedTuple):
         return learned_nothing(parts.label("model"), parts.model, self.rates, self.losses)
 
 
-def _cells(trial: Trial, obtain: Obtain, learned: _Learned) -> list[CellResult]:
-    """The squares of the two-by-two for one seed.
+def _cells(trial: Trial, obtain: Obtain, learned: _Learned) -> tuple[list[CellResult], list[str]]:
+    """The squares of the two-by-two for one seed, and notes about them.
 
     Fake users are crafted before anything is fitted, so that a setting they cannot be made with costs no fit.
     """
     parts, squares = trial.parts, squares_of(trial.parts)
     crafted = next((craft(trial, square, obtain) for square in squares if not square.clean), None)
-    results = []
+    results: list[CellResult] = []
+    notes: list[str] = []
     clean = None
     for square in squares:
         fakes = None if square.clean else crafted
         outcome = measure(trial, square, fakes, obtain)
-        seen, change, curve, removed, _ = outcome
+        seen, change, curve, fit = outcome
+        removed, suspicion = fit.fitted.removed, fit.fitted.suspicion
         if square.clean and isinstance(square.defense, NoDefense):
             learned.note(trial, outcome)
         measures = asking.measures(parts.evaluation, seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
         if removed is not None:
-            measures += caught(removed, trial.split.train.n_users, fakes.n_fakes if fakes else 0)
+            measures += caught(removed, trial.split.train.n_users, fakes.n_fakes if fakes else 0, suspicion)
         if fakes and fakes.trace and isinstance(square.defense, NoDefense):  # the same fake users meet every defense
             curve += of_trace(fakes)
             measures += on_surrogate(fakes, trial.split.train.n_users)
+        if not (square.clean or isinstance(square.defense, NoDefense)):
+            gained, notes = robustness_improvement(results[0].measures, results[1].measures, measures)
+            measures += gained
         cell = Cell(
             parts.label("dataset"), parts.label("model"), square.attack_label, square.defense_label, trial.seeds.seed
         )
         results.append(CellResult(cell, measures, seen, change, curve))
-    return results
+    return results, notes

@@ -107,4 +107,8 @@ def squares_of(parts: Parts) -> list[Square]:
     defenses: list[tuple[str, Defense]] = [("none", NoDefense())]
     if not isinstance(parts.defense, NoDefense):
         defenses.append((parts.label("defense"), parts.defense))
-    return [Square(*attack, *defense) for defense in defenses for attack in attacks]
+    return [
+        Square(attack_label, attack, defense_label, defense)
+        for defense_label, defense in defenses
+        for attack_label, attack in attacks
+    ]

@@ -36,7 +36,7 @@ METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "m
 SUMMARY_COLUMNS = ["dataset", "model", "attack", "defense", "subject", "metric", "k", "mean", "sd", "n"]
 SUMMARY_COLUMNS += ["difference", "p", "low", "high"]  # to the cell without the attack
 SUMMARY_COLUMNS += ["defense_difference", "defense_p", "defense_low", "defense_high", "family"]
-_PACKAGES = ("recpoison", "torch", "numpy", "scipy", "pandas", "numba", "hydra-core", "omegaconf")
+_PACKAGES = ("recpoison", "torch", "numpy", "scipy", "scikit-learn", "pandas", "numba", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from recpoison.attacks.profiles.bandwagon import BandwagonAttack
 from recpoison.attacks.profiles.random import RandomAttack
@@ -85,6 +86,15 @@ def test_the_two_by_two_of_planted_blocks() -> None:
     assert 4 * caught == pytest.approx(8 * found), "a tenth of 48 users"
     assert 4 * caught + 40 * lost == pytest.approx(4)
     assert value(record, "none", "FilterThenFit", "removed", "RealUsersLost", None) == 4 / 40
+    suspicion = FilterThenFit(PCASelectUsers(components=2)).detector.scores(
+        record.results[1].change.apply(parts.dataset.load(None, Seeds(3), Progress()).train)
+    )
+    ranked = value(record, "bandwagon", "FilterThenFit", "removed", "AUROC", None)
+    assert ranked == pytest.approx(roc_auc_score(np.arange(48) >= 40, suspicion))
+    defended = value(record, "bandwagon", "FilterThenFit", "target", "HR", 5)
+    improvement = value(record, "bandwagon", "FilterThenFit", "target", "RobustnessImprovement", 5)
+    assert improvement == pytest.approx(1 - (defended - of_ties) / (1 - of_ties))
+    assert set(record.metrics().query("metric == 'RobustnessImprovement'").defense) == {"FilterThenFit"}
     users = {len(result.seen.list_users) for result in record.results}
     assert users == {40}, "fake users are never counted"
 
@@ -95,7 +105,27 @@ def test_whom_a_defense_removed_is_found_again_with_its_fit(tmp_path: Path) -> N
     first, again = (run(parts, [3], store=Store(tmp_path)) for _ in range(2))
     assert all(cost.reused for cost in again.costs)
     assert again.metrics().equals(first.metrics())
-    assert set(again.metrics().query("subject == 'removed'").metric) == {"Precision", "Recall", "RealUsersLost"}
+    assert set(again.metrics().query("subject == 'removed'").metric) == {
+        "Precision",
+        "Recall",
+        "RealUsersLost",
+        "AUROC",
+    }
+
+
+def test_where_an_attack_changes_nothing_no_improvement_is_told_and_a_note_says_so() -> None:
+    """Everybody has every target of this model's lists either way: a tenth of the users more moves no list of 41."""
+    attack = RandomAttack(targets=LAST, n_fake_users=4, fillers=4)
+    parts = Parts(
+        Planted("planted"), Popularity(), attack, FilterThenFit(suspected=0.1), evaluation=FullRanking(cutoffs=(1, 41))
+    )
+    record = run(parts, [3, 4])
+    table = record.metrics()
+    rates = table[(table.subject == "target") & (table.metric == "HR")].set_index(["attack", "defense", "k"]).value
+    assert rates.loc["none", "none", 41].tolist() == rates.loc["RandomAttack", "none", 41].tolist() == [1, 1]
+    assert 41 not in set(table[table.metric == "RobustnessImprovement"].k)
+    note = "no RobustnessImprovement@41, because the attack without a defense left the targets' HR@41 as it was"
+    assert note in record.about["notes"], "under both seeds, so that none is named"
 
 
 def test_same_seed_same_numbers_and_another_seed_others() -> None:

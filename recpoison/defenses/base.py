@@ -1,5 +1,7 @@
 """What a defense is: a way of fitting a model that expects an attack."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,5 +1,7 @@
 """Filter, then fit: drop the users a detector suspects most, and fit the model on the rest."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -31,9 +33,12 @@ class FilterThenFit(Defense):
         detector: Says how suspicious each user is.
         suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit. By
             default five times an attack's budget: a defender who drops as many as were added knows too much.
+        n_suspected: Their number; it wins over ``suspected``.
+        oracle: Drop as many users as the attack added, and nobody where nothing is attacked: what no defender knows,
+            and what much published code takes for granted. Who is fake is not told.
 
     Raises:
-        ConfigError: If ``suspected`` is out of range.
+        ConfigError: If a value is out of range.
 
     Example:
         >>> users, items = [0, 0, 1, 1, 2, 2, 3, 3, 4, 4], [0, 1, 0, 1, 0, 1, 0, 1, 1, 3]  # user 4 is unlike the others
@@ -48,48 +53,91 @@ class FilterThenFit(Defense):
 
     detector: Detector = field(default_factory=PCASelectUsers)
     suspected: float = 0.05
+    n_suspected: int | None = None
+    oracle: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.suspected < 1:
             raise ConfigError(
                 f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
             )
+        if self.n_suspected is not None and self.n_suspected < 0:
+            raise ConfigError(f"defense.n_suspected is {self.n_suspected}: give a number of users from 0, or null")
 
     @property
     def reads_values(self) -> bool:
         """Where its detector does."""
-        return self.suspected > 0 and self.detector.reads_values
+        return (self.oracle or self._drops) and self.detector.reads_values
+
+    @property
+    def _drops(self) -> bool:
+        """Whether anybody is dropped, by the settings alone."""
+        return (self.suspected if self.n_suspected is None else self.n_suspected) > 0
 
     def idle(self, parts: Together) -> dict[str, str]:
-        """The detector, where nobody is dropped."""
-        return super().idle(parts) | ({} if self.suspected else {"detector": "suspected is 0, so nobody is dropped"})
+        """What a setting that wins leaves nothing to; the detector, where nobody is dropped."""
+        found = super().idle(parts)
+        if self.oracle:
+            found |= dict.fromkeys(("suspected", "n_suspected"), "oracle is true, which knows the number")
+        elif self.n_suspected is not None:
+            found["suspected"] = f"n_suspected is {self.n_suspected}, which wins over it"
+        if self.oracle and not parts.attack.poisons:
+            found["detector"] = "oracle is true and no user is fake, so nobody is dropped"
+        elif not (self.oracle or self._drops):
+            zero = "suspected" if self.n_suspected is None else "n_suspected"
+            found["detector"] = f"{zero} is 0, so nobody is dropped"
+        return found
 
     def remarks(self, parts: Together) -> list[str]:
         """That the defender knows the budget, where they drop just as many as were added."""
-        if getattr(parts.attack, "n_fake_users", None) is not None or self.suspected == 0:
+        if self.oracle and parts.attack.poisons:
+            return ["defense.oracle=true drops as many users as the attack added, and no defender knows that number"]
+        if self.oracle:
+            return ["defense.oracle=true drops nobody, because the attack adds no users"]
+        number, budget = (getattr(parts.attack, name, None) for name in ("n_fake_users", "budget"))
+        if self.n_suspected is not None and self.n_suspected == number:
+            known = f"defense.n_suspected is the attack's number of fake users ({number})"
+        elif self.n_suspected is None and self._drops and number is None and budget == self.suspected:
+            known = f"defense.suspected is the attack's budget ({self.suspected:g})"
+        else:
             return []
-        if getattr(parts.attack, "budget", None) != self.suspected:
-            return []
-        return [
-            f"defense.suspected is the attack's budget ({self.suspected:g}): an oracle, for no defender knows how many "
-            "users are fake"
-        ]
+        return [f"{known}: an oracle, for no defender knows how many users are fake"]
 
-    def suspects(self, data: Interactions) -> np.ndarray:
-        """The share of users to drop, most suspicious first, then by id.
+    def suspects(self, data: Interactions, n_fakes: int | None = None) -> np.ndarray:
+        """The users to drop, most suspicious first, then by id.
+
+        Args:
+            data: Whom to suspect.
+            n_fakes: How many users are fake, which an oracle is told.
 
         Raises:
-            ConfigError: If the share is above 0 but comes to less than one user.
+            ConfigError: If a share above 0 comes to less than one user, or a number to all users.
         """
-        if self.suspected == 0:
-            return np.zeros(0, dtype=np.int64)
-        count = int(self.suspected * data.n_users + 1e-9)
-        if count < 1:
+        return self._suspects(data, n_fakes)[0]
+
+    def _suspects(self, data: Interactions, n_fakes: int | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """The users to drop, and how suspicious each user is; None where nobody is dropped."""
+        count = self._count(data.n_users) if n_fakes is None else n_fakes
+        if count == 0:
+            return np.zeros(0, dtype=np.int64), None
+        if count >= data.n_users:
             raise ConfigError(
-                f"defense.suspected={self.suspected:g} of {data.n_users} users is less than one user: "
-                f"raise it to {least_share(data.n_users):g}"
+                f"defense.n_suspected is {count}, but there are {data.n_users} users: leave some to fit on"
             )
-        return np.argsort(-self.detector.scores(data), kind="stable")[:count]
+        suspicion = self.detector.scores(data)
+        return np.argsort(-suspicion, kind="stable")[:count], suspicion
+
+    def _count(self, n_users: int) -> int:
+        """How many users the settings drop."""
+        if self.n_suspected is not None:
+            return self.n_suspected
+        count = int(self.suspected * n_users + 1e-9)
+        if self.suspected > 0 and count < 1:
+            raise ConfigError(
+                f"defense.suspected={self.suspected:g} of {n_users} users is less than one user: "
+                f"raise it to {least_share(n_users):g}"
+            )
+        return count
 
     def fit(
         self,
@@ -100,8 +148,43 @@ class FilterThenFit(Defense):
         progress: Progress,
         monitor: Monitor | None = None,
     ) -> Fitted:
-        """Fit ``model`` on the rows of the users who are not suspected."""
-        suspects = self.suspects(data)
+        """Fit ``model`` on the rows of the users who are not suspected.
+
+        Raises:
+            ConfigError: As ``suspects``; of an oracle, which ``fit_told`` fits.
+        """
+        if self.oracle:
+            raise ConfigError(
+                "defense.oracle is true, but nobody has said how many users are fake: call fit_told, or set it to false"
+            )
+        return self._fit(None, model, data, seeds, device, progress, monitor)
+
+    def fit_told(
+        self,
+        before: Interactions,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Fitted:
+        """``fit``, dropping as many users as ``data`` has more than ``before``."""
+        n_fakes = data.n_users - before.n_users if self.oracle else None
+        return self._fit(n_fakes, model, data, seeds, device, progress, monitor)
+
+    def _fit(
+        self,
+        n_fakes: int | None,
+        model: Model,
+        data: Interactions,
+        seeds: Seeds,
+        device: torch.device,
+        progress: Progress,
+        monitor: Monitor | None,
+    ) -> Fitted:
+        suspects, suspicion = self._suspects(data, n_fakes)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")
-        return replace(model.fitted(kept, seeds, device, progress, monitor), data=data, removed=suspects)
+        fitted = model.fitted(kept, seeds, device, progress, monitor)
+        return replace(fitted, data=data, removed=suspects, suspicion=suspicion)

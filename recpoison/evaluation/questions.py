@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.evaluation.significance import TESTS, holm, paired_t
-from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS
+from recpoison.evaluation.subjects import IMPROVEMENT, PAIRED_TESTS, SUBJECTS
 
 CELL = ("dataset", "model", "attack", "defense")
 MEASURE = ("subject", "metric", "k")
@@ -78,7 +78,12 @@ def primary(known: Sequence[Metric]) -> list[Metric]:
 
 def family_of(known: Sequence[Metric]) -> list[Metric]:
     """The metrics that are tested where ``known`` were measured: the primary ones that a clean cell has too."""
-    return [metric for metric in primary(known) if metric.subject not in _UNTESTED]
+    return [metric for metric in primary(known) if _is_tested(metric)]
+
+
+def _is_tested(metric: Metric) -> bool:
+    """Whether the cells that are compared both have it."""
+    return metric.subject not in _UNTESTED and metric.name != IMPROVEMENT
 
 
 def with_counterparts(frame: pd.DataFrame, within: Sequence[str] = ()) -> pd.DataFrame:
@@ -199,7 +204,7 @@ def _compared(before: np.ndarray, after: np.ndarray, start: str, test: str) -> d
 def _family(known: Sequence[Metric], wanted: Sequence[Metric] | None) -> tuple[Metric, ...]:
     """The tests of a question, and after them the metrics that were asked for by name."""
     family = family_of(known)
-    joining = [metric for metric in wanted or () if metric in known and metric.subject not in _UNTESTED]
+    joining = [metric for metric in wanted or () if metric in known and _is_tested(metric)]
     return tuple(dict.fromkeys([*family, *joining]))
 
 

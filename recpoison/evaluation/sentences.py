@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpoison.evaluation.questions import AGAINST, CELL, COMPARED, FAMILY_SEPARATOR, Metric
 from recpoison.evaluation.significance import LEVEL, fewest_pairs, seeds_that_would_do, told_apart
-from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RECALL, REMOVED, SUBJECTS
+from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS
 
 _WHOSE = {"target": "the targets' ", "test": "held-out ", "path": "over the attack's steps held-out "}
 _ADVISED = 5  # seeds, where there is no spread to compute a number from
@@ -77,13 +77,15 @@ def _defended(cell: pd.DataFrame, named: Sequence[str], test: str) -> str:
 
 
 def _removed(cell: pd.DataFrame, named: Sequence[str]) -> str:
-    """What a defense that removes users caught: precision, recall, and the share of real users it lost."""
+    """What a defense that removes users caught: precision, recall, the share of real users it lost, and AUROC."""
     first, shares = cell.iloc[0], dict(zip(cell.metric, cell["mean"], strict=True))
     told = [f"{decimal(shares[LOST])} of the real users lost"]
     if RECALL in shares:
         told.insert(0, f"{decimal(shares[RECALL])} of the fake users caught (recall)")
     if PRECISION in shares:
         told.insert(0, f"{decimal(shares[PRECISION])} of the removed users are fake (precision)")
+    if RANKED in shares:
+        told.append(f"fake users were more suspicious than real ones in {decimal(shares[RANKED])} of pairs (AUROC)")
     under = f"under attack {first.attack}" if first.attack != "none" else "without an attack"
     others = _names(first, [key for key in named if key not in ("attack", "defense")])
     return _sentence([*others, f"{under}, defense {first.defense} removed users"], told)

@@ -9,14 +9,17 @@ SUBJECTS = {
     "path": "held-out items, mean over the steps of the attack, compared with the clean test number",
     "surrogate": "promoted items on the attack's own model, not on the victim",
     "fake": "fake users, told from real ones",
-    "removed": "users whom the defense took out of training, held against who was fake",
+    "removed": "users whom the defense suspected and took out of training, held against who was fake",
     "link": "edges",
     "node": "nodes",
 }
 
 # The metrics of ``removed``.
 REMOVED = "removed"
-PRECISION, RECALL, LOST = "Precision", "Recall", "RealUsersLost"
+PRECISION, RECALL, LOST, RANKED = "Precision", "Recall", "RealUsersLost", "AUROC"
+
+# Of targets, and made of three cells, so that no other cell has its like.
+IMPROVEMENT = "RobustnessImprovement"
 
 # What p-values are of, by the word of the setting ``paired_test``.
 PAIRED_TESTS = {

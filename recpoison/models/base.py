@@ -157,12 +157,14 @@ class Fitted:
         params: Its numbers.
         data: What it was fitted on, and serves.
         removed: Numbers of the users of ``data`` whose rows a defense left out; None where it removes nobody by rule.
+        suspicion: ``(n_users,)`` by which they were chosen, higher is more suspicious; None where there is none.
     """
 
     model: Model
     params: Params
     data: Interactions
     removed: np.ndarray | None = None
+    suspicion: np.ndarray | None = None
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -26,6 +27,7 @@ from recpoison.stages.trial import Trial, TrialStage
 
 _CURVE = "curve.npz"
 _REMOVED = "removed.npz"
+_SUSPICION = "suspicion.npz"
 _LOSSES = "losses.npz"
 
 
@@ -104,10 +106,12 @@ class FitStage(TrialStage[Fit]):
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)
 
     def save(self, value: Fit, folder: Path) -> None:
-        """The parameters as safetensors, and whom a defense removed, losses and the curve if there are such."""
+        """The parameters as safetensors; whom a defense suspected and removed, losses and curve if there are such."""
         save_params(value.fitted.params, folder / "params.safetensors")
         if value.fitted.removed is not None:
             save_arrays({"users": value.fitted.removed}, folder / _REMOVED)
+        if value.fitted.suspicion is not None:
+            save_arrays({"users": value.fitted.suspicion}, folder / _SUSPICION)
         if value.curve.rows:
             value.curve.save(folder / _CURVE)
         if value.losses is not None:
@@ -117,9 +121,10 @@ class FitStage(TrialStage[Fit]):
         """The same numbers on the trial's device."""
         params = load_params(folder / "params.safetensors", self.trial.device)
         curve = Curve.load(folder / _CURVE) if (folder / _CURVE).exists() else Curve()
-        removed, losses = _array(folder / _REMOVED, "users"), _array(folder / _LOSSES, "losses")
+        removed, suspicion = (_array(folder / name, "users") for name in (_REMOVED, _SUSPICION))
+        losses = _array(folder / _LOSSES, "losses")
         told = None if losses is None else Losses(*losses.tolist())
-        return Fit(Fitted(self.trial.parts.model, params, self.data, removed), curve, told)
+        return Fit(Fitted(self.trial.parts.model, params, self.data, removed, suspicion), curve, told)
 
     def promise(self, key: str) -> Fit:
         """A model without numbers."""
@@ -163,4 +168,4 @@ def _checked(fitted: object, model: Model, data: Interactions, defense: Defense,
         raise UserError(f"{source} gave {in_words(fitted)}: a Fitted with the model that it was given is expected")
     if fitted.model != model:
         raise IncompatibleParts("a defense returned another model than it was given: what changes scores is a model")
-    return Fitted(model, named_tensors(fitted.params, source, device), data, fitted.removed)
+    return replace(fitted, params=named_tensors(fitted.params, source, device), data=data)

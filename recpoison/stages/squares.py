@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from recpoison.changes import Change, FakeProfiles
 from recpoison.curves import Curve
 from recpoison.evaluation.base import Record
@@ -29,14 +27,12 @@ class Outcome(NamedTuple):
         seen: What the evaluation looked at.
         change: What the attack changed; None without an attack.
         curve: Of the fit and of the attack, as far as they were asked for.
-        removed: Numbers of the users whom the defense took out of training; None where it takes out nobody.
         fit: The fitted victim, before any shift.
     """
 
     seen: Record
     change: Change | None
     curve: Curve
-    removed: np.ndarray | None
     fit: Fit
 
 
@@ -55,10 +51,10 @@ def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Ob
     victim = obtain(fit)
     fitted, curve = victim.fitted, victim.curve
     if not square.attack.perturbs:
-        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, fitted.removed, victim)
+        return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, victim)
     follow = CurveStage(trial, square, fit, fitted)
     curve, followed = obtain(follow) if follow.wanted else (Curve(), None)
     craft_shift = ShiftStage(trial, square, fit, fitted, followed)
     shift = obtain(craft_shift)
     seen = obtain(RanksStage(trial, square, craft_shift, fitted, shift))
-    return Outcome(seen, shift, curve, fitted.removed, victim)
+    return Outcome(seen, shift, curve, victim)

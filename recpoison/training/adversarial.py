@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.algebra.perturbation import DIRECTIONS
 from recpoison.models.base import Params
 from recpoison.seeds import Seeds
+from recpoison.training.adversarial_rating_kernel import adversarial_rating_epoch
 from recpoison.training.apr_kernel import apr_batches
 from recpoison.training.inner_attack import Generator, InnerAttack
 from recpoison.training.objectives import BPRObjective, JointTables, runs_on_numba
 from recpoison.training.optimizers import State, gather, slots, step, write_back
+from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
 
 CHUNK = 1 << 13  # pairs, in whole batches, whose starts are drawn before the kernel runs
@@ -24,7 +27,9 @@ Batch = tuple[Tensor, ...]
 
 def adversarial(plain: BatchObjective, model: Trainable, attack: InnerAttack, weight: float) -> Objective:
     """What adversarial training of ``model`` minimises where its own fit minimises ``plain``."""
-    if isinstance(plain, BPRObjective):
+    if isinstance(plain, RatingObjective):
+        return AdversarialRating(plain, model, attack, weight)
+    if isinstance(plain, BPRObjective) and attack.direction == "row_l2":
         return AdversarialBPR(plain, attack, weight)
     return AdversarialLoss(plain, model, attack, weight)
 
@@ -37,7 +42,7 @@ class AdversarialBPR(Objective):
 
     Args:
         plain: What is minimised without the adversary.
-        attack: How rows are shifted.
+        attack: How rows are shifted, by ``row_l2``.
         weight: Of the second loss.
     """
 
@@ -183,6 +188,31 @@ class AdversarialLoss(Objective):
         if not self.attack.starts_at_zero:
             start = {name: self.attack.starts(shape, generator) for name, shape in shapes.items()}
         return at(self.attack.climb(start, gradient))
+
+
+class AdversarialRating(AdversarialLoss):
+    """Squared error of ratings: one numba kernel on a CPU with SGD or Adagrad where no chance is in the shift.
+
+    Else by autograd, as other models. The kernel's figure is the mean squared error of a rating.
+
+    Args:
+        plain: What is minimised without the adversary.
+        model: Whose loss it is.
+        attack: How, by ``row_batch``.
+        weight: Of the second loss.
+    """
+
+    plain: RatingObjective
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One epoch; returns the mean loss without the shift."""
+        if not (runs_on_numba(trainer, state) and self.attack.starts_at_zero):
+            return super().epoch(trainer, state, epoch)
+        attack = self.attack
+        bounds = attack.projection == "box", attack.projection == "row_l2"
+        inner = (DIRECTIONS.index(attack.direction), attack.steps, attack.length, attack.epsilon, *bounds)
+        arguments = (*self.plain.kernel_inputs(trainer, state, epoch), np.float32(self.weight), *inner)
+        return float(adversarial_rating_epoch(*arguments)) / max(1, self.plain.n_rows(trainer))
 
 
 def _generator(seeds: Seeds, epoch: int, device: torch.device) -> Generator:

@@ -12,7 +12,7 @@ import torch
 from scipy.special import ndtr, ndtri
 from torch import Tensor
 
-from recpoison.algebra.perturbation import PROJECTIONS, direction, project
+from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, direction, project
 from recpoison.errors import ConfigError
 from recpoison.models.base import Params
 from recpoison.training.initial_values import CUT
@@ -28,10 +28,10 @@ class InnerAttack:
     """Where the second loss of a batch is taken.
 
     A row's shift starts at 0, uniformly (PGD) or as noise, and takes ``steps`` steps up the gradient of the batch's
-    loss, normalised by rows, each followed by the projection. One step of epsilon from 0 is FGSM.
+    loss, each followed by the projection. One step of epsilon from 0 is FGSM.
 
     Args:
-        epsilon: L2 norm of a row's shift; half width of the ``box``.
+        epsilon: L2 norm of a row's shift, or the size that ``direction`` has; half width of the ``box``.
         steps: Steps up the gradient.
         step_size: Length of a step; None: epsilon for one step, else epsilon / 4 (MSAP).
         projection: ``row_l2``, ``box`` (MSAP) or ``none``.
@@ -40,6 +40,7 @@ class InnerAttack:
         noise: Start from truncated normal noise, rows of norm epsilon, instead.
         unit: ``row_batch``: a row has one shift a batch, by the sum of its gradients there (the APR authors);
             ``instance``: one for each of its occurrences (VAT and GPA).
+        direction: What a step of size 1 is, of ``recpoison.algebra.perturbation.direction``; ``row_l2`` in APR.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -53,6 +54,7 @@ class InnerAttack:
     start_width: float = 0.05
     noise: bool = False
     unit: str = "row_batch"
+    direction: str = "row_l2"
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "start_width"):
@@ -62,7 +64,8 @@ class InnerAttack:
             raise ConfigError(f"defense.steps is {self.steps}: give 1 (FGSM) or more (BIM, PGD)")
         if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise ConfigError(f"defense.step_size is {self.step_size:g}: give a finite number above 0, or null")
-        for name, choices in (("projection", PROJECTIONS), ("start", STARTS), ("unit", UNITS)):
+        named = {"projection": PROJECTIONS, "start": STARTS, "unit": UNITS, "direction": DIRECTIONS}
+        for name, choices in named.items():
             if getattr(self, name) not in choices:
                 raise ConfigError(f"defense.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
 
@@ -94,7 +97,7 @@ class InnerAttack:
         """
         for _ in range(self.steps):
             # one step solves the maximum in the APR report's eq. 11 to first order, row by row; more are MSAP's eq. 7
-            slope = direction(gradient(shift), "row_l2")
+            slope = direction(gradient(shift), self.direction)
             moved = {name: self.length * rows + (0 if shift is None else shift[name]) for name, rows in slope.items()}
             shift = project(moved, self.epsilon, self.projection)
         assert shift is not None, "there is a start or a step"

@@ -10,7 +10,7 @@ from recpoison.training.bpr_kernel import FAST
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _update(table, sums, gradient, touched, learning_rate, eps, adagrad):
+def update_rows(table, sums, gradient, touched, learning_rate, eps, adagrad):
     """Step the touched rows, then forget them and clear their gradient."""
     size = table.shape[1]
     for place in range(len(table)):
@@ -31,6 +31,37 @@ def _update(table, sums, gradient, touched, learning_rate, eps, adagrad):
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def add_gradients(
+    user_table, item_table, user_gradient, item_gradient, users, items, ratings, order, start, stop, regularization
+):  # fmt: skip
+    """Add the gradient of a batch's mean loss at the tables; return the sum of its squared errors."""
+    size = user_table.shape[1]
+    share = np.float32(1 / (stop - start))
+    shrink = share * regularization
+    squared = 0.0
+    for place in range(start, stop):
+        user, item = users[order[place]], items[order[place]]
+        p, q = user_table[user], item_table[item]
+        error = -ratings[order[place]]
+        for k in range(size):
+            error += p[k] * q[k]
+        squared += np.float64(error) * error
+        slope = np.float32(2) * share * error
+        g, h = user_gradient[user], item_gradient[item]
+        for k in range(size):
+            g[k] += slope * q[k] + shrink * p[k]
+            h[k] += slope * p[k] + shrink * q[k]
+    return squared
+
+
+@njit(cache=True, nogil=True)
+def note_rows(rows, order, start, stop, touched):
+    """Mark the rows that a batch speaks of."""
+    for place in range(start, stop):
+        touched[rows[order[place]]] = True
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def rating_epoch(
     user_table, item_table, user_sums, item_sums, users, items, ratings, order, n_rows, batch_size, learning_rate, eps,
     regularization, adagrad
@@ -41,28 +72,18 @@ def rating_epoch(
     place. The loss of a batch is a mean. The gradient of a row that occurs several times in a batch is summed before
     it is squared, as ``torch.optim.Adagrad`` does on a dense table.
     """
-    size = user_table.shape[1]
     user_gradient, item_gradient = np.zeros_like(user_table), np.zeros_like(item_table)
     user_touched = np.zeros(len(user_table), dtype=np.bool_)
     item_touched = np.zeros(len(item_table), dtype=np.bool_)
     squared = 0.0
     for start in range(0, n_rows, batch_size):
         stop = min(start + batch_size, n_rows)
-        share = np.float32(1 / (stop - start))
-        shrink = share * regularization
-        for place in range(start, stop):
-            user, item = users[order[place]], items[order[place]]
-            p, q = user_table[user], item_table[item]
-            error = -ratings[order[place]]
-            for k in range(size):
-                error += p[k] * q[k]
-            squared += np.float64(error) * error
-            slope = np.float32(2) * share * error
-            user_touched[user] = item_touched[item] = True
-            g, h = user_gradient[user], item_gradient[item]
-            for k in range(size):
-                g[k] += slope * q[k] + shrink * p[k]
-                h[k] += slope * p[k] + shrink * q[k]
-        _update(user_table, user_sums, user_gradient, user_touched, learning_rate, eps, adagrad)
-        _update(item_table, item_sums, item_gradient, item_touched, learning_rate, eps, adagrad)
+        note_rows(users, order, start, stop, user_touched)
+        note_rows(items, order, start, stop, item_touched)
+        squared += add_gradients(
+            user_table, item_table, user_gradient, item_gradient, users, items, ratings, order, start, stop,
+            regularization
+        )  # fmt: skip
+        update_rows(user_table, user_sums, user_gradient, user_touched, learning_rate, eps, adagrad)
+        update_rows(item_table, item_sums, item_gradient, item_touched, learning_rate, eps, adagrad)
     return squared

@@ -79,14 +79,17 @@ class RatingObjective(BatchObjective):
     def _order(self, epoch: int) -> np.ndarray:
         return self.seeds.numpy("epoch", epoch).permutation(len(self.ratings))
 
-    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+    def kernel_inputs(self, trainer: Trainer, state: State, epoch: int) -> tuple[object, ...]:
+        """What an epoch's kernel begins with, from the tables up to ``adagrad``."""
         tables = [state[f"param.{name}"].numpy() for name in TABLES]
         adagrad = trainer.optimizer == "adagrad"
         sums = [state[f"sum.{name}"].numpy() for name in TABLES] if adagrad else tables
         rows = (self.users, self.items, self.ratings, self._order(epoch), self.n_rows(trainer), trainer.batch_size)
         figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
-        arguments = (*tables, *sums, *rows, *figures, adagrad)
-        return float(rating_epoch(*arguments))
+        return (*tables, *sums, *rows, *figures, adagrad)
+
+    def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        return float(rating_epoch(*self.kernel_inputs(trainer, state, epoch)))
 
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """Steps on whole tables; the host does not wait for the device inside an epoch."""

@@ -106,6 +106,11 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "damping": [0.3],
     "tolerance": [0.9],
     "scale": [3.0],
+    "n_suspected": [7, None],
+    "feature": ["rdma", "wdma", "length_variance", "degree_similarity"],
+    "neighbours": [5],
+    "trees": [3],
+    "sample_size": [8],
     "metrics": [["HR", "MRR"], ["OutlierAUROC"]],
     "cutoffs": [[2]],
     "ties": ["for", "against"],
@@ -273,11 +278,18 @@ def defenses() -> Iterator[Case]:
         yield Case("defense", option, {"from_epoch": 0}, BPRMF, bound)
         yield Case("defense", option, {"weight": 0.0}, BPRMF)
     yield Case("defense", "apr", {"start": "uniform", "start_width": 0.4, "steps": 2}, BPRMF)
+    yield Case("defense", "at", {}, MF)
+    yield Case("defense", "at", {"from_epoch": 2, "direction": "sign"}, MF)
+    yield Case("defense", "at", {"weight": 0.0}, MF)
     yield Case("defense", "distillation", {"epochs": 5}, BPRMF)
     yield Case("defense", "distillation", {"epochs": 5, "weight": 1.0}, BPRMF)
     yield from erm_users()
+    for option in ("filter", "filter_degree", "filter_isolation"):
+        small = {} if option == "filter" else {"detector.neighbours": 2}
+        for own in ({"suspected": 0.2}, {"suspected": 0.0}, {"n_suspected": 4}, {"oracle": True}):
+            yield Case("defense", option, small | own, [*MF, *AIMED])
     yield Case("defense", "filter", {"suspected": 0.2}, MF)
-    yield Case("defense", "filter", {"suspected": 0.0}, MF)
+    yield Case("defense", "filter_degree", {"suspected": 0.2, "detector.feature": "rdma"}, MF)
 
 
 def erm_users() -> Iterator[Case]:

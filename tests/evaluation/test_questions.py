@@ -174,6 +174,7 @@ def test_what_a_filter_caught_is_told_and_not_tested():
     clean, attacked = {"target HR@50": [0.1, 0.2]}, {"target HR@50": [0.9, 0.7]}
     lost = {"removed RealUsersLost": [0.05, 0.05]}
     caught = {"removed Precision": [0.5, 0.6], "removed Recall": [1.0, 0.9], "removed RealUsersLost": [0.02, 0.03]}
+    caught["removed AUROC"] = [0.9, 0.98]
     cells = {
         ("none", "none"): clean,
         ("bad", "none"): attacked,
@@ -187,8 +188,31 @@ def test_what_a_filter_caught_is_told_and_not_tested():
     assert "Without an attack, defense filter removed users: 0.0500 of the real users lost." in told
     assert (
         "Under attack bad, defense filter removed users: 0.5500 of the removed users are fake (precision); "
-        "0.9500 of the fake users caught (recall); 0.0250 of the real users lost." in told
+        "0.9500 of the fake users caught (recall); 0.0250 of the real users lost; fake users were more suspicious than "
+        "real ones in 0.9400 of pairs (AUROC)." in told
     )
+
+
+def test_an_improvement_compares_cells_already_and_is_not_tested_however_asked_for():
+    """It has a mean and a spread over seeds, and the p-values beside it stay what they are without it."""
+    rates = {
+        ("none", "none"): [0.1, 0.2, 0.15],
+        ("bad", "none"): [0.9, 0.7, 0.85],
+        ("none", "at"): [0.1, 0.1, 0.1],
+        ("bad", "at"): [0.3, 0.4, 0.2],
+    }
+    cells = {cell: {"target HR@50": values} for cell, values in rates.items()}
+    improvement = Metric("target", "RobustnessImprovement", 50)
+    before = summarise(frame_of(cells))
+    cells["bad", "at"][improvement.title] = [0.75, 0.6, 0.93]
+    for wanted in (None, [Metric("target", "HR", 50), improvement]):
+        after = summarise(frame_of(cells), wanted=wanted)
+        row = after[after.metric == "RobustnessImprovement"].iloc[0]
+        assert row["mean"] == pytest.approx(0.76)
+        assert row.n == 3
+        assert (row.family, np.isnan(row.p), np.isnan(row.defense_p)) == ("", True, True)
+        rates_after = after[after.metric == "HR"].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rates_after, before)
 
 
 def test_what_stands_beside_the_numbers():

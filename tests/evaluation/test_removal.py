@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from recpoison.evaluation.removal import caught
 
@@ -19,3 +20,13 @@ def test_by_hand() -> None:
 def test_what_does_not_exist_is_not_told() -> None:
     assert shares([0, 1], 10, 0) == {"RealUsersLost": (0.2, 10)}
     assert shares([], 10, 4) == {"Recall": (0.0, 4), "RealUsersLost": (0.0, 10)}
+
+
+def test_auroc_is_the_share_of_pairs_in_order_whoever_is_removed() -> None:
+    """Real 1, 2, 3 against fake 2 and 9: of six pairs 1 < 2, 2 = 2 (half), and three below 9 are in order."""
+    suspicion = np.array([1.0, 2, 3, 2, 9])
+    for removed in ([4], [0, 1, 4]):
+        last = caught(np.array(removed), 3, 2, suspicion)[-1]
+        assert (last.subject, last.metric, last.n) == ("removed", "AUROC", 2)
+        assert last.value == pytest.approx(4.5 / 6)
+    assert [m.metric for m in caught(np.array([0]), 5, 0, suspicion)] == ["RealUsersLost"], "nobody to find"
