@@ -63,6 +63,18 @@ def test_by_hand():
     assert found.item_counts.tolist() == [1, 0, 0, 0, 1]
 
 
+def test_seen_items_are_never_recommended_even_where_scores_are_negative():
+    """APT's code multiplies a seen item's score by 1 - 99,999, so that a negative one comes out on top."""
+    split = Split(table_of([(0, 0), (0, 1)], 1, 5), table_of([(0, 3)], 1, 5))
+    scores = torch.tensor([[-4.0, -0.5, -3, -2, -1]])
+    multiplied = scores * torch.tensor([1 - 99_999.0, 1 - 99_999, 1, 1, 1])
+    assert multiplied.argsort(descending=True)[0, :2].tolist() == [0, 1]
+    found = ranked(scores, split, [2])
+    assert found.lists.tolist() == [[4, 3, 2]]
+    assert found.test.above.tolist() == [1]
+    assert found.target.above.tolist() == [2]
+
+
 def test_validation_items_are_seen_and_held_out_items_always_candidates():
     split = Split(table_of([(0, 0), (0, 1)], 1, 4), table_of([(0, 1)], 1, 4), table_of([(0, 2)], 1, 4))
     found = ranked(torch.tensor([[4.0, 3, 2, 1]]), split, [2])
