@@ -51,7 +51,7 @@ class Parts:
         self.attack.check_model(self.model)
         self.attack.check_ratings(self.dataset.has_ratings)
         self.defense.check_model(self.model)
-        self.defense.check_dataset(self.dataset)
+        self.defense.check_ratings(self.dataset.has_ratings)
         self.evaluation.check_parts(self.model, self.attack)
         idle = idle_settings(self)
         for name in PARTS:

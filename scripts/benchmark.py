@@ -148,6 +148,16 @@ def neighbors(arguments: argparse.Namespace) -> list[Row]:
     return neighbors_benchmark(arguments.rounds)
 
 
+def curvature(arguments: argparse.Namespace) -> list[Row]:
+    """A Hessian-vector product of the rating loss over ml_1m against autograd's, and influence by CG and LiSSA."""
+    from benchmark_curvature import curvature_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("curvature is left out: set RECPOISON_DATA to the folder that holds ml_1m")
+        return []
+    return curvature_benchmark(arguments.rounds)
+
+
 BENCHMARKS = {
     "bpr": bpr,
     "fgsm": fgsm,
@@ -155,6 +165,7 @@ BENCHMARKS = {
     "als": als,
     "evaluation": evaluation,
     "neighbors": neighbors,
+    "curvature": curvature,
     "injection": injection,
     "scale": scale,
 }

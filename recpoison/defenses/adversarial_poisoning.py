@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 
 from recpoison.changes import least_share
-from recpoison.data.dataset import Dataset
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.defenses.erm_users import PoisonedRatings, Renewal, cut, of_real_users, start_with
@@ -52,6 +51,8 @@ class AdversarialPoisoning(Defense):
     Raises:
         ConfigError: If a value is out of range.
     """
+
+    needs_ratings: ClassVar[bool] = True
 
     erm_users: float = 0.05
     n_erm_users: int | None = None
@@ -123,16 +124,6 @@ class AdversarialPoisoning(Defense):
                 "would ever come: lower the one or raise the other"
             )
 
-    @final
-    def check_dataset(self, dataset: Dataset) -> None:
-        """See whether there are ratings.
-
-        Raises:
-            IncompatibleParts: If there are none.
-        """
-        if not dataset.has_ratings:
-            raise _without_ratings()
-
     @abstractmethod
     def choose(self, renewal: Renewal) -> np.ndarray:
         """Items of each ERM user, ``renewal.shape``, distinct in a row; ``NOBODY`` where there are too few."""
@@ -187,8 +178,7 @@ class AdversarialPoisoning(Defense):
     ) -> Fitted:
         self.check_model(model)
         assert isinstance(model, MF), "check_model has seen to that"
-        if data.scale is None:
-            raise _without_ratings()
+        self.check_ratings(not data.implicit)
         shape = (self.count(data.n_users), self._length(data))
         start = start_with(shape, model, data, seeds, device)
         objective = PoisonedRatings(self, model, data, rated, seeds, device, progress)
@@ -225,10 +215,3 @@ class AdversarialPoisoning(Defense):
                 f"{data.n_items} or less"
             )
         return self.fillers
-
-
-def _without_ratings() -> IncompatibleParts:
-    return IncompatibleParts(
-        "adversarial poisoning training rates items, and the data have no ratings: choose data with ratings, such as "
-        "dataset=ml_100k, or another defense"
-    )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, final
 
 import torch
 
-from recpoison.data.dataset import Dataset
 from recpoison.data.interactions import Interactions
+from recpoison.errors import IncompatibleParts
 from recpoison.idle import Part
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.progress import Progress
@@ -21,6 +21,7 @@ class Defense(Part, ABC):
     """Fits a model in a way that should withstand an attack. Only an oracle learns which users are fake."""
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
+    needs_ratings: ClassVar[bool] = False  # whether it can do nothing where feedback is implicit
 
     @property
     def reads_values(self) -> bool:
@@ -39,12 +40,18 @@ class Defense(Part, ABC):
             UserError: Saying what does not fit, and what does.
         """
 
-    def check_dataset(self, dataset: Dataset) -> None:
-        """Refuse a ``dataset`` that this defense cannot use, before any work is done.
+    @final
+    def check_ratings(self, has_ratings: bool) -> None:
+        """Refuse data without ratings where the defense is about these, before anything is read.
 
         Raises:
-            UserError: Saying what it lacks.
+            IncompatibleParts: If it is.
         """
+        if self.needs_ratings and not has_ratings:
+            raise IncompatibleParts(
+                f"{type(self).__name__} adds ratings, and these data have none: choose a dataset with ratings (such as "
+                "ml_100k, without filters.binarise_at), or another defense"
+            )
 
     @abstractmethod
     def fit(

@@ -63,15 +63,15 @@ class InverseCurvature(Part):
     def __post_init__(self) -> None:
         for name, choices in (("solver", SOLVERS), ("curvature", CURVATURES), ("blocks", BLOCKS)):
             if getattr(self, name) not in choices:
-                raise ConfigError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+                raise ConfigError(f"inverse.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
         if not 0 <= self.damping < math.inf:
-            raise ConfigError(f"damping is {self.damping:g}: give a finite number, 0 or more")
+            raise ConfigError(f"inverse.damping is {self.damping:g}: give a finite number, 0 or more")
         for name in ("tolerance", "scale"):
             if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name):g}: give a finite number above 0")
+                raise ConfigError(f"inverse.{name} is {getattr(self, name):g}: give a finite number above 0")
         for name in ("iterations", "batch_size"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: give 1 or more")
+                raise ConfigError(f"inverse.{name} is {getattr(self, name)}: give 1 or more")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What the other solver needs, and the kind of curvature where blocks have but one."""

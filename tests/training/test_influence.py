@@ -218,5 +218,5 @@ def test_the_shortest_rows_of_those_who_have_one():
     ],
 )
 def test_settings_out_of_range(name, wrong):
-    with pytest.raises(ConfigError, match=name):
+    with pytest.raises(ConfigError, match=rf"inverse\.{name} is"):
         InverseCurvature(**{name: wrong})
