@@ -63,6 +63,15 @@ APT = [
 ]
 APT_LISTS = [("apt 5.1.5: 5 targets; the authors' lists and file of fake users", {"attack.targets.rule": "list"})]
 APT_LISTS += [("apt, the authors' code: one file of fake users", {"attack.craft_seed": 0})]
+COMPARED = [  # as in apt_table_2, and on one of its data sets alone
+    *(entry for entry in APT_OF_ALL if "30 independent" not in entry[0]),
+    ("our own: 5 seeds, and fake users of each", {"repeats": 5, "attack.craft_seed": None}),
+    ("apt 5.1.5: the authors' targets", {"dataset.name": "ml_100k", "attack.targets.rule": "list"}),
+]
+FILTERS = [
+    ("defense=filter*", {"defense.suspected": 0.05, "defense.n_suspected": None, "defense.oracle": False}),
+    *(entry for entry in APT if entry[0].startswith("defense=")),
+]
 TOY = [
     ("injection 3.1: 900 users, 300 items", {"dataset.n_users": 900, "dataset.n_items": 300}),
     ("injection 3.1: rank 20, threshold 5", {"dataset.rank": 20, "dataset.threshold": 5}),
@@ -170,6 +179,8 @@ STATED = {
     "msap_table_1_valid": [*MSAP, *STEPS_100, ("departs: free of the test rows", {"dataset.split.validation": 1})],
     "msap_figure_2": [*MSAP, *STEPS_25, ("msap 4.3", {"evaluation.metrics": '["NDCG"]'})],
     "msap_figure_3": [*MSAP, *STEPS_25, ("msap 4.3", {"evaluation.metrics": '["NDCG"]'})],
+    "defenses_ml_100k": COMPARED + FILTERS,
+    "defenses_ml_100k_pcmf": COMPARED,
     "equal_budget": [*BPR, ("setting=equal_budget_[bp]*", {"attack.steps": 25})],  # msap 5.1.2
     "apr_report_table_3": [*APR, ("apr_report table 3", {"dataset.name": "book_crossing"})],
     "apr_report_table_4": [*APR, ("apr_report table 4", {"dataset.name": "yelp"})],
@@ -203,6 +214,8 @@ BIG = {
     "apt_table_3",
     "apt_table_2_pcmf",
     "apt_table_2_drawn_pcmf",
+    "defenses_ml_100k",
+    "defenses_ml_100k_pcmf",
 }  # many jobs to compose, of kinds that others have too
 
 

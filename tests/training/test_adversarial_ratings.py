@@ -98,5 +98,6 @@ def test_the_figure_shown_is_the_clean_mean_squared_error(data, seeds):
     state = trainer.start(MODEL.init(data, seeds))
     shown = AdversarialRating(plain, MODEL, InnerAttack(0.5), 1.0).epoch(trainer, state, 0)
     start = MODEL.init(data, seeds)
-    error = (start["user"][data.users] * start["item"][data.items]).sum(1) - torch.from_numpy(data.values / 5)
+    users, items = (torch.from_numpy(column.copy()) for column in (data.users, data.items))
+    error = (start["user"][users] * start["item"][items]).sum(1) - torch.from_numpy(data.values / 5)
     assert shown == pytest.approx(error.square().mean().item(), rel=1e-5)
