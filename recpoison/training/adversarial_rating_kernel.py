@@ -93,10 +93,10 @@ def _buffers(table):
 
 @njit(cache=True, nogil=True)
 def adversarial_rating_epoch(
-    user_table, item_table, user_sums, item_sums, users, items, ratings, order, n_rows, batch_size, learning_rate, eps,
+    user_table, item_table, user_sums, item_sums, users, items, ratings, n_rows, batch_size, learning_rate, eps,
     regularization, adagrad, weight, direction, n_steps, step_size, radius, in_box, in_ball
 ):  # fmt: skip
-    """Train on the first ``n_rows`` of ``order``; return the sum of squared errors before the updates, unperturbed.
+    """Train on the first ``n_rows`` ratings, as they stand; return the sum of squared errors before, unperturbed.
 
     As ``rating_epoch``, and the step is along the gradient at the tables plus ``weight`` times the gradient at the
     shifted tables. The shift starts at 0, climbs ``n_steps`` (1 or more) along the batch's gradient, and is a constant
@@ -107,10 +107,10 @@ def adversarial_rating_epoch(
     squared, common = 0.0, 0.0
     for start in range(0, n_rows, batch_size):
         stop = min(start + batch_size, n_rows)
-        note_rows(users, order, start, stop, user_touched)
-        note_rows(items, order, start, stop, item_touched)
+        note_rows(users, start, stop, user_touched)
+        note_rows(items, start, stop, item_touched)
         squared += add_gradients(
-            user_table, item_table, user_gradient, item_gradient, users, items, ratings, order, start, stop,
+            user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop,
             regularization
         )  # fmt: skip
         _forget(user_shift, user_touched)
@@ -124,7 +124,7 @@ def adversarial_rating_epoch(
             _place(user_point, user_table, user_shift, user_touched, user_adverse)
             _place(item_point, item_table, item_shift, item_touched, item_adverse)
             add_gradients(
-                user_point, item_point, user_adverse, item_adverse, users, items, ratings, order, start, stop,
+                user_point, item_point, user_adverse, item_adverse, users, items, ratings, start, stop,
                 regularization
             )  # fmt: skip
             slopes = user_adverse, item_adverse

@@ -32,7 +32,7 @@ def update_rows(table, sums, gradient, touched, learning_rate, eps, adagrad):
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def add_gradients(
-    user_table, item_table, user_gradient, item_gradient, users, items, ratings, order, start, stop, regularization
+    user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop, regularization
 ):  # fmt: skip
     """Add the gradient of a batch's mean loss at the tables; return the sum of its squared errors."""
     size = user_table.shape[1]
@@ -40,9 +40,9 @@ def add_gradients(
     shrink = share * regularization
     squared = 0.0
     for place in range(start, stop):
-        user, item = users[order[place]], items[order[place]]
+        user, item = users[place], items[place]
         p, q = user_table[user], item_table[item]
-        error = -ratings[order[place]]
+        error = -ratings[place]
         for k in range(size):
             error += p[k] * q[k]
         squared += np.float64(error) * error
@@ -55,18 +55,18 @@ def add_gradients(
 
 
 @njit(cache=True, nogil=True)
-def note_rows(rows, order, start, stop, touched):
+def note_rows(rows, start, stop, touched):
     """Mark the rows that a batch speaks of."""
     for place in range(start, stop):
-        touched[rows[order[place]]] = True
+        touched[rows[place]] = True
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def rating_epoch(
-    user_table, item_table, user_sums, item_sums, users, items, ratings, order, n_rows, batch_size, learning_rate, eps,
+    user_table, item_table, user_sums, item_sums, users, items, ratings, n_rows, batch_size, learning_rate, eps,
     regularization, adagrad
 ):  # fmt: skip
-    """Train on the first ``n_rows`` of ``order``; return the sum of squared errors before the updates.
+    """Train on the first ``n_rows`` ratings, as they stand; return the sum of squared errors before the updates.
 
     Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in
     place. The loss of a batch is a mean. The gradient of a row that occurs several times in a batch is summed before
@@ -78,10 +78,10 @@ def rating_epoch(
     squared = 0.0
     for start in range(0, n_rows, batch_size):
         stop = min(start + batch_size, n_rows)
-        note_rows(users, order, start, stop, user_touched)
-        note_rows(items, order, start, stop, item_touched)
+        note_rows(users, start, stop, user_touched)
+        note_rows(items, start, stop, item_touched)
         squared += add_gradients(
-            user_table, item_table, user_gradient, item_gradient, users, items, ratings, order, start, stop,
+            user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop,
             regularization
         )  # fmt: skip
         update_rows(user_table, user_sums, user_gradient, user_touched, learning_rate, eps, adagrad)

@@ -84,7 +84,9 @@ class RatingObjective(BatchObjective):
         tables = [state[f"param.{name}"].numpy() for name in TABLES]
         adagrad = trainer.optimizer == "adagrad"
         sums = [state[f"sum.{name}"].numpy() for name in TABLES] if adagrad else tables
-        rows = (self.users, self.items, self.ratings, self._order(epoch), self.n_rows(trainer), trainer.batch_size)
+        order = self._order(epoch)
+        columns = (column[order] for column in (self.users, self.items, self.ratings))  # a kernel would miss the cache
+        rows = (*columns, self.n_rows(trainer), trainer.batch_size)
         figures = [np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization)]
         return (*tables, *sums, *rows, *figures, adagrad)
 
