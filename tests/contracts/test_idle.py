@@ -54,6 +54,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "below": [100],
     "eps": [0.5],
     "fillers": [2],
+    "filler_ratings": ["item_normal"],
     "n_fake_users": [5],
     "craft_seed": [1],
     "generator": [[4]],
@@ -238,7 +239,17 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "noise", {}, BPRMF)
     for goal in ({"goal": "targeted"}, {"goal": "untargeted"}, {"users": [0, 3]}):
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
+    yield from learned_fillers()
     yield from learned_attacks()
+
+
+def learned_fillers() -> Iterator[Case]:
+    """Attacks that learn which items to rate, on ratings and on implicit data."""
+    small = {"surrogate.embedding_size": 4, "surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
+    small |= {"implicit_surrogate.embedding_size": 4, "implicit_surrogate.sweeps": 2, "iterations": 3, "cutoff": 3}
+    implicit = ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
+    for around in (MF, implicit):
+        yield Case("attack", "pga", FILLED | small, around)
 
 
 def learned_attacks() -> Iterator[Case]:
