@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.algebra.capped_simplex import onto_capped_simplex
 from recpoison.attacks.base import Crafting
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.attacks.profiles.closed_form import ClosedForm
+from recpoison.attacks.profiles.filler_descent import TRACED, FillerDescent, Problem
 from recpoison.attacks.profiles.fillers import item_statistics
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
@@ -24,55 +26,21 @@ from recpoison.memory import refuse_beyond_memory
 from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
 
-TRACED = ("HR", "Objective")
 _COPIES = 16  # matrices of fake users x items at once: weights, ratings, their gradients and products
-
-
-class Problem(NamedTuple):
-    """What is optimised.
-
-    Args:
-        form: The surrogate.
-        targets: ``(n_targets,)``.
-        fillers: Items of a fake user besides the targets.
-        ratings: ``(n_fakes, n_items)`` shares of the scale's maximum that fillers have, or start from; 1 at targets.
-        start: ``(n_fakes, n_items)`` numbers in [0, 1) from which weights start.
-        crafting: What the attack was given.
-    """
-
-    form: ClosedForm
-    targets: Tensor
-    fillers: int
-    ratings: Tensor
-    start: Tensor
-    crafting: Crafting
-
-
-class Learned(NamedTuple):
-    """What came of it.
-
-    Args:
-        cells: ``(n_fakes, n_items)`` 1 where a fake user rates an item, else 0.
-        ratings: ``(n_fakes, n_items)`` shares of the scale's maximum, that the scale has.
-        trace: ``(looks, 2)`` hit ratio and objective on the surrogate.
-        place: The look that found them.
-    """
-
-    cells: Tensor
-    ratings: Tensor
-    trace: Tensor
-    place: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class LearnedFillersAttack(FillerAttack):
-    """Learns which items fake users rate beside the targets. An attack writes ``_objective`` and ``_learn``.
+    """Learns which items fake users rate beside the targets. An attack writes ``_objective`` and what is special to it.
 
     Every fake user has a weight for each item. The ``fillers`` items of most weight are rated, and only these are shown
     to a surrogate that is solved in closed form (``ClosedForm``); its exact gradient there, in how much of a rating
-    there is, moves the weights of all items. The change's ``trace`` has what the surrogate said of each look.
+    there is, moves the weights of all items (``FillerDescent``). The change's ``trace`` has what the surrogate said at
+    each look.
 
     Args:
+        iterations: Steps of a group of fake users.
+        step_size: Length of the first, in units of a full profile.
         ridge: Of the surrogate's equations on ratings, whose cells weigh 1 and are shares of the scale's maximum. What
             few have rated stays near 0, much as in a victim that stops early.
         alternations: Times that fake users and then items are solved for, given each other.
@@ -84,6 +52,8 @@ class LearnedFillersAttack(FillerAttack):
         ConfigError: If a value is out of range.
     """
 
+    iterations: int = 30
+    step_size: float = 0.3
     ridge: float = 1.0
     alternations: int = 2
     cutoff: int = 10
@@ -92,9 +62,10 @@ class LearnedFillersAttack(FillerAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.ridge < math.inf:
-            raise ConfigError(f"attack.ridge is {self.ridge:g}: give a finite number above 0")
-        for name in ("alternations", "cutoff"):
+        for name in ("step_size", "ridge"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a finite number above 0")
+        for name in ("iterations", "alternations", "cutoff"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
 
@@ -112,9 +83,19 @@ class LearnedFillersAttack(FillerAttack):
     def _objective(self, problem: Problem, items: Tensor, hits: TargetHits) -> Tensor:
         """What is minimised, of the surrogate's items; ``hits`` is shown its scores."""
 
-    @abstractmethod
-    def _learn(self, problem: Problem) -> Learned:
-        """The best fake users that were met."""
+    @property
+    def _groups(self) -> int:
+        """Groups of fake users that are learned one after the other."""
+        return 1
+
+    @property
+    def _learns_ratings(self) -> bool:
+        """Whether ratings move; otherwise they stay as drawn, around each item's own mean."""
+        return False
+
+    def _projected(self, weights: Tensor, fillers: int, length: float) -> Tensor:
+        """The nearest weights that are allowed, after a step of a ``length``; those of targets are minus infinity."""
+        return onto_capped_simplex(weights, fillers)
 
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         means, stds = item_statistics(data, "sample")
@@ -123,7 +104,19 @@ class LearnedFillersAttack(FillerAttack):
     def _craft(self, crafting: Crafting) -> FakeProfiles:
         data, targets = crafting.data, torch.from_numpy(crafting.targets).to(crafting.device)
         problem = self._problem(crafting, targets, self._filler_count(data, len(targets)))
-        learned = self._learn(problem)
+        lowest = data.scale.low / data.scale.high if data.scale is not None and self._learns_ratings else None
+
+        def look(cells: Tensor, ratings: Tensor) -> tuple[float, Tensor]:
+            hits = TargetHits(problem.form.seen, targets, self.cutoff)
+            value = self._objective(problem, problem.form.items(cells, ratings), hits)
+            return hits.ratio, value
+
+        def projected(weights: Tensor, length: float) -> Tensor:
+            return self._projected(weights.index_fill(1, targets, -torch.inf), problem.fillers, length)
+
+        figures = (lowest, self._groups, self.iterations, self.step_size)
+        descent = FillerDescent(problem, look, projected, partial(self._allowed, data=data), *figures)
+        learned = descent.run((self, data, crafting.targets, crafting.seeds, crafting.n_fakes))
         profile, items = learned.cells.cpu().numpy().nonzero()
         values = self._on_scale(learned.ratings, data)[profile, items]
         trace = {name: figures.numpy() for name, figures in zip(TRACED, learned.trace.T, strict=True)}
@@ -146,17 +139,6 @@ class LearnedFillersAttack(FillerAttack):
         start = torch.from_numpy(seeds.numpy("start").random(cells.shape)).float().to(device)
         form = ClosedForm(model, self.ridge, self.alternations, data, seeds.child("surrogate"), device)
         return Problem(form, targets, fillers, ratings, start, crafting)
-
-    def _shown(self, problem: Problem, weights: Tensor) -> Tensor:
-        """Ones at the heaviest ``fillers`` items of each fake user and at the targets, else zeros."""
-        chosen = weights.index_fill(1, problem.targets, -torch.inf).topk(problem.fillers, dim=1).indices
-        return torch.zeros_like(weights).scatter_(1, chosen, 1.0).index_fill_(1, problem.targets, 1.0)
-
-    def _look(self, problem: Problem, cells: Tensor, ratings: Tensor) -> tuple[float, Tensor]:
-        """Hit ratio on the surrogate, and the objective, which may be differentiated."""
-        hits = TargetHits(problem.form.seen, problem.targets, self.cutoff)
-        value = self._objective(problem, problem.form.items(cells, ratings), hits)
-        return hits.ratio, value
 
     def _allowed(self, shares: Tensor, data: Interactions) -> Tensor:
         """The nearest ratings that the scale has, as shares of its maximum."""
