@@ -3,8 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from learned_fillers import (
+    CPU,
+    IMPLICIT,
+    N_FAKES,
+    N_ITEMS,
+    N_REAL,
+    RIDGE,
+    SMALL,
+    differences,
+    mean_rank,
+    one_taste,
+    plain_items,
+    precise,
+    some_data,
+)
 
-from recpoison.algebra.ridge import rated_rows
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.average import AverageAttack
 from recpoison.attacks.profiles.closed_form import ClosedForm, mean_ratings
@@ -19,11 +33,6 @@ from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Diverged, Trainer
 
-CPU = torch.device("cpu")
-SMALL = MF(embedding_size=3, trainer=Trainer(epochs=10, batch_size=64, optimizer="adagrad", learning_rate=1.0))
-IMPLICIT = WRMFALS(embedding_size=3, weight=4.0, regularization=0.5, sweeps=3)
-RIDGE, N_REAL, N_ITEMS, N_FAKES = 0.3, 20, 9, 3
-
 
 def attack(**settings) -> PGAAttack:
     defaults = {"targets": Targets("list", (3, 5)), "n_fake_users": N_FAKES, "fillers": 4, "iterations": 6}
@@ -32,60 +41,18 @@ def attack(**settings) -> PGAAttack:
 
 @pytest.fixture(params=["explicit", "implicit"])
 def data(request) -> Interactions:
-    rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((N_REAL, N_ITEMS)) < 0.4)
-    if request.param == "implicit":
-        return Interactions(users, items, np.ones(len(users)), N_REAL, N_ITEMS)
-    return Interactions(users, items, rng.integers(1, 9, len(users)) / 2, N_REAL, N_ITEMS, Scale(0.5, 4, 0.5))
+    return some_data(request.param)
 
 
 def craft(how, data, targets=(3, 5), seed=0):
     return how.poison(data, np.array(targets), Seeds(seed), CPU, Progress())
 
 
-def precise(data: Interactions) -> ClosedForm:
-    """The surrogate in double precision."""
-    model = IMPLICIT if data.scale is None else SMALL
-    form = ClosedForm(model, RIDGE, 2, data, Seeds(0), CPU)
-    form.users = form.users.double()
-    form.lefts, form.rights = rated_rows(mean_ratings(data).T.tocsr(), form.users, form.unrated, form.ridge)
-    form.clean = torch.linalg.solve(form.lefts, form.rights)
-    return form
-
-
-def solved(factors, cells, values, unrated, ridge):
-    """Ridge regressions one row after the other."""
-    rows = []
-    for weights, wanted in zip(cells, values, strict=True):
-        shares = unrated + (1 - unrated) * weights
-        rows.append(
-            np.linalg.solve(ridge * np.eye(3) + factors.T @ (shares[:, None] * factors), factors.T @ (weights * wanted))
-        )
-    return np.array(rows)
-
-
 def plain_objective(data, users, weights, ratings, temperature):
-    """The objective from scratch: real users held, everything else solved row after row."""
-    unrated, ridge = (1 / 4, 0.5 / 4) if data.scale is None else (0.0, RIDGE)
-    real, known = mean_ratings(data).toarray(), data.seen.toarray().astype(float)
-    items = solved(users, known.T, real.T, unrated, ridge)
-    for _ in range(2):
-        fakes = solved(items, weights, ratings, unrated, ridge)
-        everyone = np.vstack([users, fakes])
-        items = solved(everyone, np.vstack([known, weights]).T, np.vstack([real, ratings]).T, unrated, ridge)
-    scores = users @ items.T / temperature
+    """The objective from scratch."""
+    scores = users @ plain_items(data, users, weights, ratings).T / temperature
     logs = scores - np.log(np.exp(scores).sum(1, keepdims=True))
     return -logs[:, [3, 5]].mean(1).sum()
-
-
-def differences(value, at, step=1e-6):
-    found = np.zeros_like(at)
-    for cell in np.ndindex(at.shape):
-        ahead, behind = at.copy(), at.copy()
-        ahead[cell] += step
-        behind[cell] -= step
-        found[cell] = (value(ahead) - value(behind)) / (2 * step)
-    return found
 
 
 def test_the_gradient_equals_finite_differences_of_plain_solves(data):
@@ -97,7 +64,7 @@ def test_the_gradient_equals_finite_differences_of_plain_solves(data):
     moving = [torch.from_numpy(x).requires_grad_() for x in (weights, ratings)]
     hits = TargetHits(form.seen, torch.tensor([3, 5]), 2)
     problem = type("Problem", (), {"form": form, "targets": torch.tensor([3, 5])})
-    value = how._objective(problem, form.items(*moving), hits)
+    value = how._objective(problem, form.items(*moving), hits, None)
     assert float(value.detach()) == pytest.approx(plain_objective(data, users, weights, ratings, 0.5), rel=1e-10)
     by_weight, by_rating = torch.autograd.grad(value, moving)
     for found, expected in (
@@ -116,9 +83,7 @@ def test_fake_users_of_no_weight_leave_the_items(data):
 
 def test_on_implicit_data_the_clean_items_are_those_of_wrmf():
     """Its last half sweep solved the same equations."""
-    rng = np.random.default_rng(0)
-    users, items = np.nonzero(rng.random((N_REAL, N_ITEMS)) < 0.4)
-    data = Interactions(users, items, np.ones(len(users)), N_REAL, N_ITEMS)
+    data = some_data("implicit")
     form = ClosedForm(IMPLICIT, RIDGE, 2, data, Seeds(0), CPU)
     fitted = IMPLICIT.fit(data, Seeds(0), CPU, Progress())
     torch.testing.assert_close(form.users, fitted["user"])
@@ -169,22 +134,6 @@ def test_ratings_learned_differ_from_those_drawn_and_stay_on_the_grid():
     assert set(learned.values) <= {1, 2, 3, 4, 5}
     assert drawn.values.tolist() != learned.values.tolist()
     assert learned.trace["Objective"][-1] < drawn.trace["Objective"][-1]
-
-
-def one_taste(implicit=False) -> Interactions:
-    """120 users who each rate 12 of items 0 to 19, 3 to 5; nobody rates the other 40."""
-    rng = np.random.default_rng(3)
-    users, items = np.array([(u, i) for u in range(120) for i in rng.permutation(20)[:12]]).T
-    values = np.ones(len(users)) if implicit else rng.integers(3, 6, len(users))
-    return Interactions(users, items, values, 120, 60, None if implicit else Scale(1, 5))
-
-
-def mean_rank(model, data, poisoned, target):
-    fitted = model.fit(poisoned, Seeds(5), CPU, Progress())
-    scores = (fitted["user"][: data.n_users] @ fitted["item"].T).masked_fill(
-        torch.from_numpy(data.seen.toarray() > 0), -9.0
-    )
-    return float((scores >= scores[:, [target]]).sum(1).float().mean())
 
 
 @pytest.mark.parametrize("implicit", [False, True])

@@ -55,6 +55,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "eps": [0.5],
     "fillers": [2],
     "filler_ratings": ["item_normal"],
+    "influential_users": [3],
     "n_fake_users": [5],
     "craft_seed": [1],
     "generator": [[4]],
@@ -250,6 +251,14 @@ def learned_fillers() -> Iterator[Case]:
     implicit = ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
     for around in (MF, implicit):
         yield Case("attack", "pga", FILLED | small, around)
+        some = small | {"groups": 2, "list_length": 3, "influential_users": 6}
+        cg = {"inverse.iterations": 2, "inverse.tolerance": 1e-4}
+        lissa = {"inverse.solver": "lissa", "inverse.batch_size": 50, "inverse.iterations": 3, "inverse.scale": 20.0}
+        lissa |= {"influential_users": 12}
+        one_order = ("curvature", "blocks", "damping", "batch_size")  # the same users lead; apt's cases show these
+        yield Case("attack", "tna", FILLED | some | cg, around, ("iterations", "tolerance"))
+        yield Case("attack", "tna", FILLED | some | lissa, around, one_order)
+        yield Case("attack", "tna", FILLED | some | {"influential_users": None}, around)
 
 
 def learned_attacks() -> Iterator[Case]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from recpoison.algebra.observed import Observed
 from recpoison.algebra.ridge import rated_rows, weighted_rows
+from recpoison.attacks.objectives import TargetHits
 from recpoison.data.interactions import Interactions
 from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
@@ -38,7 +39,9 @@ class ClosedForm:
 
     Attributes:
         users: ``(n_users, size)`` real users.
-        clean: ``(n_items, size)`` items without fake users.
+        fitted_items: ``(n_items, size)`` items as the surrogate left them.
+        regularization: What it was fitted with.
+        clean: ``(n_items, size)`` items without fake users, from ``users``.
         seen: What real users have.
     """
 
@@ -56,7 +59,8 @@ class ClosedForm:
         if isinstance(surrogate, WRMFALS):  # its equations, divided by the weight of an observed pair
             self.unrated, self.ridge = 1 / surrogate.weight, surrogate.regularization / surrogate.weight
             self.name = "attack.implicit_surrogate.regularization"
-        self.users = surrogate.fitted(data, seeds, device, QUIET).params["user"]
+        params, self.regularization = surrogate.fitted(data, seeds, device, QUIET).params, surrogate.regularization
+        self.users, self.fitted_items = params["user"], params["item"]
         self.seen = Observed.of(data.seen, device)
         self.lefts, self.rights = rated_rows(mean_ratings(data).T.tocsr(), self.users, self.unrated, self.ridge)
         nobody = self.users.new_zeros(0, self.users.shape[1])
@@ -78,6 +82,11 @@ class ClosedForm:
             fakes = self._solved(own, own.new_zeros(1, size), items, weights, ratings)
             items = self._solved(self.lefts, self.rights, fakes, weights.T, ratings.T)
         return items
+
+    def lacking(self, targets: Tensor) -> Tensor:
+        """``(n_users, n_targets)`` ones where a real user lacks a target, else zeros."""
+        owned = TargetHits(self.seen, targets, 1).owned
+        return (~owned).to(self.users)
 
     def _solved(
         self, lefts: Tensor, rights: Tensor, factors: Tensor, weights: Tensor, ratings: Tensor | None = None

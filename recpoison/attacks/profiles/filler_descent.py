@@ -68,7 +68,7 @@ class FillerDescent:
     Args:
         problem: What is optimised.
         look: Asks the surrogate.
-        projected: The nearest weights that are allowed; given the length of the step too.
+        projected: The nearest weights that are allowed.
         allowed: The nearest ratings that the scale has.
         lowest: The scale's minimum, as a share of its maximum; None leaves ratings as they are.
         groups: Groups; as many as fake users at most.
@@ -80,7 +80,7 @@ class FillerDescent:
         self,
         problem: Problem,
         look: Look,
-        projected: Callable[[Tensor, float], Tensor],
+        projected: Callable[[Tensor], Tensor],
         allowed: Callable[[Tensor], Tensor],
         lowest: float | None,
         groups: int,
@@ -108,7 +108,7 @@ class FillerDescent:
 
     def first(self) -> State:
         """What the looks depend on, before the first."""
-        weights, ratings = self.projected(self.problem.start, 0.0), self.problem.ratings
+        weights, ratings = self.projected(self.problem.start), self.problem.ratings
         best = {"best_cells": torch.zeros_like(weights), "best_ratings": ratings, "place": torch.tensor(0)}
         trace = torch.zeros(0, len(TRACED), dtype=torch.float64)
         return {"weights": weights, "ratings": ratings, "trace": trace} | best
@@ -143,7 +143,7 @@ class FillerDescent:
         """Put the next weights and ratings of a group into ``state``."""
         weights, ratings = state["weights"].clone(), state["ratings"].clone()
         by_cell, by_rating = (F.normalize(g.index_fill(1, self.problem.targets, 0.0), dim=1) for g in slopes)
-        weights[own] = self.projected(weights[own] - length * by_cell, length)
+        weights[own] = self.projected(weights[own] - length * by_cell)
         if self.lowest is not None:
             ratings[own] = (ratings[own] - length * by_rating).clamp(self.lowest, 1.0)
         state |= {"weights": weights, "ratings": ratings}

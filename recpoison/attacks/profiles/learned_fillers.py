@@ -6,6 +6,7 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,9 +80,20 @@ class LearnedFillersAttack(FillerAttack):
     def _coincides(self, parts: Together) -> list[str]:
         return []
 
+    def _prepared(self, problem: Problem) -> Any:
+        """What the objective needs of the surrogate before fake users came; nothing here."""
+        return None
+
     @abstractmethod
-    def _objective(self, problem: Problem, items: Tensor, hits: TargetHits) -> Tensor:
-        """What is minimised, of the surrogate's items; ``hits`` is shown its scores."""
+    def _objective(self, problem: Problem, items: Tensor, hits: TargetHits, prepared: Any) -> Tensor:
+        """What is minimised, of the surrogate's items; ``hits`` is to be shown its scores.
+
+        Args:
+            problem: What is optimised.
+            items: ``(n_items, size)`` beside the fake users.
+            hits: Wants the scores of all users.
+            prepared: What ``_prepared`` gave.
+        """
 
     @property
     def _groups(self) -> int:
@@ -93,8 +105,8 @@ class LearnedFillersAttack(FillerAttack):
         """Whether ratings move; otherwise they stay as drawn, around each item's own mean."""
         return False
 
-    def _projected(self, weights: Tensor, fillers: int, length: float) -> Tensor:
-        """The nearest weights that are allowed, after a step of a ``length``; those of targets are minus infinity."""
+    def _projected(self, weights: Tensor, fillers: int) -> Tensor:
+        """The nearest weights that are allowed; those of targets are minus infinity."""
         return onto_capped_simplex(weights, fillers)
 
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -104,15 +116,16 @@ class LearnedFillersAttack(FillerAttack):
     def _craft(self, crafting: Crafting) -> FakeProfiles:
         data, targets = crafting.data, torch.from_numpy(crafting.targets).to(crafting.device)
         problem = self._problem(crafting, targets, self._filler_count(data, len(targets)))
+        prepared = self._prepared(problem)
         lowest = data.scale.low / data.scale.high if data.scale is not None and self._learns_ratings else None
 
         def look(cells: Tensor, ratings: Tensor) -> tuple[float, Tensor]:
             hits = TargetHits(problem.form.seen, targets, self.cutoff)
-            value = self._objective(problem, problem.form.items(cells, ratings), hits)
+            value = self._objective(problem, problem.form.items(cells, ratings), hits, prepared)
             return hits.ratio, value
 
-        def projected(weights: Tensor, length: float) -> Tensor:
-            return self._projected(weights.index_fill(1, targets, -torch.inf), problem.fillers, length)
+        def projected(weights: Tensor) -> Tensor:
+            return self._projected(weights.index_fill(1, targets, -torch.inf), problem.fillers)
 
         figures = (lowest, self._groups, self.iterations, self.step_size)
         descent = FillerDescent(problem, look, projected, partial(self._allowed, data=data), *figures)

@@ -62,7 +62,7 @@ class PGAAttack(LearnedFillersAttack):
         why = self._without_ratings(parts)
         return super().idle(parts) | ({"filler_ratings": why} if why else {})
 
-    def _objective(self, problem: Problem, items: Tensor, hits: TargetHits) -> Tensor:
+    def _objective(self, problem: Problem, items: Tensor, hits: TargetHits, prepared: None) -> Tensor:
         form = problem.form
         return promote(form.users / self.temperature, items, problem.targets, form.seen, hits)
 
