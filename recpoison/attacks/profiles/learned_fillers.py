@@ -131,7 +131,7 @@ class LearnedFillersAttack(FillerAttack):
         descent = FillerDescent(problem, look, projected, partial(self._allowed, data=data), *figures)
         learned = descent.run((self, data, crafting.targets, crafting.seeds, crafting.n_fakes))
         profile, items = learned.cells.cpu().numpy().nonzero()
-        values = self._on_scale(learned.ratings, data)[profile, items]
+        values = self._values(learned.ratings, data)[profile, items]
         trace = {name: figures.numpy() for name, figures in zip(TRACED, learned.trace.T, strict=True)}
         n_fakes = len(learned.cells)
         return FakeProfiles(profile, items, values, n_fakes, crafting.targets, trace, self.cutoff, learned.place)
@@ -156,11 +156,10 @@ class LearnedFillersAttack(FillerAttack):
     def _allowed(self, shares: Tensor, data: Interactions) -> Tensor:
         """The nearest ratings that the scale has, as shares of its maximum."""
         highest = 1.0 if data.scale is None else data.scale.high
-        return torch.from_numpy(self._on_scale(shares, data) / highest).to(shares)
+        return torch.from_numpy(self._values(shares, data) / highest).to(shares)
 
-    def _on_scale(self, shares: Tensor, data: Interactions) -> np.ndarray:
+    def _values(self, shares: Tensor, data: Interactions) -> np.ndarray:
         """Ratings from shares of the scale's maximum; ones on implicit data."""
         if data.scale is None:
             return np.ones(shares.shape)
-        ratings = shares.double().cpu().numpy() * data.scale.high
-        return data.scale.snap(ratings) if self.round_ratings else ratings.clip(data.scale.low, data.scale.high)
+        return self._on_scale(shares.double().cpu().numpy() * data.scale.high, data.scale)
