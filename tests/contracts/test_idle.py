@@ -54,6 +54,8 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "below": [100],
     "eps": [0.5],
     "fillers": [2],
+    "filler_ratings": ["item_normal"],
+    "influential_users": [3],
     "n_fake_users": [5],
     "craft_seed": [1],
     "generator": [[4]],
@@ -238,7 +240,25 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "noise", {}, BPRMF)
     for goal in ({"goal": "targeted"}, {"goal": "untargeted"}, {"users": [0, 3]}):
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
+    yield from learned_fillers()
     yield from learned_attacks()
+
+
+def learned_fillers() -> Iterator[Case]:
+    """Attacks that learn which items to rate, on ratings and on implicit data."""
+    small = {"surrogate.embedding_size": 4, "surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
+    small |= {"implicit_surrogate.embedding_size": 4, "implicit_surrogate.sweeps": 2, "iterations": 3, "cutoff": 3}
+    implicit = ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
+    for around in (MF, implicit):
+        yield Case("attack", "pga", FILLED | small, around)
+        some = small | {"groups": 2, "list_length": 3, "influential_users": 6}
+        cg = {"inverse.iterations": 2, "inverse.tolerance": 1e-4}
+        lissa = {"inverse.solver": "lissa", "inverse.batch_size": 50, "inverse.iterations": 3, "inverse.scale": 20.0}
+        lissa |= {"influential_users": 12}
+        one_order = ("curvature", "blocks", "damping", "batch_size")  # the same users lead; apt's cases show these
+        yield Case("attack", "tna", FILLED | some | cg, around, ("iterations", "tolerance"))
+        yield Case("attack", "tna", FILLED | some | lissa, around, one_order)
+        yield Case("attack", "tna", FILLED | some | {"influential_users": None}, around)
 
 
 def learned_attacks() -> Iterator[Case]:
