@@ -18,8 +18,7 @@ from rich.console import Console
 from recpoison.errors import ConfigError, OutputError
 from recpoison.records import RunRecord, run_facts, write
 from recpoison.report.comparisons import effect_table, headlines
-from recpoison.report.fake_users import draw_fake_users
-from recpoison.report.figures import draw_all
+from recpoison.report.every_figure import draw_every
 from recpoison.report.formats import to_console, to_csv, to_markdown
 from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, Metric, measure
@@ -118,7 +117,7 @@ class Result:
     def figures(self) -> dict[str, Figure]:
         """Every figure there are numbers for, by name; those of single fake users need a run that was saved."""
         metrics = default_metrics(self._measurements)
-        drawn = draw_all(self._measurements, metrics) | draw_fake_users(self.runs, self._measurements)
+        drawn = draw_every(self.runs, self._measurements, metrics)
         return drawn | curve_studies(self.runs, self._measurements, None).draw()
 
     def save(self, folder: str | Path) -> Path:

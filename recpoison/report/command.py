@@ -22,8 +22,8 @@ from recpoison.paths import CONF_DIR
 from recpoison.published.tables import names
 from recpoison.report.comparisons import defense_table, effect_table
 from recpoison.report.equal_budget import BUDGETS
-from recpoison.report.fake_users import draw_fake_users
-from recpoison.report.figures import as_files, draw_all
+from recpoison.report.every_figure import draw_every
+from recpoison.report.figures import as_files
 from recpoison.report.formats import to_console, to_csv, to_markdown
 from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, measure
@@ -144,7 +144,7 @@ def _report(options: argparse.Namespace) -> Runs:
     tables = [with_notes(table, runs) for table in _tables(options, measurements, metrics)] + studies.tables
     files, figures = dict(studies.files), {}
     if options.all or options.figures or form == "html":
-        figures = draw_all(measurements, metrics) | draw_fake_users(runs, measurements) | studies.draw()
+        figures = draw_every(runs, measurements, metrics) | studies.draw()
     if options.characteristics:
         slopes, points, drawn = data_study(runs, measurements, named)
         tables.append(slopes)

@@ -201,8 +201,8 @@ def axis_label(metric: Metric) -> str:
 
 def setting_label(key: str) -> str:
     """A setting as the label of an axis, with its unit where it has one."""
-    units = {"attack.budget": "share of real users"}.get(key)
-    return key if units is None else f"{key} ({units})"
+    unit = {"attack.budget": "share of real users", "defense.erm_users": "share of users"}.get(key)
+    return key if unit is None else f"{key} ({unit})"
 
 
 def legend_above(figure: Figure, *axes: Axes) -> None:

@@ -49,8 +49,8 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
         for metric in metrics:
             summary = measurements.summary([metric])
             name = file_name(metric)
-            curves = [key for key in measurements.keys if _is_numeric(summary[key])]
-            one, place = _at_largest(summary, curves)
+            curves = [key for key in measurements.keys if is_numeric(summary[key])]
+            one, place = at_largest(summary, curves)
             others = [key for key in measurements.keys if key not in curves]
             drawn[f"bars_{name}"] = bars(one, metric, others, place)
             attacked = one[one.attack != "none"]
@@ -58,7 +58,7 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
             if compared.attack.nunique() > 1 and len(compared[["dataset", "model"]].drop_duplicates()) > 1:
                 drawn[f"heat_map_{name}"] = heat_map(one, metric, others, place)
             for key in curves:
-                at, place = _at_largest(summary, [other for other in curves if other != key])
+                at, place = at_largest(summary, [other for other in curves if other != key])
                 drawn[f"curve_{name}_over_{key.replace('.', '_')}"] = curve(at, metric, key, others, place)
     return drawn
 
@@ -167,11 +167,12 @@ def _scale(axes: Axes, places: pd.Series) -> None:
     ticks_at(axes, places)
 
 
-def _is_numeric(values: pd.Series) -> bool:
+def is_numeric(values: pd.Series) -> bool:
+    """Whether a setting has numbers, and nothing else where it has a value."""
     return values.notna().any() and all(pd.api.types.is_number(value) for value in values.dropna())
 
 
-def _at_largest(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, str]:
+def at_largest(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, str]:
     """Cells at the largest value of each of ``keys`` (and those that have none), and a title that says so."""
     largest = {key: summary[key].dropna().astype(float).max() for key in keys}
     for key, value in largest.items():

@@ -72,6 +72,7 @@ FILTERS = [
     ("defense=filter*", {"defense.suspected": 0.05, "defense.n_suspected": None, "defense.oracle": False}),
     *(entry for entry in APT if entry[0].startswith("defense=")),
 ]
+APT_FIGURES = [*APT[1:], *APT_LISTS, ("ours: the repeats of a figure", {"repeats": 3})]
 TOY = [
     ("injection 3.1: 900 users, 300 items", {"dataset.n_users": 900, "dataset.n_items": 300}),
     ("injection 3.1: rank 20, threshold 5", {"dataset.rank": 20, "dataset.threshold": 5}),
@@ -160,6 +161,9 @@ NOISE_GRID = [
 STATED = {
     "apt_table_2": APT + APT_LISTS,
     "apt_table_3": APT + APT_LISTS,
+    "apt_figure_1": [*APT_FIGURES, ("apt figure 1: TNA", {"attack.budget": 0.03})],
+    "apt_figure_2": [one for one in APT_FIGURES if "attack size" not in one[0]],
+    "apt_figure_3": [one for one in APT_FIGURES if not one[0].startswith("defense=")],
     "apt_table_2_pcmf": APT_OF_ALL + APT_LISTS,
     "apt_table_2_drawn_pcmf": APT_OF_ALL,
     "apt_table_2_drawn": [*APT, ("apt 5.1.4: independent repeats", {"attack.craft_seed": None})],
@@ -189,6 +193,9 @@ STATED = {
 }  # fmt: skip
 GRIDS = {  # what a figure or table has along its axes
     "apt_table_2": {"dataset.name": {"filmtrust", "ml_100k", "ml_1m", "yelp"}},
+    "apt_figure_1": {"dataset.name": {"ml_100k"}},
+    "apt_figure_2": {"attack.budget": {0.01, 0.02, 0.03, 0.04, 0.05}, "dataset.name": {"filmtrust", "ml_100k"}},
+    "apt_figure_3": {"defense.erm_users": {0.01, 0.02, 0.05, 0.1, 0.2}},  # section 5.5, with 0 for no defense
     "injection_figure_4": {"attack.unroll_steps": {0, 1, 5, 10, 20, 40, 60, 80, 100}},
     "injection_table_2": {"attack.targets.rule": {"head", "upper_torso", "lower_torso", "tail"}},  # section 4.3
     "msap_figure_3": {"dataset.filters.k_core": set(range(10, 101, 10))},  # section 5.2: ten k-cores, 10 to 100

@@ -15,9 +15,9 @@ from recpoison.report.presets import jobs_of
 
 
 def config(setting: str = "apt_filmtrust_unpopular", **changed: object) -> dict:
-    """As the preset leaves it for average, with other values at dotted keys (``__`` for the dot)."""
-    wanted = {"setting": setting, "attack": "average"}
-    (job,) = (one for one in jobs_of("apt_table_2") if wanted.items() <= one.choices.items())
+    """As the preset leaves it for average and AT, with other values at dotted keys (``__`` for the dot)."""
+    wanted = {f"setting={setting}", "attack=average", "defense=at"}
+    (job,) = (one for one in jobs_of("apt_table_2") if wanted <= set(one.overrides))
     return dict(job.config) | {key.replace("__", "."): value for key, value in changed.items()}
 
 
@@ -82,9 +82,9 @@ def test_every_cell_is_in_the_csv(outputs, capsys):
 def test_cells_not_run_come_with_the_command(outputs, capsys):
     assert main(["apt_table_2"]) == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "attack=aush (40)" in out
-    # origin of unpopular filmtrust targets is there; Random is missing everywhere, Average on three settings
-    assert "to run them: recpoison experiment=apt_table_2" in out
+    # two cells are there; a column that is a model has a preset of its own
+    assert "not run: 206 cells among" in out
+    assert "to run them: recpoison experiment=apt_table_2 to run them: recpoison experiment=apt_table_2_pcmf" in out
 
 
 def test_without_any_run_the_table_still_says_what_to_do(tmp_path, monkeypatch, capsys):
