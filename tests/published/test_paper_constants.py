@@ -41,18 +41,20 @@ APT = [
             f"defense={defense}",  # apt 5.1.5, where r+ is 2 on FilmTrust, whose ratings are doubled
             {
                 f"{data}:defense.fillers": fillers,
-                f"{data}:defense.pre_training": before,
+                f"{data}:defense.pre_training": begin,
                 f"{data}:defense.interval": interval,
                 f"{data}:defense.shift": shift,
+                f"{data}:defense.n_erm_users": number,
                 "defense.erm_users": 0.05,
+                "defense.statistics": "before",  # as in the authors' code
             },
         )
         for defense in ("apt", "apt_rand")
-        for data, fillers, before, interval, shift in (
-            ("filmtrust", 100, 5, 3, 2.0),
-            ("ml_100k", 400, 15, 2, 1.0),
-            ("ml_1m", 700, 15, 2, 1.0),
-            ("yelp", 2500, 10, 2, 1.0),
+        for data, fillers, begin, interval, shift, number in (
+            ("filmtrust", 100, 4, 3, 2.0, 50),  # departs: 4 and 50 are the authors' code's
+            ("ml_100k", 400, 15, 2, 1.0, None),
+            ("ml_1m", 700, 15, 2, 1.0, None),
+            ("yelp", 2500, 10, 2, 1.0, None),
         )
     ),
     *(
