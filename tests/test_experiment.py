@@ -12,9 +12,11 @@ from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.dataset import Dataset
 from recpoison.data.filtering import Filters
-from recpoison.data.interactions import Interactions
+from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.splitting import Split, Splitter
 from recpoison.data.synthetic import Planted, Synthetic
+from recpoison.defenses.apt_rand import APTRand
+from recpoison.defenses.base import Defense
 from recpoison.defenses.detectors.pca_select_users import PCASelectUsers
 from recpoison.defenses.filter import FilterThenFit
 from recpoison.errors import ConfigError, IncompatibleParts
@@ -22,6 +24,7 @@ from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
+from recpoison.models.mf import MF
 from recpoison.models.popularity import Popularity
 from recpoison.progress import Progress
 from recpoison.records import RunRecord, markdown
@@ -33,6 +36,19 @@ LAST = Targets(rule="list", items=(40,))
 FEW = FullRanking(cutoffs=(1, 5))
 LAST_OF_SMALL = Targets(rule="list", items=(39,))
 SMALL = Synthetic("small", 60, 40, 8, 3.0, Splitter("leave_one_out_random", validation=1))
+
+
+@dataclass(frozen=True)
+class Rated(Synthetic):
+    """Made data with ratings from 1 to 5."""
+
+    @property
+    def has_ratings(self) -> bool:
+        return True
+
+    def read(self, *arguments) -> Interactions:
+        data = super().read(*arguments)
+        return replace(data, values=1.0 + data.items % 5, scale=Scale(1, 5))
 
 
 class Stages(Progress):
@@ -187,6 +203,22 @@ def test_a_setting_the_fake_users_cannot_have_costs_no_fit() -> None:
     with pytest.raises(ConfigError, match=r"attack\.fillers is 500"):
         run(Parts(SMALL, BPRMF(8), attack, evaluation=FEW), progress=stages)
     assert not [name for name in stages.begun if name.startswith("fit")]
+
+
+@pytest.mark.parametrize(
+    ("defense", "words"),
+    [
+        (FilterThenFit(PCASelectUsers(), 0.001), r"defense\.suspected=0\.001 of 60 users is less than one user"),
+        (FilterThenFit(PCASelectUsers(), n_suspected=60), r"defense\.n_suspected is 60, but there are 60 users"),
+        (APTRand(fillers=41), r"defense\.fillers is 41, but the catalogue has 40 items"),
+        (APTRand(erm_users=0.01), r"defense\.erm_users=0\.01 of 60 users is less than one ERM user"),
+    ],
+)
+def test_a_setting_that_a_defense_cannot_have_on_these_data_costs_no_fit(defense: Defense, words: str) -> None:
+    stages = Stages()
+    with pytest.raises(ConfigError, match=words):
+        run(Parts(Rated("rated", 60, 40, 8, 3.0), MF(8), defense=defense, evaluation=FEW), progress=stages)
+    assert stages.begun == ["split rated, seed 0"]
 
 
 def test_the_kept_epoch_is_the_best_on_the_rows_asked_for() -> None:

@@ -124,6 +124,15 @@ class AdversarialPoisoning(Defense):
                 "would ever come: lower the one or raise the other"
             )
 
+    @final
+    def check_data(self, data: Interactions) -> None:
+        """See whether there are users enough for one ERM user, and items enough for each.
+
+        Raises:
+            ConfigError: If there are not.
+        """
+        self._shape(data)
+
     @abstractmethod
     def choose(self, renewal: Renewal) -> np.ndarray:
         """Items of each ERM user, ``renewal.shape``, distinct in a row; ``NOBODY`` where there are too few."""
@@ -179,8 +188,7 @@ class AdversarialPoisoning(Defense):
         self.check_model(model)
         assert isinstance(model, MF), "check_model has seen to that"
         self.check_ratings(not data.implicit)
-        shape = (self.count(data.n_users), self._length(data))
-        start = start_with(shape, model, data, seeds, device)
+        start = start_with(self._shape(data), model, data, seeds, device)
         objective = PoisonedRatings(self, model, data, rated, seeds, device, progress)
         state = model.trainer.run(objective, start, progress, of_real_users(monitor, data.n_users))
         return Fitted(model, cut(result(state), data.n_users), data)
@@ -188,6 +196,10 @@ class AdversarialPoisoning(Defense):
     def begin(self, trainer: Trainer) -> int:
         """Epochs without ERM users."""
         return trainer.epochs * 3 // 5 if self.pre_training is None else self.pre_training
+
+    def _shape(self, data: Interactions) -> tuple[int, int]:
+        """ERM users, and the items of each."""
+        return self.count(data.n_users), self._length(data)
 
     def count(self, n_users: int) -> int:
         """ERM users beside ``n_users`` of the data.

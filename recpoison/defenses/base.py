@@ -53,6 +53,13 @@ class Defense(Part, ABC):
                 "ml_100k, without filters.binarise_at), or another defense"
             )
 
+    def check_data(self, data: Interactions) -> None:
+        """Refuse ``data`` that are too small for the settings, once they are read and before anything is fitted.
+
+        Raises:
+            ConfigError: Naming the setting.
+        """
+
     @abstractmethod
     def fit(
         self,

@@ -103,6 +103,15 @@ class FilterThenFit(Defense):
             return []
         return [f"{known}: an oracle, for no defender knows how many users are fake"]
 
+    def check_data(self, data: Interactions) -> None:
+        """See whether as many users as the settings drop are one at least, and not all.
+
+        Raises:
+            ConfigError: If they are.
+        """
+        if not self.oracle:
+            self._checked(self._count(data.n_users), data.n_users)
+
     def suspects(self, data: Interactions, n_fakes: int | None = None) -> np.ndarray:
         """The users to drop, most suspicious first, then by id.
 
@@ -117,15 +126,17 @@ class FilterThenFit(Defense):
 
     def _suspects(self, data: Interactions, n_fakes: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         """The users to drop, and how suspicious each user is; None where nobody is dropped."""
-        count = self._count(data.n_users) if n_fakes is None else n_fakes
+        count = self._checked(self._count(data.n_users) if n_fakes is None else n_fakes, data.n_users)
         if count == 0:
             return np.zeros(0, dtype=np.int64), None
-        if count >= data.n_users:
-            raise ConfigError(
-                f"defense.n_suspected is {count}, but there are {data.n_users} users: leave some to fit on"
-            )
         suspicion = self.detector.scores(data)
         return np.argsort(-suspicion, kind="stable")[:count], suspicion
+
+    @staticmethod
+    def _checked(count: int, n_users: int) -> int:
+        if count >= n_users:
+            raise ConfigError(f"defense.n_suspected is {count}, but there are {n_users} users: leave some to fit on")
+        return count
 
     def _count(self, n_users: int) -> int:
         """How many users the settings drop."""

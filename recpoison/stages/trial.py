@@ -58,6 +58,7 @@ def begin(parts: Parts, seeds: Seeds, split: Split, device: torch.device) -> Tri
         ConfigError: If the split cannot be measured so, targets cannot be chosen, or nothing would be measured.
     """
     parts.evaluation.check_split(split)
+    parts.defense.check_data(split.train)
     targets = parts.attack.choose_targets(split.train, seeds)
     parts.evaluation.check_targets(len(targets))
     return Trial(parts, seeds, split, targets, device)
