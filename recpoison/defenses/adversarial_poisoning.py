@@ -146,45 +146,23 @@ class AdversarialPoisoning(Defense):
         device: torch.device,
         progress: Progress,
         monitor: Monitor | None = None,
+        before: Interactions | None = None,
     ) -> Fitted:
         """Fit ``model`` on ``data`` and on ERM users, whose draws come from the stream ``erm``.
+
+        An oracle rates items as they were rated ``before`` the attack.
 
         Raises:
             IncompatibleParts: If the model or the data cannot take them.
             ConfigError: If the data are too small for what was asked for, or the rows before the attack are not known.
             Diverged: If a loss is no longer finite.
         """
-        if self.oracle:
+        rated = before if self.oracle else data
+        if rated is None:
             raise ConfigError(
-                "defense.statistics is before, but nobody has said what the data were before the attack: call fit_told "
-                "with them, or set it to data"
+                "defense.statistics is before, but nobody has said what the data were before the attack: give fit "
+                "these rows, or set it to data"
             )
-        return self._fit(data, model, data, seeds, device, progress, monitor)
-
-    @final
-    def fit_told(
-        self,
-        before: Interactions,
-        model: Model,
-        data: Interactions,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-        monitor: Monitor | None = None,
-    ) -> Fitted:
-        """``fit`` with items rated as they were ``before`` the attack, if that is asked for."""
-        return self._fit(before if self.oracle else data, model, data, seeds, device, progress, monitor)
-
-    def _fit(
-        self,
-        rated: Interactions,
-        model: Model,
-        data: Interactions,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-        monitor: Monitor | None,
-    ) -> Fitted:
         self.check_model(model)
         assert isinstance(model, MF), "check_model has seen to that"
         self.check_ratings(not data.implicit)

@@ -30,7 +30,7 @@ class Defense(Part, ABC):
 
     @property
     def oracle(self) -> bool:
-        """Whether it is to be told the rows before the attack, which no defender knows: then ``fit_told`` is called."""
+        """Whether it is told the rows before the attack, which no defender knows: ``fit`` is then given them last."""
         return False
 
     def check_model(self, model: Model) -> None:
@@ -75,16 +75,3 @@ class Defense(Part, ABC):
         The result holds parameters for ``model`` as given and scores every user of ``data`` by their own rows, so a
         defense that drops suspected users from training keeps their ids.
         """
-
-    def fit_told(
-        self,
-        before: Interactions,
-        model: Model,
-        data: Interactions,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-        monitor: Monitor | None = None,
-    ) -> Fitted:
-        """``fit`` of an ``oracle``, which knows the rows ``before`` the attack: ``data`` without fake users."""
-        return self.fit(model, data, seeds, device, progress, monitor)

@@ -158,42 +158,21 @@ class FilterThenFit(Defense):
         device: torch.device,
         progress: Progress,
         monitor: Monitor | None = None,
+        before: Interactions | None = None,
     ) -> Fitted:
         """Fit ``model`` on the rows of the users who are not suspected.
 
+        An oracle drops as many users as ``data`` has more than ``before``, the rows before the attack.
+
         Raises:
-            ConfigError: As ``suspects``; of an oracle, which ``fit_told`` fits.
+            ConfigError: As ``suspects``; of an oracle that is not told what was before.
         """
-        if self.oracle:
+        if self.oracle and before is None:
             raise ConfigError(
-                "defense.oracle is true, but nobody has said how many users are fake: call fit_told, or set it to false"
+                "defense.oracle is true, but nobody has said what was before the attack: give fit these rows, or "
+                "set it to false"
             )
-        return self._fit(None, model, data, seeds, device, progress, monitor)
-
-    def fit_told(
-        self,
-        before: Interactions,
-        model: Model,
-        data: Interactions,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-        monitor: Monitor | None = None,
-    ) -> Fitted:
-        """``fit``, dropping as many users as ``data`` has more than ``before``."""
-        n_fakes = data.n_users - before.n_users if self.oracle else None
-        return self._fit(n_fakes, model, data, seeds, device, progress, monitor)
-
-    def _fit(
-        self,
-        n_fakes: int | None,
-        model: Model,
-        data: Interactions,
-        seeds: Seeds,
-        device: torch.device,
-        progress: Progress,
-        monitor: Monitor | None,
-    ) -> Fitted:
+        n_fakes = data.n_users - before.n_users if self.oracle and before is not None else None
         suspects, suspicion = self._suspects(data, n_fakes)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")

@@ -97,11 +97,8 @@ class FitStage(TrialStage[Fit]):
         monitor, watch = watching.monitor_of(trial, self.data, look)
         defense = self.square.defense
         heard = _HeardLosses(progress)
-        arguments = (model, self.data, trial.seeds, trial.device, heard, monitor)
-        if defense.oracle:
-            given = called(defense.fit_told, trial.split.train, *arguments)
-        else:
-            given = called(defense.fit, *arguments)
+        told = (trial.split.train,) if defense.oracle else ()
+        given = called(defense.fit, model, self.data, trial.seeds, trial.device, heard, monitor, *told)
         fitted = _checked(given, model, self.data, defense, trial.device)
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)
 

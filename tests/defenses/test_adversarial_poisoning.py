@@ -175,13 +175,13 @@ def test_an_oracle_rates_items_as_before_the_attack(kind, data):
     defense = kind(n_erm_users=40, fillers=50, pre_training=3, interval=20, statistics="before", shift=0.0)
     told = recorded(defense, poisoned, rated=data)
     assert (told.values[3][told.items[3] == 7] == 1).all()
-    known = defense.fit_told(data, MODEL, poisoned, Seeds(0), CPU, QUIET)
+    known = defense.fit(MODEL, poisoned, Seeds(0), CPU, QUIET, before=data)
     assert torch.equal(known.params["user"], told.result["user"][: poisoned.n_users])
     unknown = replace(defense, statistics="data")
     blind = recorded(unknown, poisoned)
     assert blind.values[3][blind.items[3] == 7].mean() > 4
     assert torch.equal(
-        unknown.fit_told(data, MODEL, poisoned, Seeds(0), CPU, QUIET).params["item"], blind.result["item"]
+        unknown.fit(MODEL, poisoned, Seeds(0), CPU, QUIET, before=data).params["item"], blind.result["item"]
     )
     with pytest.raises(ConfigError, match=r"defense\.statistics is before, but nobody has said"):
         fit(defense, poisoned)

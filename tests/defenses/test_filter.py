@@ -98,16 +98,16 @@ def test_the_suspicion_goes_with_the_fit(tiny_explicit, seeds):
 def test_an_oracle_drops_as_many_as_were_added_and_is_told_so(tiny_explicit, seeds):
     oracle = FilterThenFit(ShortProfiles(), 0.5, n_suspected=3, oracle=True)
     device = torch.device("cpu")
-    told = oracle.fit_told(tiny_explicit, Popularity(), tiny_explicit, seeds, device, Progress())
+    told = oracle.fit(Popularity(), tiny_explicit, seeds, device, Progress(), before=tiny_explicit)
     assert told.removed.tolist() == [], "nothing is attacked"
     attacked = tiny_explicit.with_fake_users(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1.0, 1.0, 1.0]), 2)
-    told = oracle.fit_told(tiny_explicit, Popularity(), attacked, seeds, device, Progress())
+    told = oracle.fit(Popularity(), attacked, seeds, device, Progress(), before=tiny_explicit)
     assert told.removed.tolist() == oracle.suspects(attacked, 2).tolist()
     assert len(told.removed) == 2
-    with pytest.raises(ConfigError, match=r"nobody has said how many users are fake: call fit_told"):
+    with pytest.raises(ConfigError, match=r"nobody has said what was before the attack"):
         fit(oracle, attacked, seeds)
     plain = replace(oracle, oracle=False)
-    told = plain.fit_told(tiny_explicit, Popularity(), attacked, seeds, device, Progress())
+    told = plain.fit(Popularity(), attacked, seeds, device, Progress(), before=tiny_explicit)
     assert told.removed.tolist() == plain.suspects(attacked).tolist()
     assert len(told.removed) == 3
 
