@@ -213,6 +213,11 @@ def test_an_improvement_compares_cells_already_and_is_not_tested_however_asked_f
         assert (row.family, np.isnan(row.p), np.isnan(row.defense_p)) == ("", True, True)
         rates_after = after[after.metric == "HR"].reset_index(drop=True)
         pd.testing.assert_frame_equal(rates_after, before)
+        said = [sentence for sentence in story(after) if "robustness improvement" in sentence]
+        assert said == [
+            "Under attack bad, with defense at: robustness improvement@50 is 0.7600 (1: targets as without the attack; "
+            "0: as without the defense)."
+        ]
 
 
 def test_what_stands_beside_the_numbers():
