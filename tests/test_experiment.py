@@ -140,7 +140,7 @@ def test_where_an_attack_changes_nothing_no_improvement_is_told_and_a_note_says_
     rates = table[(table.subject == "target") & (table.metric == "HR")].set_index(["attack", "defense", "k"]).value
     assert rates.loc["none", "none", 41].tolist() == rates.loc["RandomAttack", "none", 41].tolist() == [1, 1]
     assert 41 not in set(table[table.metric == "RobustnessImprovement"].k)
-    note = "no RobustnessImprovement@41, because the attack without a defense left the targets' HR@41 as it was"
+    note = "no RobustnessImprovement@41, because the attack without a defense did not raise the targets' HR@41"
     assert note in record.about["notes"], "under both seeds, so that none is named"
 
 
@@ -167,10 +167,11 @@ def test_clean_cells_do_not_depend_on_the_attack() -> None:
 def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
     """The fake users are those that its seed alone has, crafted once, and so are the targets."""
     drawn = RandomAttack(targets=Targets("random", count=2), n_fake_users=3, fillers=5, craft_seed=7)
-    progress = Stages()
-    record = run(Parts(SMALL, Popularity(), drawn, evaluation=FEW), [0, 7, 1], store=Store(tmp_path), progress=progress)
-    alone = run(Parts(SMALL, Popularity(), replace(drawn, craft_seed=None), evaluation=FEW), [7])
-    assert [name for name in progress.begun if name.startswith("craft")] == ["craft RandomAttack on small, seed 7"]
+    planted, progress = Planted("planted"), Stages()
+    parts = Parts(planted, Popularity(), drawn, evaluation=FEW)
+    record = run(parts, [0, 7, 1], store=Store(tmp_path), progress=progress)
+    alone = run(Parts(planted, Popularity(), replace(drawn, craft_seed=None), evaluation=FEW), [7])
+    assert [name for name in progress.begun if name.startswith("craft")] == ["craft RandomAttack on planted, seed 7"]
     changes = [result.change.arrays() for result in record.results if result.change is not None]
     (expected,) = (result.change.arrays() for result in alone.results if result.change is not None)
     assert len(changes) == 3
@@ -179,22 +180,21 @@ def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
     assert promoted == [set(expected["targets"])] * 3
     own = record.metrics().query("seed == 7").value.to_numpy()
     assert np.array_equal(own, alone.metrics().value.to_numpy(), equal_nan=True)
-    assert any("all repeats meet the same fake users, crafted with seed 7" in note for note in record.about["notes"])
+    (said,) = (note for note in record.about["notes"] if "all repeats meet the same fake users" in note)
+    assert said.startswith("all repeats meet the same fake users, crafted with seed 7 (attack.craft_seed): spread and")
+    assert said.endswith("are over splits and fits, not over attacks")
 
 
-def test_fake_users_of_a_seed_with_other_items_are_refused() -> None:
-    @dataclass(frozen=True)
-    class Growing(Synthetic):
-        def _load(self, *arguments):
-            split = super()._load(*arguments)
-            seeds = next(argument for argument in arguments if isinstance(argument, Seeds))
-            n_items = split.train.n_items + seeds.seed
-            return replace(split, train=replace(split.train, n_items=n_items))
-
-    growing = Growing("growing", 60, 40, 8, 3.0, Splitter("leave_one_out_random"))
+def test_where_held_out_rows_are_drawn_an_attack_crafted_once_saw_some_of_them() -> None:
     attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=3, fillers=5, craft_seed=0)
-    with pytest.raises(ConfigError, match=r"data of seed 0 have other items \(40\) than those of seed 2 \(42\)"):
-        run(Parts(growing, Popularity(), attack, evaluation=FEW), [2])
+    said = " ".join(Parts(SMALL, Popularity(), attack, evaluation=FEW).remarks)
+    assert "draws held-out rows for each seed, so that the attacker saw rows that other repeats hold out" in said
+
+
+def test_fake_users_do_not_join_data_that_are_made_anew_for_each_seed() -> None:
+    attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=3, fillers=5, craft_seed=0)
+    with pytest.raises(ConfigError, match=r"craft_seed is 0, but the data of seeds 0 and 2 have other rows \(made or"):
+        run(Parts(SMALL, Popularity(), attack, evaluation=FEW), [2])
 
 
 def test_a_setting_the_fake_users_cannot_have_costs_no_fit() -> None:

@@ -15,6 +15,7 @@ from recpoison.attacks.targets import Targets
 from recpoison.border import called, method
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
+from recpoison.data.splitting import DRAWN
 from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
 from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, GradientModel, Model
@@ -142,10 +143,17 @@ class ProfileAttack(Attack, ABC):
         """What the spread over repeats does not hold, where all meet the same fake users."""
         if self.craft_seed is None:
             return []
-        return [
+        told = (
             f"all repeats meet the same fake users, crafted with seed {self.craft_seed} (attack.craft_seed): spread "
             "and p-values are over splits and fits, not over attacks"
-        ]
+        )
+        method = getattr(getattr(parts.dataset, "split", None), "method", None)
+        if method in DRAWN:
+            told += (
+                f"; dataset.split.method={method} draws held-out rows for each seed, so that the attacker saw rows "
+                "that other repeats hold out"
+            )
+        return [told]
 
     @final
     @property

@@ -16,6 +16,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last", "given"]
+DRAWN = ("leave_one_out_random", "ratio")  # other rows for another seed
 _BY_TIME = {"leave_one_out_last": "leave_one_out_random", "ratio_last": "ratio"}  # and what does without times
 _TIES = " (of equal times the last in the file)"
 

@@ -85,8 +85,8 @@ class AdversarialTraining(Defense):
         """
         if not isinstance(model, Trainable) or not model.tables:
             raise IncompatibleParts(
-                f"adversarial training needs a model with embeddings and a gradient, and {type(model).__name__} has "
-                "none: choose model=bprmf, or another defense"
+                "adversarial training needs a model that names its embeddings and has a gradient, and "
+                f"{type(model).__name__} does not: choose model=bprmf or mf, or another defense"
             )
         trainer, begin = model.trainer, self.from_epoch or 0
         if begin and begin >= trainer.epochs:

@@ -15,7 +15,7 @@ def robustness_improvement(
 
     1: the targets are as visible as without an attack; 0: the defense changed nothing; below 0 it helped the attack,
     and above 1 they are less visible than they were. The origin is the model without attack and defense. Where the
-    attack changed nothing there is nothing to undo, and RI is left out.
+    attack did not raise HR there is nothing to undo, and RI is left out.
 
     Args:
         origin: Numbers of the cell without attack and defense.
@@ -31,9 +31,9 @@ def robustness_improvement(
         if k not in before or k not in undefended:
             continue
         risen = undefended[k].value - before[k].value
-        if risen == 0:
+        if risen <= 0:
             left_out.append(
-                f"no {IMPROVEMENT}@{k}, because the attack without a defense left the targets' HR@{k} as it was"
+                f"no {IMPROVEMENT}@{k}, because the attack without a defense did not raise the targets' HR@{k}"
             )
         else:
             found.append(Measure("target", IMPROVEMENT, k, 1 - (rate.value - before[k].value) / risen, rate.n))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpoison.evaluation.questions import AGAINST, CELL, COMPARED, FAMILY_SEPARATOR, Metric
 from recpoison.evaluation.significance import LEVEL, fewest_pairs, seeds_that_would_do, told_apart
-from recpoison.evaluation.subjects import IMPROVEMENT, LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS
+from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS
 
 _WHOSE = {"target": "the targets' ", "test": "held-out ", "path": "over the attack's steps held-out "}
 _ADVISED = 5  # seeds, where there is no spread to compute a number from
@@ -48,9 +48,7 @@ def story(summary: pd.DataFrame, test: str = "t", keys: Sequence[str] = ()) -> l
     cells = [cell.sort_values("subject", key=_place_of_subject, kind="stable") for _, cell in groups]
     cells = sorted(cells, key=lambda cell: cell.defense.iloc[0] != "none")  # stable: the order typed
     told = [_attacked(cell, names, test) for cell in cells] + [_defended(cell, names, test) for cell in cells]
-    shown = rows[(rows.subject == "target") & (rows.metric == "HR")].k
-    undone = summary[(summary.metric == IMPROVEMENT) & summary.k.isin(shown)]
-    told += [_undone(cell, names) for _, cell in undone.groupby([*CELL, *keys], sort=False, dropna=False)]
+    told += [_undone(cell, cells, names, keys) for cell in cells]
     removed = summary[summary.subject == REMOVED].groupby([*CELL, *keys], sort=False, dropna=False)
     told += [_removed(cell, names) for _, cell in removed]
     return [*(sentence for sentence in told if sentence), *_too_few(rows, test)]
@@ -79,12 +77,27 @@ def _defended(cell: pd.DataFrame, named: Sequence[str], test: str) -> str:
     return _sentence([*others, f"{under}, defense {first.defense} instead of none"], told)
 
 
-def _undone(cell: pd.DataFrame, named: Sequence[str]) -> str:
-    """How much of what an attack did to the targets a defense undid, at the cutoffs that sentences are about."""
-    first = cell.iloc[0]
-    found = zip(cell.k, cell["mean"], strict=True)
-    told = [f"robustness improvement@{int(k)} is {decimal(value)}" for k, value in found]
-    told[-1] += " (1: targets as without the attack; 0: as without the defense)"
+def _undone(cell: pd.DataFrame, cells: Sequence[pd.DataFrame], named: Sequence[str], keys: Sequence[str]) -> str:
+    """How much of what an attack did to the targets a defense undid: RI of the means over seeds.
+
+    The ratio of a single seed may be any number where its attack did little, and so may a mean of such ratios.
+    """
+    first, alike = cell.iloc[0], [*CELL[:3], *keys]
+    if "none" in (first.attack, first.defense):
+        return ""
+    told = []
+    for other in cells:
+        plain = other.iloc[0]
+        if plain.defense != "none" or not plain[alike].equals(first[alike]):
+            continue
+        undefended = {row.k: row for row in other.itertuples() if (row.subject, row.metric) == ("target", "HR")}
+        for row in cell.itertuples():
+            before = undefended.get(row.k) if (row.subject, row.metric) == ("target", "HR") else None
+            if before is not None and before.mean > before.clean_mean:
+                undone = 1 - (row.mean - before.clean_mean) / (before.mean - before.clean_mean)
+                told.append(f"robustness improvement@{int(row.k)} of the means is {decimal(undone)}")
+    if told:
+        told[-1] += " (1: targets as without the attack; 0: as without the defense)"
     others = _names(first, [key for key in named if key not in ("attack", "defense")])
     return _sentence([*others, f"under attack {first.attack}, with defense {first.defense}"], told)
 

@@ -62,7 +62,7 @@ def draw_tolerated(d: int = 64, beta: float = 0.05, spreads: Sequence[float] = S
 
     with matplotlib.rc_context({**STYLE, **RECORDED}):
         figure, (panels,) = new_panels(1, 3, width=3.4, height=3.0)
-        _lines(panels[0], users, plain, d, spreads, "no defense (theorem 4.3)", "users n")
+        _lines(panels[0], users, plain, d, spreads, f"no defense (theorem 4.3), d = {d}, beta = {beta:g}", "users n")
         _lines(
             panels[1],
             {one: f"{one:g}" for one in _PERTURBATIONS},

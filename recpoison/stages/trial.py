@@ -93,19 +93,21 @@ def open_trial(
 
 
 def _check_alike(trial: Trial, elsewhere: Trial) -> None:
-    """Refuse to carry fake users over to data with other items."""
-    here, there = (each.split.train for each in (trial, elsewhere))
-    if isinstance(here, Promise) or isinstance(there, Promise):
+    """Refuse to carry fake users over to data with other rows: the same numbers would be other users and items."""
+    here, there = trial.split, elsewhere.split
+    if isinstance(here, Promise) or isinstance(there, Promise) or np.array_equal(_pairs(here), _pairs(there)):
         return
-    same = here.n_items == there.n_items
-    if same and here.item_labels is not None and there.item_labels is not None:
-        same = bool(np.array_equal(here.item_labels, there.item_labels))
-    if not same:
-        one, other = elsewhere.seeds.seed, trial.seeds.seed
-        raise ConfigError(
-            f"attack.craft_seed is {one}, but the data of seed {one} have other items ({there.n_items:,}) than those "
-            f"of seed {other} ({here.n_items:,}): set attack.craft_seed=null"
-        )
+    one, other = elsewhere.seeds.seed, trial.seeds.seed
+    raise ConfigError(
+        f"attack.craft_seed is {one}, but the data of seeds {one} and {other} have other rows (made or sampled anew "
+        "for each seed): set attack.craft_seed=null"
+    )
+
+
+def _pairs(split: Split) -> np.ndarray:
+    """Who has what, in training or held out, sorted."""
+    whole = split.whole
+    return np.append(np.unique(whole.users * whole.n_items + whole.items), whole.n_items)
 
 
 class TrialStage(Stage[Value]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 SOLVERS = ("cg", "lissa")
+_LARGEST = 1e9  # beyond it float32 has nothing left of the curvature
 RISKS = ("sigmoid_sum", "sigmoid_mean")
 
 
@@ -64,11 +64,11 @@ class InverseCurvature(Part):
         for name, choices in (("solver", SOLVERS), ("curvature", CURVATURES), ("blocks", BLOCKS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"inverse.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        if not 0 <= self.damping < math.inf:
-            raise ConfigError(f"inverse.damping is {self.damping:g}: give a finite number, 0 or more")
-        for name in ("tolerance", "scale"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"inverse.{name} is {getattr(self, name):g}: give a finite number above 0")
+        if not 0 <= self.damping <= _LARGEST:
+            raise ConfigError(f"inverse.damping is {self.damping:g}: give 0 to {_LARGEST:g}")
+        for name, least in (("tolerance", 1e-15), ("scale", 1 / _LARGEST)):
+            if not least <= getattr(self, name) <= _LARGEST:
+                raise ConfigError(f"inverse.{name} is {getattr(self, name):g}: give {least:g} to {_LARGEST:g}")
         for name in ("iterations", "batch_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"inverse.{name} is {getattr(self, name)}: give 1 or more")

@@ -126,7 +126,7 @@ def test_the_adversary_hurts_less_where_it_was_trained_against(planted, seeds):
 @pytest.mark.parametrize("model", [Popularity(), ItemKNN()])
 def test_a_model_without_gradients_is_refused_before_work_is_done(tmp_path, model):
     dataset = Synthetic("s", 40, 30, 3, 1.0)
-    with pytest.raises(IncompatibleParts, match=rf"{type(model).__name__} has none: choose model=bprmf"):
+    with pytest.raises(IncompatibleParts, match=rf"{type(model).__name__} does not: choose model=bprmf"):
         run(Parts(dataset, model, defense=APR(), evaluation=FullRanking()), data_dir=tmp_path / "none")
     with pytest.raises(IncompatibleParts):
         APR().fit(model, dataset.load(None, Seeds(0), QUIET).train, Seeds(0), CPU, QUIET)

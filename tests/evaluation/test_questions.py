@@ -215,8 +215,8 @@ def test_an_improvement_compares_cells_already_and_is_not_tested_however_asked_f
         pd.testing.assert_frame_equal(rates_after, before)
         said = [sentence for sentence in story(after) if "robustness improvement" in sentence]
         assert said == [
-            "Under attack bad, with defense at: robustness improvement@50 is 0.7600 (1: targets as without the attack; "
-            "0: as without the defense)."
+            "Under attack bad, with defense at: robustness improvement@50 of the means is 0.7750 (1: targets as "
+            "without the attack; 0: as without the defense)."
         ]
 
 

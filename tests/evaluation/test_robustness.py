@@ -25,7 +25,7 @@ def test_each_cutoff_has_its_own_and_none_where_nothing_rose():
     found, left_out = robustness_improvement(rates(k5=0.0, k50=0.1), rates(k5=0.0, k50=0.5), rates(k5=0.2, k50=0.2))
     assert [(m.k, m.value) for m in found] == [(50, pytest.approx(0.75))]
     assert left_out == [
-        "no RobustnessImprovement@5, because the attack without a defense left the targets' HR@5 as it was"
+        "no RobustnessImprovement@5, because the attack without a defense did not raise the targets' HR@5"
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +26,7 @@ from recpoison.memory import refuse_beyond_memory
 from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
 
+_LARGEST = 1e9  # beyond it float32 has nothing left of the ratings
 _COPIES = 16  # matrices of fake users x items at once: weights, ratings, their gradients and products
 
 
@@ -64,8 +64,8 @@ class LearnedFillersAttack(FillerAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("step_size", "ridge"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a finite number above 0")
+            if not 0 < getattr(self, name) <= _LARGEST:
+                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give more than 0, up to {_LARGEST:g}")
         for name in ("iterations", "alternations", "cutoff"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")

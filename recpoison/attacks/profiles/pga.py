@@ -54,8 +54,8 @@ class PGAAttack(LearnedFillersAttack):
         super().__post_init__()
         if self.filler_ratings not in FILLER_RATINGS:
             raise ConfigError(f"attack.filler_ratings is {self.filler_ratings!r}: choose {' or '.join(FILLER_RATINGS)}")
-        if not 0 < self.temperature < math.inf:
-            raise ConfigError(f"attack.temperature is {self.temperature:g}: give a finite number above 0")
+        if not 1e-6 <= self.temperature < math.inf:
+            raise ConfigError(f"attack.temperature is {self.temperature:g}: give a finite number from 1e-06")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How fillers are rated, where there are no ratings."""

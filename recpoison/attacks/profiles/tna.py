@@ -69,8 +69,8 @@ class TNAAttack(LearnedFillersAttack):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ConfigError(f"attack.{name} is {value}: give 1 or more")
-        if not 0 < self.smoothness < math.inf:
-            raise ConfigError(f"attack.smoothness is {self.smoothness:g}: give a finite number above 0")
+        if not 1e-6 <= self.smoothness < math.inf:
+            raise ConfigError(f"attack.smoothness is {self.smoothness:g}: give a finite number from 1e-06")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The influence function's system, where there is none."""
