@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from recpoison.paths import CONF_DIR
@@ -48,6 +49,7 @@ def _by_preset(preset: str, cells: Sequence[PublishedCell]) -> str:
     return _typed("recpoison", *words)
 
 
+@cache
 def _model_of(preset: str) -> str:
     """The model that a preset chooses, itself or by its victim; empty where it leaves that to its grid."""
     chosen = _chosen("experiment", preset)
@@ -94,6 +96,7 @@ def grid_of(preset: str) -> dict[str, list[str]]:
     return grid | {key: str(values).split(",") for key, values in params.items()}
 
 
+@cache
 def _chosen(group: str, name: str) -> dict[str, str]:
     """The options that a file of ``group`` chooses for other groups, itself or through those that it builds on."""
     chosen: dict[str, str] = {}

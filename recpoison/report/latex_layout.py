@@ -12,7 +12,7 @@ from recpoison.report.typeset import FOOTNOTE, SMALL, Size, em_width, lines_of, 
 
 COLUMN, PAGE = 221.0, 345.0  # points: a column of article on A4, the narrowest in use, and its page in one column
 GAP = 3.0  # points on each side of a column
-_HEIGHT = 500.0  # points of a page of article that a table and its note may take, the caption taken off
+_HEIGHT = 480.0  # points of a page of article that a table and its note may take, the caption taken off
 _WRAPS = (None, 120.0, 90.0, 60.0, 40.0)  # points that a key's column is held to
 
 

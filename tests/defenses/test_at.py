@@ -89,5 +89,5 @@ def test_settings_out_of_range_and_models_without_a_gradient():
         AT(epsilon=-1.0)
     with pytest.raises(ConfigError, match=r"defense\.direction is 'l1': choose one of row_l2, matrix_l2, sign, value"):
         AT(direction="l1")
-    with pytest.raises(IncompatibleParts, match="adversarial training needs a model with embeddings"):
+    with pytest.raises(IncompatibleParts, match="adversarial training needs a model that names its embeddings"):
         AT().check_model(Popularity())

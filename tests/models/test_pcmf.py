@@ -161,5 +161,5 @@ def test_a_pair_rated_twice_counts_once_with_its_mean(rated):
 
 def test_adversarial_training_of_embeddings_is_refused():
     """Items have no embeddings of their own to be shifted."""
-    with pytest.raises(IncompatibleParts, match="PCMF has none: choose model=bprmf, or another defense"):
+    with pytest.raises(IncompatibleParts, match="PCMF does not: choose model=bprmf or mf, or another"):
         APR().check_model(PCMF())

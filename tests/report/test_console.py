@@ -104,7 +104,7 @@ def test_one_seed_has_no_verdict(tmp_path: Path) -> None:
 def test_a_defense_has_its_own_table(tmp_path: Path) -> None:
     cells = {("none", "none"): 0.1, ("average", "none"): 0.8, ("none", "apr"): 0.1, ("average", "apr"): 0.2}
     text = shown([result(attack, defense, 0, share, 0.5) for (attack, defense), share in cells.items()], tmp_path)
-    without, with_apr = text.split("with defense apr")
+    without, with_apr = text.split("with defense apr", 1)
     assert "without defense" in without
     assert row(without, "HR@50")[2] == "0.8000"
     assert row(with_apr, "HR@50")[2] == "0.2000"
