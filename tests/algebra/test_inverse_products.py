@@ -33,6 +33,7 @@ def test_full_batch_lissa_is_the_inverse(curvature, blocks):
     assert (found - exact).norm() < 1e-3 * exact.norm()
 
 
+@pytest.mark.slow
 def test_lissa_of_batches_comes_near_the_inverse():
     here, b, exact = damped("gauss_newton", "full")
     rng = np.random.default_rng(0)

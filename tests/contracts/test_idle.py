@@ -506,6 +506,7 @@ def marked(case: Case):
     """A case, slow where it takes more than a second or two of a processor, or others show the same mechanism."""
     slow = case.option in LONG or NOISY[-1] in case.around
     slow = slow or (case.group in ("attack", "evaluation") and case.option not in ("random", "full_ranking"))
+    slow = slow or case.option in ("filter_degree", "filter_isolation")
     slow = slow or (case.group == "model" and case.own.get("trainer.optimizer") in ("sgd", "adagrad"))
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
 

@@ -218,6 +218,8 @@ BIG = {
     "injection_table_2",
     "injection_figure_5",
     "injection_ml_100k",
+    "apt_figure_2",
+    "apt_figure_3",
     "apt_table_2",
     "apt_table_2_drawn",
     "apt_table_3",
