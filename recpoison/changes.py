@@ -38,6 +38,26 @@ def least_share(n_users: int) -> float:
     return math.ceil(10**digits / n_users) / 10**digits
 
 
+def users_of_share(share: float, n_users: int, setting: str, noun: str) -> int:
+    """How many of ``n_users`` a ``share`` above 0 is, rounded down.
+
+    Args:
+        share: In (0, 1].
+        n_users: Of whom.
+        setting: What the user calls the share, such as ``attack.budget``.
+        noun: What one of them is, such as ``fake user``.
+
+    Raises:
+        ConfigError: If it comes to less than one.
+    """
+    count = int(share * n_users + 1e-9)
+    if count < 1:
+        raise ConfigError(
+            f"{setting}={share:g} of {n_users} users is less than one {noun}: raise it to {least_share(n_users):g}"
+        )
+    return count
+
+
 @dataclass(frozen=True)
 class Budget:
     """How many fake users an attack may add: a share of the real users, or a number.
@@ -75,13 +95,7 @@ class Budget:
         """
         if self.n_fake_users is not None:
             return self.n_fake_users
-        count = int(self.share * n_users + 1e-9)
-        if count < 1:
-            raise ConfigError(
-                f"attack.budget={self.share:g} of {n_users} users is less than one fake user: "
-                f"raise it to {least_share(n_users):g}"
-            )
-        return count
+        return users_of_share(self.share, n_users, "attack.budget", "fake user")
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,8 +25,10 @@ from recpoison.parts import Parts, describe_parts, squares_of
 from recpoison.progress import Progress
 from recpoison.records import Cell, CellResult, RunRecord
 from recpoison.seeds import Seeds
-from recpoison.stages.base import Obtain
+from recpoison.stages.base import Obtain, Stage, Value
+from recpoison.stages.change import ChangeStage
 from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
+from recpoison.stages.split import SplitStage
 from recpoison.stages.squares import Outcome, craft, measure
 from recpoison.stages.store import Store
 from recpoison.stages.trial import Trial, open_trial
@@ -73,12 +75,13 @@ def run(
     learned = _Learned([], [])
     item_ids: dict[int, np.ndarray | None] = {}
     held_out: dict[str, None] = {}
+    obtain = _once(stages.obtain, parts.attack.crafted_with)
     for seed in seeds:
-        trial = open_trial(parts, Seeds(seed), data_dir, device, stages.obtain)
+        trial = open_trial(parts, Seeds(seed), data_dir, device, obtain)
         split = trial.split
         facts[seed] = _facts(split)
         promoted[seed], item_ids[seed] = _promoted(trial), split.train.item_labels
-        cells, told = _cells(trial, stages.obtain, learned)
+        cells, told = _cells(trial, obtain, learned)
         results, notes[seed] = [*results, *cells], (*split.notes, *told)
         held_out |= {split.held_out: None}
     protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
@@ -89,6 +92,20 @@ def run(
     if size := next(sizes, ""):  # the first seed's, undefended
         about["attack_size"] = size
     return RunRecord(results, stages.costs, protocol, about, item_ids=item_ids)
+
+
+def _once(obtain: Obtain, seed: int | None) -> Obtain:
+    """``obtain``, asked once in a run for the rows and the fake users of ``seed``, which every repeat wants."""
+    kept: dict[str, Any] = {}
+
+    def asked(stage: Stage[Value], /) -> Value:
+        if stage.seed != seed or stage.kind not in (SplitStage.kind, ChangeStage.kind):
+            return obtain(stage)
+        found: Value = kept[stage.kind] if stage.kind in kept else obtain(stage)
+        kept[stage.kind] = found
+        return found
+
+    return asked
 
 
 def _promoted(trial: Trial) -> list[dict[str, Any]]:

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 
 from recpoison.algebra.ridge import rated_rows
-from recpoison.attacks.profiles.closed_form import ClosedForm, mean_ratings
+from recpoison.attacks.profiles.closed_form import ClosedForm
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.ratings import rating_matrix
 from recpoison.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ def precise(data: Interactions) -> ClosedForm:
     model = IMPLICIT if data.scale is None else SMALL
     form = ClosedForm(model, RIDGE, 2, data, Seeds(0), CPU)
     form.users = form.users.double()
-    form.lefts, form.rights = rated_rows(mean_ratings(data).T.tocsr(), form.users, form.unrated, form.ridge)
+    form.lefts, form.rights = rated_rows(rating_matrix(data).T.tocsr(), form.users, form.unrated, form.ridge)
     form.clean = torch.linalg.solve(form.lefts, form.rights)
     return form
 
@@ -51,7 +52,7 @@ def solved(factors, cells, values, unrated, ridge):
 def plain_items(data: Interactions, users: np.ndarray, weights: np.ndarray, ratings: np.ndarray) -> np.ndarray:
     """Items from scratch: real users held, everything else solved row after row, fake users and items twice."""
     unrated, ridge = (1 / 4, 0.5 / 4) if data.scale is None else (0.0, RIDGE)
-    real, known = mean_ratings(data).toarray(), data.seen.toarray().astype(float)
+    real, known = rating_matrix(data).toarray(), data.seen.toarray().astype(float)
     items = solved(users, known.T, real.T, unrated, ridge)
     for _ in range(2):
         fakes = solved(items, weights, ratings, unrated, ridge)

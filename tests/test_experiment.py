@@ -185,6 +185,18 @@ def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
     assert said.endswith("are over splits and fits, not over attacks")
 
 
+def test_an_attack_crafted_once_is_crafted_once_without_a_store_too() -> None:
+    attack = RandomAttack(targets=Targets("random", count=2), n_fake_users=3, fillers=5, craft_seed=7)
+    progress = Stages()
+    run(Parts(Planted("planted"), Popularity(), attack, evaluation=FEW), [0, 7, 1], progress=progress)
+    assert [name for name in progress.begun if name.startswith("craft")] == ["craft RandomAttack on planted, seed 7"]
+    assert sorted(name for name in progress.begun if name.startswith("split")) == [
+        "split planted, seed 0",
+        "split planted, seed 1",
+        "split planted, seed 7",
+    ]
+
+
 def test_where_held_out_rows_are_drawn_an_attack_crafted_once_saw_some_of_them() -> None:
     attack = RandomAttack(targets=LAST_OF_SMALL, n_fake_users=3, fillers=5, craft_seed=0)
     said = " ".join(Parts(SMALL, Popularity(), attack, evaluation=FEW).remarks)

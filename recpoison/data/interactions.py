@@ -120,6 +120,11 @@ class Interactions:
         """``(n_users,)`` distinct items of each user."""
         return np.diff(self.seen.indptr)
 
+    @property
+    def mean_profile(self) -> int:
+        """Distinct items of the mean user who has any, rounded."""
+        return round(self.n_pairs / max(1, int(np.count_nonzero(self.user_counts))))
+
     @cached_property
     def item_counts(self) -> np.ndarray:
         """``(n_items,)`` distinct users of each item."""

@@ -10,7 +10,7 @@ from typing import ClassVar, final
 import numpy as np
 import torch
 
-from recpoison.changes import least_share
+from recpoison.changes import users_of_share
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.defenses.erm_users import PoisonedRatings, Renewal, cut, of_real_users, start_with
@@ -187,18 +187,12 @@ class AdversarialPoisoning(Defense):
         """
         if self.n_erm_users is not None:
             return self.n_erm_users
-        count = int(self.erm_users * n_users + 1e-9)
-        if count < 1:
-            raise ConfigError(
-                f"defense.erm_users={self.erm_users:g} of {n_users} users is less than one ERM user: "
-                f"raise it to {least_share(n_users):g}"
-            )
-        return count
+        return users_of_share(self.erm_users, n_users, "defense.erm_users", "ERM user")
 
     def _length(self, data: Interactions) -> int:
         """Fillers of an ERM user."""
         if isinstance(self.fillers, str):
-            return max(1, round(data.n_pairs / max(1, int(np.count_nonzero(data.user_counts)))))
+            return max(1, data.mean_profile)
         if self.fillers > data.n_items:
             raise ConfigError(
                 f"defense.fillers is {self.fillers}, but the catalogue has {data.n_items} items: give "

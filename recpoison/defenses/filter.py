@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from recpoison.changes import least_share
+from recpoison.changes import users_of_share
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
 from recpoison.defenses.detectors.base import Detector
@@ -142,13 +142,7 @@ class FilterThenFit(Defense):
         """How many users the settings drop."""
         if self.n_suspected is not None:
             return self.n_suspected
-        count = int(self.suspected * n_users + 1e-9)
-        if self.suspected > 0 and count < 1:
-            raise ConfigError(
-                f"defense.suspected={self.suspected:g} of {n_users} users is less than one user: "
-                f"raise it to {least_share(n_users):g}"
-            )
-        return count
+        return users_of_share(self.suspected, n_users, "defense.suspected", "user") if self.suspected else 0
 
     def fit(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recpoison.evaluation.base import Measure
-from recpoison.evaluation.subjects import IMPROVEMENT
+from recpoison.evaluation.subjects import IMPROVEMENT, share_undone
 
 
 def robustness_improvement(
@@ -30,13 +30,13 @@ def robustness_improvement(
     for k, rate in _target_rates(defended).items():
         if k not in before or k not in undefended:
             continue
-        risen = undefended[k].value - before[k].value
-        if risen <= 0:
+        if undefended[k].value <= before[k].value:
             left_out.append(
                 f"no {IMPROVEMENT}@{k}, because the attack without a defense did not raise the targets' HR@{k}"
             )
         else:
-            found.append(Measure("target", IMPROVEMENT, k, 1 - (rate.value - before[k].value) / risen, rate.n))
+            undone = share_undone(before[k].value, undefended[k].value, rate.value)
+            found.append(Measure("target", IMPROVEMENT, k, undone, rate.n))
     return found, left_out
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpoison.evaluation.questions import AGAINST, CELL, COMPARED, FAMILY_SEPARATOR, Metric
 from recpoison.evaluation.significance import LEVEL, fewest_pairs, seeds_that_would_do, told_apart
-from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS
+from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS, share_undone
 
 _WHOSE = {"target": "the targets' ", "test": "held-out ", "path": "over the attack's steps held-out "}
 _ADVISED = 5  # seeds, where there is no spread to compute a number from
@@ -48,7 +48,8 @@ def story(summary: pd.DataFrame, test: str = "t", keys: Sequence[str] = ()) -> l
     cells = [cell.sort_values("subject", key=_place_of_subject, kind="stable") for _, cell in groups]
     cells = sorted(cells, key=lambda cell: cell.defense.iloc[0] != "none")  # stable: the order typed
     told = [_attacked(cell, names, test) for cell in cells] + [_defended(cell, names, test) for cell in cells]
-    told += [_undone(cell, cells, names, keys) for cell in cells]
+    undefended = {_place(cell, keys): cell for cell in cells if cell.defense.iloc[0] == "none"}
+    told += [_undone(cell, undefended.get(_place(cell, keys)), names) for cell in cells]
     removed = summary[summary.subject == REMOVED].groupby([*CELL, *keys], sort=False, dropna=False)
     told += [_removed(cell, names) for _, cell in removed]
     return [*(sentence for sentence in told if sentence), *_too_few(rows, test)]
@@ -77,25 +78,26 @@ def _defended(cell: pd.DataFrame, named: Sequence[str], test: str) -> str:
     return _sentence([*others, f"{under}, defense {first.defense} instead of none"], told)
 
 
-def _undone(cell: pd.DataFrame, cells: Sequence[pd.DataFrame], named: Sequence[str], keys: Sequence[str]) -> str:
+def _place(cell: pd.DataFrame, keys: Sequence[str]) -> tuple[object, ...]:
+    """What a defended cell and the undefended one have in common: all but the defense."""
+    values = cell.iloc[0][[*CELL[:3], *keys]]
+    return tuple(None if pd.isna(value) else value for value in values)
+
+
+def _undone(cell: pd.DataFrame, undefended: pd.DataFrame | None, named: Sequence[str]) -> str:
     """How much of what an attack did to the targets a defense undid: RI of the means over seeds.
 
     The ratio of a single seed may be any number where its attack did little, and so may a mean of such ratios.
     """
-    first, alike = cell.iloc[0], [*CELL[:3], *keys]
-    if "none" in (first.attack, first.defense):
+    first, told = cell.iloc[0], []
+    if undefended is None or "none" in (first.attack, first.defense):
         return ""
-    told = []
-    for other in cells:
-        plain = other.iloc[0]
-        if plain.defense != "none" or not plain[alike].equals(first[alike]):
-            continue
-        undefended = {row.k: row for row in other.itertuples() if (row.subject, row.metric) == ("target", "HR")}
-        for row in cell.itertuples():
-            before = undefended.get(row.k) if (row.subject, row.metric) == ("target", "HR") else None
-            if before is not None and before.mean > before.clean_mean:
-                undone = 1 - (row.mean - before.clean_mean) / (before.mean - before.clean_mean)
-                told.append(f"robustness improvement@{int(row.k)} of the means is {decimal(undone)}")
+    before = {row.k: row for row in undefended.itertuples() if (row.subject, row.metric) == ("target", "HR")}
+    for row in cell.itertuples():
+        plain = before.get(row.k) if (row.subject, row.metric) == ("target", "HR") else None
+        if plain is not None and plain.mean > plain.clean_mean:
+            undone = share_undone(plain.clean_mean, plain.mean, row.mean)
+            told.append(f"robustness improvement@{int(row.k)} of the means is {decimal(undone)}")
     if told:
         told[-1] += " (1: targets as without the attack; 0: as without the defense)"
     others = _names(first, [key for key in named if key not in ("attack", "defense")])

@@ -37,3 +37,8 @@ def in_words(subjects: set[str]) -> str:
 def compared_with(subject: str) -> str:
     """The subject of the clean number that ``subject`` compares with: nobody attacks a clean cell in steps."""
     return "test" if subject == "path" else subject
+
+
+def share_undone(origin: float, attacked: float, defended: float) -> float:
+    """RI = 1 - (defended - origin) / (attacked - origin), of any rise that is not 0."""
+    return 1 - (defended - origin) / (attacked - origin)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.evaluation.questions import Metric
+from recpoison.evaluation.subjects import share_undone
 from recpoison.report.measurements import Measurements
 from recpoison.report.tables import as_text
 
@@ -73,8 +74,8 @@ def improvement(rows: pd.DataFrame) -> float:
     1 where the targets are as visible as without an attack, 0 where the defense changed nothing; nan where the attack
     without a defense did nothing. Of means: a seed on which the attack does next to nothing has no ratio to speak of.
     """
-    risen = float(rows[ATTACKED].mean() - rows[ORIGIN].mean())
-    return 1 - float(rows[DEFENDED].mean() - rows[ORIGIN].mean()) / risen if risen else math.nan
+    origin, attacked, defended = (float(rows[name].mean()) for name in (ORIGIN, ATTACKED, DEFENDED))
+    return share_undone(origin, attacked, defended) if attacked != origin else math.nan
 
 
 def jackknife(rows: pd.DataFrame, number: Callable[[pd.DataFrame], float]) -> float:

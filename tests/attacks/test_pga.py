@@ -21,7 +21,7 @@ from learned_fillers import (
 
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.average import AverageAttack
-from recpoison.attacks.profiles.closed_form import ClosedForm, mean_ratings
+from recpoison.attacks.profiles.closed_form import ClosedForm
 from recpoison.attacks.profiles.pga import PGAAttack
 from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
@@ -31,6 +31,7 @@ from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
+from recpoison.training.ratings import rating_matrix
 from recpoison.training.trainer import Diverged, Trainer
 
 
@@ -92,7 +93,7 @@ def test_on_implicit_data_the_clean_items_are_those_of_wrmf():
 
 def test_who_rated_an_item_twice_counts_once_with_the_mean():
     data = Interactions([0, 0, 1], [0, 0, 1], [1, 4, 2], n_users=2, n_items=2, scale=Scale(1, 4))
-    assert mean_ratings(data).toarray().tolist() == [[0.625, 0.0], [0.0, 0.5]]
+    assert rating_matrix(data).toarray().tolist() == [[0.625, 0.0], [0.0, 0.5]]
 
 
 @pytest.mark.parametrize("fillers", [0, 4, 7])

@@ -40,7 +40,7 @@ class FilledAttack(ProfileAttack):
 
     def _filler_count(self, data: Interactions, n_pushed: int) -> int:
         if isinstance(self.fillers, str):
-            return max(0, round(data.n_pairs / np.count_nonzero(data.user_counts)) - n_pushed)
+            return max(0, data.mean_profile - n_pushed)
         free = data.n_items - n_pushed
         if self.fillers > free:
             raise ConfigError(

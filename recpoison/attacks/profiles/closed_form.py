@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-import scipy.sparse as sp
 import torch
 from torch import Tensor
 
@@ -15,7 +13,7 @@ from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import QUIET
 from recpoison.seeds import Seeds
-from recpoison.training.ratings import shares_of_scale
+from recpoison.training.ratings import rating_matrix
 from recpoison.training.trainer import Diverged
 
 
@@ -62,7 +60,7 @@ class ClosedForm:
         params, self.regularization = surrogate.fitted(data, seeds, device, QUIET).params, surrogate.regularization
         self.users, self.fitted_items = params["user"], params["item"]
         self.seen = Observed.of(data.seen, device)
-        self.lefts, self.rights = rated_rows(mean_ratings(data).T.tocsr(), self.users, self.unrated, self.ridge)
+        self.lefts, self.rights = rated_rows(rating_matrix(data).T.tocsr(), self.users, self.unrated, self.ridge)
         nobody = self.users.new_zeros(0, self.users.shape[1])
         self.clean = self._solved(self.lefts, self.rights, nobody, nobody.new_zeros(data.n_items, 0))
 
@@ -98,14 +96,3 @@ class ClosedForm:
                 f"an equation of the attack's surrogate has no solution: raise {self.name} (now {self.ridge:g} beside "
                 "a weight of 1)"
             ) from error
-
-
-def mean_ratings(data: Interactions) -> sp.csr_matrix:
-    """``(n_users, n_items)`` shares of the scale's maximum where somebody rated: the mean, of who rated repeatedly."""
-    shape, cells = (data.n_users, data.n_items), (data.users, data.items)
-    sums = sp.csr_matrix((shares_of_scale(data), cells), shape=shape)
-    counts = sp.csr_matrix((np.ones(len(data)), cells), shape=shape)
-    for matrix in (sums, counts):
-        matrix.sort_indices()
-    sums.data /= counts.data
-    return sums
