@@ -10,9 +10,10 @@ import numpy as np
 
 from recpoison.changes import EmbeddingShift, FakeProfiles
 from recpoison.data.arrays import save_arrays
+from recpoison.edge_flips import EdgeFlips
 from recpoison.evaluation.base import Measure
 
-ALONG = ("epochs", "steps", "epsilon", "iterations")
+ALONG = ("epochs", "steps", "epsilon", "iterations", "flips")
 CURVE_COLUMNS = ["along", "at", "row_l2", "linf", "subject", "metric", "k", "value", "n"]
 Row = tuple[str, float, float, float, str, str, int | None, float, int]
 
@@ -23,8 +24,9 @@ class Curve:
 
     Args:
         rows: One a number, as ``CURVE_COLUMNS``: ``along`` is ``epochs`` (of a fit), ``steps`` or ``epsilon`` (of an
-            attack on embeddings) or ``iterations`` (of a learned attack, on its surrogate), and ``at`` how many, or how
-            large. ``row_l2`` and ``linf`` say how far an attack shifted the tables, NaN for the others.
+            attack on embeddings), ``iterations`` (of a learned attack, on its surrogate) or ``flips`` (of an attack on
+            edges, the victim fitted anew at each), and ``at`` how many, or how large. ``row_l2`` and ``linf`` say how
+            far an attack shifted the tables, NaN for the others.
     """
 
     rows: tuple[Row, ...] = field(default=())
@@ -64,7 +66,7 @@ def points(along: str, at: float, measures: Iterable[Measure], shift: EmbeddingS
     return Curve(tuple((along, float(at), row_l2, linf, m.subject, m.metric, m.k, m.value, m.n) for m in measures))
 
 
-def on_surrogate(change: FakeProfiles, n_users: int) -> list[Measure]:
+def on_surrogate(change: FakeProfiles | EdgeFlips, n_users: int) -> list[Measure]:
     """What a learned attack's fake users do to its own surrogate, by the iteration they are from."""
     if change.best is None:
         return []
@@ -74,7 +76,7 @@ def on_surrogate(change: FakeProfiles, n_users: int) -> list[Measure]:
     return [Measure("surrogate", name, k, float(value), n_users) for name, (k, value) in figures.items()]
 
 
-def of_trace(change: FakeProfiles) -> Curve:
+def of_trace(change: FakeProfiles | EdgeFlips) -> Curve:
     """What a learned attack saw on its surrogate at each iteration."""
     measures: Sequence[tuple[str, int | None]] = [
         (name, change.cutoff if name == "HR" else None) for name in change.trace

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from recpoison.curves import of_trace, on_surrogate
+from recpoison.curves import of_trace, on_surrogate, points
 from recpoison.data.characteristics import characterise
+from recpoison.data.graph import NodeSplit
 from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.data.splitting import Split
 from recpoison.defenses.none import NoDefense
+from recpoison.edge_flips import EdgeFlips
 from recpoison.evaluation import asking
 from recpoison.evaluation.learning import Losses, Rates, beside_popularity, learned_nothing
 from recpoison.evaluation.removal import caught
@@ -80,11 +82,12 @@ def run(
         trial = open_trial(parts, Seeds(seed), data_dir, device, obtain)
         split = trial.split
         facts[seed] = _facts(split)
-        promoted[seed], item_ids[seed] = _promoted(trial), split.train.item_labels
+        promoted[seed], item_ids[seed] = _promoted(trial), getattr(split.train, "item_labels", None)
         cells, told = _cells(trial, obtain, learned)
         results, notes[seed] = [*results, *cells], (*split.notes, *told)
         held_out |= {split.held_out: None}
-    protocol = {"test rows": " or ".join(held_out), **_judged(facts), **parts.protocol}
+    judged = {} if parts.evaluation.divides_edges else _judged(facts)
+    protocol = {"test rows": " or ".join(held_out), **judged, **parts.protocol}
     about = {"device": str(device), "data": facts, "parts": describe_parts(parts), "targets": promoted}
     seen = [result.seen for result in results]
     about["notes"] = [*over_seeds(notes), *parts.remarks, *parts.evaluation.notes(seen), *learned.notes(parts)]
@@ -110,6 +113,8 @@ def _once(obtain: Obtain, seed: int | None) -> Obtain:
 
 def _promoted(trial: Trial) -> list[dict[str, Any]]:
     """The targets of a seed by number and by their source's id (None where that is not known), and their rows."""
+    if not len(trial.targets):
+        return []
     train = trial.split.train
     ids = [None] * train.n_items if train.item_labels is None else train.item_labels
     return [
@@ -118,8 +123,10 @@ def _promoted(trial: Trial) -> list[dict[str, Any]]:
     ]
 
 
-def _facts(split: Split) -> dict[str, Any]:
+def _facts(split: Split | NodeSplit) -> dict[str, Any]:
     """What a reader asks first about the data of a seed."""
+    if isinstance(split, NodeSplit):
+        return split.facts() | {"fingerprint": split.fingerprint}
     shape = characterise(split.train)
     return {
         "users": shape.n_users,
@@ -136,7 +143,7 @@ def _facts(split: Split) -> dict[str, Any]:
 
 def _judged(facts: Mapping[int, dict[str, Any]]) -> dict[str, str]:
     """How many users have a test row, where not all have one."""
-    counted = dict.fromkeys((fact["users_judged"], fact["users"]) for fact in facts.values())
+    counted = dict.fromkeys((fact["users_judged"], fact["users"]) for fact in facts.values() if "users" in fact)
     if all(judged == users for judged, users in counted):
         return {}
     return {USERS_JUDGED: " or ".join(f"{judged:,} of {users:,}" for judged, users in counted)}
@@ -180,10 +187,12 @@ def _cells(trial: Trial, obtain: Obtain, learned: _Learned) -> tuple[list[CellRe
         measures = asking.measures(parts.evaluation, seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
         if removed is not None:
-            measures += caught(removed, trial.split.train.n_users, fakes.n_fakes if fakes else 0, suspicion)
-        if fakes and fakes.trace and isinstance(square.defense, NoDefense):  # the same fake users meet every defense
+            measures += caught(removed, trial.split.train.n_users, 0 if fakes is None else fakes.n_fakes, suspicion)
+        if fakes is not None and fakes.trace and isinstance(square.defense, NoDefense):  # the same for every defense
             curve += of_trace(fakes)
-            measures += on_surrogate(fakes, trial.split.train.n_users)
+            measures += [] if fakes.best is None else on_surrogate(fakes, trial.split.train.n_users)
+        if isinstance(fakes, EdgeFlips) and any(row[0] == "flips" for row in curve.rows):
+            curve = points("flips", 0, results[-1].measures) + curve + points("flips", len(fakes), measures)
         if not (square.clean or isinstance(square.defense, NoDefense)):
             gained, notes = robustness_improvement(results[0].measures, results[1].measures, measures)
             measures += gained

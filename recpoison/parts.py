@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from recpoison.attacks.base import Attack
 from recpoison.attacks.none import NoAttack
-from recpoison.data.dataset import Dataset
+from recpoison.data.dataset import Dataset, GraphDataset
 from recpoison.defenses.base import Defense
 from recpoison.defenses.none import NoDefense
 from recpoison.descriptions import describe
@@ -39,7 +39,7 @@ class Parts:
         ['planted', 'BPRMF', 'fgsm', 'NoDefense']
     """
 
-    dataset: Dataset
+    dataset: Dataset | GraphDataset
     model: Model
     attack: Attack = field(default_factory=NoAttack)
     defense: Defense = field(default_factory=NoDefense)
@@ -52,6 +52,7 @@ class Parts:
         self.attack.check_ratings(self.dataset.has_ratings)
         self.defense.check_model(self.model)
         self.defense.check_ratings(self.dataset.has_ratings)
+        self.evaluation.check_attack(self.attack)
         self.evaluation.check_parts(self.model, self.attack)
         idle = idle_settings(self)
         for name in PARTS:

@@ -16,7 +16,7 @@ LAYERS = [
     ({"border", "errors", "seeds", "progress", "nearest", "compiled", "paths", "ruled"}, "what everyone uses"),
     ({"answering", "memory", "descriptions", "intact", "versions", "idle"}, "what everyone uses"),
     ({"data"}, "rows: names, readers, filters, splits"),
-    ({"changes"}, "what attacks return"),
+    ({"changes", "edge_flips"}, "what attacks return"),
     ({"algebra"}, "formulas on arrays, which know no model"),
     ({"models.base"}, "what every model is"),
     ({"training"}, "epoch loops, objectives, kernels"),

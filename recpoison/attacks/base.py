@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, final
+from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from recpoison.border import called, method
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import DRAWN
+from recpoison.edge_flips import EdgeFlips
 from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
 from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, GradientModel, Model
@@ -33,6 +34,8 @@ class Attack(Part):
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
     needs_ratings: ClassVar[bool] = False  # whether it has nothing to say where feedback is implicit
+    flips: ClassVar[bool] = False  # whether its change of the data is of edges, which not every evaluation can measure
+    crafts: ClassVar[Any] = FakeProfiles  # the class of its change of the data
 
     @property
     def poisons(self) -> bool:
@@ -53,6 +56,15 @@ class Attack(Part):
     def crafted_with(self) -> int | None:
         """The seed whose split, targets and draws its change of the data is crafted with; None: each seed's own."""
         return None
+
+    @property
+    def planned(self) -> Attack:
+        """The attack whose change of the data is crafted and kept, of which this one may use a part."""
+        return self
+
+    def used(self, change: Any) -> Any:
+        """The part that this attack uses of the change that ``planned`` made."""
+        return change
 
     def check_model(self, model: Model) -> None:
         """Refuse a victim that cannot be attacked so, before anything is fitted.
@@ -79,8 +91,8 @@ class Attack(Part):
         return np.zeros(0, dtype=np.int64)
 
     def poison(
-        self, data: Interactions, targets: np.ndarray, seeds: Seeds, device: torch.device, progress: Progress
-    ) -> FakeProfiles:
+        self, data: Any, targets: np.ndarray, seeds: Seeds, device: torch.device, progress: Progress
+    ) -> FakeProfiles | EdgeFlips:
         """The change to the training data; nothing here."""
         return FakeProfiles.none(targets)
 

@@ -6,13 +6,16 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from recpoison.border import as_tensor, in_words, is_plain
 from recpoison.changes import EmbeddingShift, FakeProfiles
+from recpoison.data.graph import NodeGraph
 from recpoison.data.interactions import Interactions
+from recpoison.edge_flips import EdgeFlips
 from recpoison.errors import UserError, some_of
 
 
@@ -47,7 +50,40 @@ def fake_profiles(given: object, data: Interactions, source: str, allowed: float
     return change
 
 
-def _column(given: FakeProfiles, name: str, source: str) -> np.ndarray:
+def edge_flips(given: object, data: Interactions | NodeGraph, source: str, allowed: float = math.inf) -> EdgeFlips:
+    """Flips with their columns in numpy arrays; lists and tensors are taken too.
+
+    Args:
+        given: What an attack gave.
+        data: Whose edges they flip.
+        source: What gave them, such as ``MyAttack._flip``.
+        allowed: The most flips.
+
+    Raises:
+        BudgetExceeded: If there are too many flips.
+        UserError: If it is anything else, or nothing that can be done to ``data``.
+    """
+    if not isinstance(given, EdgeFlips):
+        raise UserError(f"{source} gave {in_words(given)}: EdgeFlips (recpoison.edge_flips) are expected")
+    columns = {name: _column(given, name, source) for name in ("rows", "columns", "values")}
+    if len({len(column) for column in columns.values()}) > 1:
+        told = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise UserError(f"{source} gave EdgeFlips with columns of different lengths ({told}): one entry a flip each")
+    rows, other, values = columns.values()
+    change = replace(given, rows=rows, columns=other, values=values.astype(np.int64))
+    try:
+        change.check(data, allowed)
+    except ValueError as error:
+        raise UserError(f"{source} gave EdgeFlips that the data cannot hold: {error}") from error
+    return change
+
+
+def poison(given: object, data: Any, source: str) -> FakeProfiles | EdgeFlips:
+    """A change of ``data``, whichever of the two it is; arguments and errors as of ``fake_profiles``."""
+    return edge_flips(given, data, source) if isinstance(given, EdgeFlips) else fake_profiles(given, data, source)
+
+
+def _column(given: FakeProfiles | EdgeFlips, name: str, source: str) -> np.ndarray:
     """A column of ``given``: ids as int64, values as float64."""
     value, ids = getattr(given, name), name != "values"
     wanted = f"{'whole' if ids else 'finite'} numbers in one dimension are expected"
@@ -57,10 +93,10 @@ def _column(given: FakeProfiles, name: str, source: str) -> np.ndarray:
         with suppress(ValueError):  # rows of different lengths: told below
             value = np.array(value, dtype=None if value else np.float64)
     if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "buif":
-        raise UserError(f"{source} gave FakeProfiles with {name} as {in_words(value)}: {wanted}")
+        raise UserError(f"{source} gave {type(given).__name__} with {name} as {in_words(value)}: {wanted}")
     odd = value[~np.isfinite(value) | ((value % 1 != 0) if ids and value.dtype.kind == "f" else False)]
     if len(odd):
-        raise UserError(f"{source} gave FakeProfiles with {odd[0]} among {name}: {wanted}")
+        raise UserError(f"{source} gave {type(given).__name__} with {odd[0]} among {name}: {wanted}")
     return value.astype(np.int64 if ids else np.float64)
 
 

@@ -77,6 +77,7 @@ class GraphDataset(Part, ABC):
     """
 
     kind: ClassVar[str] = "graph"
+    has_ratings: ClassVar[bool] = False
 
     name: str = field(metadata=NO_EFFECT)
 

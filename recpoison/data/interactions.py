@@ -29,6 +29,36 @@ class Scale(NamedTuple):
         return np.clip(self.low + steps * self.step, self.low, self.high)
 
 
+class Edges(NamedTuple):
+    """Pairs of a user and an item.
+
+    Args:
+        users: ``(n,)`` int64.
+        items: ``(n,)`` int64.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+
+    def keys(self, n_items: int) -> np.ndarray:
+        """``(n,)`` one number a pair."""
+        return self.users * n_items + self.items
+
+
+class LabelledEdges(NamedTuple):
+    """Pairs of a user and an item, and whether they are edges.
+
+    Args:
+        users: ``(n,)`` int64.
+        items: ``(n,)`` int64.
+        labels: ``(n,)`` float32, 1 or 0.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """A table of (user, item, value) rows; ids run from 0 and some may have no row.
@@ -46,6 +76,7 @@ class Interactions:
         times: ``(n,)`` timestamps in seconds, if known.
         user_labels: ``(n_users,)`` ids in the source, if known.
         item_labels: ``(n_items,)`` ids in the source, if known.
+        zeros: Pairs without a row that count as seen to be none, for edge prediction; None where no such were drawn.
 
     Raises:
         ValueError: If lengths differ or an id is out of range.
@@ -69,6 +100,7 @@ class Interactions:
     times: np.ndarray | None = None
     user_labels: np.ndarray | None = field(default=None, repr=False)
     item_labels: np.ndarray | None = field(default=None, repr=False)
+    zeros: Edges | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         columns = {"users": np.int64, "items": np.int64, "values": np.float64, "times": np.float64}
@@ -81,7 +113,13 @@ class Interactions:
                 raise ValueError(f"{name} has shape {array.shape}, but users has {len(self.users)} rows")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        for name, ids, count in (("user", self.users, self.n_users), ("item", self.items, self.n_items)):
+        zeros = Edges(self.users[:0], self.items[:0]) if self.zeros is None else self.zeros
+        if len(zeros.users) != len(zeros.items):
+            raise ValueError(f"zeros have {len(zeros.users)} users, but {len(zeros.items)} items")
+        for name, ids, count in (
+            ("user", np.concatenate([self.users, zeros.users]), self.n_users),
+            ("item", np.concatenate([self.items, zeros.items]), self.n_items),
+        ):
             if len(ids) and not (ids.min() >= 0 and ids.max() < count):
                 raise ValueError(f"{name} ids run from {ids.min()} to {ids.max()}, but there are {count} {name}s")
 
@@ -134,12 +172,25 @@ class Interactions:
     def fingerprint(self) -> str:
         """sha256 of everything a method can see: rows in order, sizes and scale."""
         digest = hashlib.sha256(repr((self.n_users, self.n_items, self.scale)).encode())
-        for array in (self.users, self.items, self.values, self.times):
+        for array in (self.users, self.items, self.values, self.times, *(self.zeros or ())):
             digest.update(b"-" if array is None else np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
 
+    def labelled(self) -> LabelledEdges:
+        """Every row as an edge, in order and with repeats, then the zeros.
+
+        Raises:
+            ValueError: If no zeros were drawn.
+        """
+        if self.zeros is None:
+            raise ValueError("no zeros were drawn, so that nothing says what is no edge")
+        users, items = (np.concatenate(pair) for pair in zip((self.users, self.items), self.zeros, strict=True))
+        labels = np.zeros(len(users), dtype=np.float32)
+        labels[: len(self)] = 1
+        return LabelledEdges(users, items, labels)
+
     def take(self, rows: np.ndarray) -> Interactions:
-        """The same users and items with only these ``rows`` (a mask or row numbers)."""
+        """The same users, items and zeros with only these ``rows`` (a mask or row numbers)."""
         times = None if self.times is None else self.times[rows]
         return replace(self, users=self.users[rows], items=self.items[rows], values=self.values[rows], times=times)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recpoison.data.interactions import Interactions, Scale
+from recpoison.data.interactions import Edges, Interactions, Scale
 from recpoison.data.splitting import Split
 
 _COLUMNS = ("users", "items", "values", "times", "user_labels", "item_labels")
@@ -42,6 +42,8 @@ def _arrays(table: Interactions) -> dict[str, np.ndarray]:
         if name in found and found[name].dtype == object:
             found |= _packed(name, found[name])
     found["sizes"] = np.array([table.n_users, table.n_items])
+    if table.zeros is not None:
+        found |= {"zero_users": table.zeros.users, "zero_items": table.zeros.items}
     if table.scale is not None:
         found["scale"] = np.array(table.scale, dtype=float)
     return found
@@ -70,6 +72,7 @@ def _table(file: np.lib.npyio.NpzFile, name: str) -> Interactions:
 
     users, items, values, times, user_labels, item_labels = (column(key) for key in _COLUMNS)
     sizes, scale = column("sizes"), column("scale")
+    zero_users, zero_items = column("zero_users"), column("zero_items")
     assert users is not None
     assert items is not None
     assert values is not None
@@ -84,4 +87,5 @@ def _table(file: np.lib.npyio.NpzFile, name: str) -> Interactions:
         times,
         user_labels,
         item_labels,
+        None if zero_users is None or zero_items is None else Edges(zero_users, zero_items),
     )

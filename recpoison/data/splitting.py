@@ -67,6 +67,7 @@ class Split:
             items=np.concatenate([part.items for part in parts]),
             values=np.concatenate([part.values for part in parts]),
             times=np.concatenate(times) if len(times) == len(parts) else None,
+            zeros=None,
         )
 
 

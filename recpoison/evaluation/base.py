@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ import torch
 from recpoison.attacks.base import Attack, EmbeddingAttack
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
-from recpoison.errors import ConfigError
+from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, Model
 from recpoison.nearest import did_you_mean, nearest
@@ -80,6 +80,8 @@ class Evaluation(Part, ABC, Generic[Seen]):
     """
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind
+    takes_flips: ClassVar[bool] = False  # whether it can measure what flipped edges do
+    divides_edges: ClassVar[bool] = False  # whether it asks for edges and sampled zeros, instead of a ranking
 
     select_on: str = field(default="last", kw_only=True)
     select_every: int = field(default=10, kw_only=True)
@@ -118,6 +120,36 @@ class Evaluation(Part, ABC, Generic[Seen]):
         Raises:
             IncompatibleParts: Naming what is lacking.
         """
+
+    @final
+    def check_attack(self, attack: Attack) -> None:
+        """Refuse an attack on edges where edges are not what is measured, before any data are read.
+
+        Raises:
+            IncompatibleParts: Naming the evaluations that fit.
+        """
+        if attack.flips and not self.takes_flips:
+            raise IncompatibleParts(
+                f"{type(attack).__name__} flips edges, and {type(self).__name__} has no sampled zeros for that: "
+                "choose evaluation=link_prediction, or an attack that adds fake users, such as attack=random"
+            )
+
+    def divide(self, loaded: Any, seeds: Seeds) -> Any:
+        """What is learned from and judged by, out of what the dataset gave: its own split as it is, here.
+
+        Args:
+            loaded: A ``Split``, or a ``NodeGraph`` whose nodes nobody has divided.
+            seeds: The run's; draws use the stream ``split``.
+
+        Returns:
+            A ``Split`` or a ``NodeSplit``.
+        """
+        return loaded
+
+    @property
+    def divide_inputs(self) -> Any:
+        """What ``divide`` depends on, in plain values; None where it does nothing."""
+        return None
 
     def check_targets(self, n_targets: int) -> None:
         """Refuse to run where nothing would be measured.

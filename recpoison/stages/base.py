@@ -90,6 +90,10 @@ class Promise:
         """Of a change: the changed data."""
         return Promise(digest([self.fingerprint, data.fingerprint]))
 
+    def first(self, *of: Any) -> Promise:
+        """Of a change: its first part."""
+        return Promise(digest([self.fingerprint, "first", of]))
+
     def tolist(self) -> str:
         """Of items: which they are."""
         return self.fingerprint

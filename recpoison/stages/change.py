@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
-from recpoison.attacks.taking import fake_profiles
+from recpoison.attacks import taking
 from recpoison.border import called, method
 from recpoison.changes import FakeProfiles
 from recpoison.descriptions import code_version, identity
+from recpoison.edge_flips import EdgeFlips
 from recpoison.progress import Progress
 from recpoison.stages.base import Promise
 from recpoison.stages.trial import TrialStage
 
+Poison = FakeProfiles | EdgeFlips
 
-class ChangeStage(TrialStage[FakeProfiles]):
+
+class ChangeStage(TrialStage[Poison]):
     """What the attack of a square does to the training rows."""
 
     kind = "change"
@@ -29,26 +32,26 @@ class ChangeStage(TrialStage[FakeProfiles]):
     def inputs(self) -> dict[str, Any]:
         """The attack, the rows it sees, its targets."""
         return self.trial.base_inputs | {
-            "attack": identity(self.square.attack),
+            "attack": identity(self.square.attack.planned),
             "data": self.trial.split.train.fingerprint,
             "targets": self.trial.targets.tolist(),
             "code": code_version(self.square.attack),
         }
 
-    def compute(self, progress: Progress) -> FakeProfiles:
+    def compute(self, progress: Progress) -> Poison:
         """Craft it."""
-        trial, poison = self.trial, self.square.attack.poison
+        trial, poison = self.trial, self.square.attack.planned.poison
         given = called(poison, trial.split.train, trial.targets, trial.seeds, trial.device, progress)
-        return fake_profiles(given, trial.split.train, method(poison))
+        return taking.poison(given, trial.split.train, method(poison))
 
-    def save(self, value: FakeProfiles, folder: Path) -> None:
+    def save(self, value: Poison, folder: Path) -> None:
         """One npz."""
         value.save(folder / "change.npz")
 
-    def load(self, folder: Path) -> FakeProfiles:
-        """The same fake users."""
-        return FakeProfiles.load(folder / "change.npz")
+    def load(self, folder: Path) -> Poison:
+        """The same change."""
+        return cast(Poison, self.square.attack.crafts.load(folder / "change.npz"))
 
-    def promise(self, key: str) -> FakeProfiles:
-        """Fake users that nobody has crafted."""
-        return cast(FakeProfiles, Promise(key))
+    def promise(self, key: str) -> Poison:
+        """A change that nobody has crafted."""
+        return cast(Poison, Promise(key))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+from recpoison.border import called
+from recpoison.data.graph import NodeSplit
 from recpoison.data.saving import load_split, save_split
 from recpoison.data.splitting import Split
 from recpoison.descriptions import code_version, identity
@@ -41,24 +43,33 @@ class SplitStage(Stage[Split]):
     @property
     def inputs(self) -> dict[str, Any]:
         """The dataset's settings and its raw files."""
-        return {
+        inputs = {
             "dataset": identity(self.parts.dataset),
             "files": self.parts.dataset.fingerprint(self.data_dir),
             "seed": self.seed,
             "code": code_version(self.parts.dataset, load_split),
         }
+        evaluation = self.parts.evaluation
+        if evaluation.divide_inputs is None:
+            return inputs
+        return inputs | {"division": evaluation.divide_inputs, "division_code": code_version(evaluation)}
 
     def compute(self, progress: Progress) -> Split:
         """Read and split."""
-        return self.parts.dataset.load(self.data_dir, self.seeds, progress)
+        loaded = self.parts.dataset.load(self.data_dir, self.seeds, progress)
+        return cast(Split, called(self.parts.evaluation.divide, loaded, self.seeds))
 
-    def save(self, value: Split, folder: Path) -> None:
+    def save(self, value: Split | NodeSplit, folder: Path) -> None:
         """One npz."""
-        save_split(value, folder / "split.npz")
+        if isinstance(value, NodeSplit):
+            value.save(folder / "split.npz")
+        else:
+            save_split(value, folder / "split.npz")
 
     def load(self, folder: Path) -> Split:
         """The same rows."""
-        return load_split(folder / "split.npz")
+        read = NodeSplit.load if self.parts.dataset.kind == "graph" else load_split
+        return cast(Split, read(folder / "split.npz"))
 
     def promise(self, key: str) -> Split:
         """Rows that nobody has read."""

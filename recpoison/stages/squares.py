@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from recpoison.changes import Change, FakeProfiles
-from recpoison.curves import Curve
+from recpoison.changes import Change
+from recpoison.curves import Curve, points
+from recpoison.edge_flips import EdgeFlips
+from recpoison.evaluation import asking
 from recpoison.evaluation.base import Record
 from recpoison.parts import Square
-from recpoison.stages.base import Obtain, Stage
-from recpoison.stages.change import ChangeStage
+from recpoison.stages.base import Obtain, Promise, Stage
+from recpoison.stages.change import ChangeStage, Poison
 from recpoison.stages.curve import CurveStage
 from recpoison.stages.fit import Fit, FitStage
 from recpoison.stages.ranks import RanksStage
@@ -36,13 +38,15 @@ class Outcome(NamedTuple):
     fit: Fit
 
 
-def craft(trial: Trial, square: Square, obtain: Obtain) -> FakeProfiles | None:
-    """The fake users of a square; None where its attack makes none."""
-    return obtain(ChangeStage(trial.crafting, square)) if square.attack.poisons else None
+def craft(trial: Trial, square: Square, obtain: Obtain) -> Poison | None:
+    """The change of the data of a square; None where its attack makes none."""
+    if not square.attack.poisons:
+        return None
+    return cast(Poison, square.attack.used(obtain(ChangeStage(trial.crafting, square))))
 
 
-def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Obtain) -> Outcome:
-    """The stages of one square after the fake users.
+def measure(trial: Trial, square: Square, fakes: Poison | None, obtain: Obtain) -> Outcome:
+    """The stages of one square after its change of the data.
 
     The curve of a fit that is then shifted stands with the square without the attack, which has the same fit.
     """
@@ -51,6 +55,7 @@ def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Ob
     victim = obtain(fit)
     fitted, curve = victim.fitted, victim.curve
     if not square.attack.perturbs:
+        curve += _along_flips(trial, square, fakes, obtain)
         return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, victim)
     follow = CurveStage(trial, square, fit, fitted)
     curve, followed = obtain(follow) if follow.wanted else (Curve(), None)
@@ -58,3 +63,21 @@ def measure(trial: Trial, square: Square, fakes: FakeProfiles | None, obtain: Ob
     shift = obtain(craft_shift)
     seen = obtain(RanksStage(trial, square, craft_shift, fitted, shift))
     return Outcome(seen, shift, curve, victim)
+
+
+def _along_flips(trial: Trial, square: Square, flips: Poison | None, obtain: Obtain) -> Curve:
+    """The victim, fitted after every few flips: numbers before the last flip and after the first."""
+    evaluation, attack = trial.parts.evaluation, square.attack
+    every = getattr(evaluation, "curve_flips", None)
+    if every is None or not attack.flips or flips is None:
+        return Curve()
+    planned = isinstance(flips, Promise)
+    n_flips = getattr(attack, "n_flips", None) or 0 if planned else len(cast(EdgeFlips, flips))
+    curve = Curve()
+    for count in range(every, n_flips, every):
+        part = cast(EdgeFlips, flips).first(count)
+        fit = FitStage(trial, square, part.apply(trial.split.train))
+        seen = obtain(RanksStage(trial, square, fit, obtain(fit).fitted))
+        if not planned:
+            curve += points("flips", count, asking.measures(evaluation, seen))
+    return curve

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from recpoison.attacks.base import Attack
-from recpoison.changes import FakeProfiles
 from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.machine import choose_device, set_up
@@ -21,6 +20,7 @@ from recpoison.descriptions import digest, identity
 from recpoison.parts import Parts, squares_of
 from recpoison.seeds import Seeds
 from recpoison.stages.base import Promise, Stage, Value
+from recpoison.stages.change import Poison
 from recpoison.stages.squares import craft, measure
 from recpoison.stages.store import Store
 from recpoison.stages.trial import Trial, begin, open_trial
@@ -80,8 +80,9 @@ class Inventory:
         trial = open_trial(parts, seeds, data_dir, self.device, self.obtain, _begin)
         for square in squares_of(parts):
             fakes = craft(trial, square, self.obtain)
-            if isinstance(trial.split, Promise) and isinstance(fakes, FakeProfiles):  # of another seed, and stored
-                fakes = cast(FakeProfiles, Promise(digest({name: x.tolist() for name, x in fakes.arrays().items()})))
+            if isinstance(trial.split, Promise) and isinstance(fakes, Poison):  # of another seed, and stored
+                arrays = {name: x.tolist() for name, x in fakes.arrays().items()}
+                fakes = cast(Poison, Promise(digest(arrays)))
             measure(trial, square, fakes, self.obtain)
 
     def obtain(self, stage: Stage[Value]) -> Value:
