@@ -1,0 +1,1 @@
+"""Networks on user-item pairs that learn labelled edges in full batches, and gradients through that learning."""
