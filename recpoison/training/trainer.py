@@ -113,23 +113,9 @@ class Trainer(Part):
             Diverged: If the loss or a parameter is no longer finite.
         """
         inputs = objective.inputs()
-        work = (self, type(objective).__qualname__, inputs, state, _looks(monitor))
-        loop = Loop() if inputs is None else progress.loop(work, partial(_fits, start=state, epochs=self.epochs))
-        state = {name: tensor.clone() for name, tensor in _resumed(loop, state).items()}
-        for epoch in range(int(state["epoch"]), self.epochs):
-            loss = objective.epoch(self, state, epoch)
-            if not math.isfinite(loss):
-                raise self._diverged(epoch)
-            state["epoch"] += 1
-            progress.step(epoch + 1, self.epochs, loss=loss)
-            if monitor is not None:
-                _look(state, monitor, epoch + 1, self.epochs)
-            loop.keep(lambda: state)
-        if monitor is not None and monitor.watch is not None:
-            monitor.watch.seen.update({int(epoch): row.tolist() for epoch, row in slots(state, "seen").items()})
-        if not all(bool(tensor.isfinite().all()) for tensor in slots(state, "param").values()):
-            raise self._diverged(self.epochs - 1)
-        return state
+        work = None if inputs is None else (self, type(objective).__qualname__, inputs, state)
+        advance = partial(objective.epoch, self)
+        return run_rounds(work, advance, state, self.epochs, self._diverged, progress, monitor)
 
     def _diverged(self, epoch: int) -> Diverged:
         return Diverged(
@@ -197,6 +183,45 @@ class Trainable(Protocol):
 
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
         """What its own fit minimises on ``data``; draws come from the stream ``train`` of ``seeds``."""
+
+
+def run_rounds(
+    work: tuple[object, ...] | None,
+    advance: Callable[[State, int], float],
+    state: State,
+    rounds: int,
+    diverged: Callable[[int], Diverged],
+    progress: Progress,
+    monitor: Monitor | None = None,
+) -> State:
+    """Advance from ``state["epoch"]`` to ``rounds`` and return the state there; the ``state`` given stays as it is.
+
+    Args:
+        work: What tells the rounds from others: a killed fit goes on from its checkpoint by it. None: nobody can tell.
+        advance: Changes a state by the round of this number (from 0) and returns its loss.
+        state: Where to start.
+        rounds: Epochs, or steps that count as one.
+        diverged: What is raised about a round after which a number is not finite.
+        progress: Hears of rounds and losses.
+        monitor: Looks at them.
+    """
+    fits = partial(_fits, start=state, epochs=rounds)
+    loop = Loop() if work is None else progress.loop((*work, _looks(monitor)), fits)
+    state = {name: tensor.clone() for name, tensor in _resumed(loop, state).items()}
+    for epoch in range(int(state["epoch"]), rounds):
+        loss = advance(state, epoch)
+        if not math.isfinite(loss):
+            raise diverged(epoch)
+        state["epoch"] += 1
+        progress.step(epoch + 1, rounds, loss=loss)
+        if monitor is not None:
+            _look(state, monitor, epoch + 1, rounds)
+        loop.keep(lambda: state)
+    if monitor is not None and monitor.watch is not None:
+        monitor.watch.seen.update({int(epoch): row.tolist() for epoch, row in slots(state, "seen").items()})
+    if not all(bool(tensor.isfinite().all()) for tensor in slots(state, "param").values()):
+        raise diverged(rounds - 1)
+    return state
 
 
 def result(state: State) -> Params:

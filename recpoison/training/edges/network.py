@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -181,10 +180,6 @@ class Drops:
     def key(self, layer: int) -> int:
         """The hash of a layer, counted through the product part, then the sum part."""
         return mixed((self.draw + (layer + 1) * _STRIDE) & _WORD)
-
-    def keys(self, layers: int) -> Iterator[int]:
-        """Hashes of all layers in turn."""
-        return map(self.key, range(layers))
 
     def __call__(self, values: Tensor, layer: int, samples: Tensor) -> Tensor:
         """``values`` ``(n, width)`` of a layer with some of them 0 and the others larger."""
