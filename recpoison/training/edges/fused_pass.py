@@ -12,7 +12,8 @@ from torch import Tensor
 
 from recpoison.algebra.unroll import Tensors
 from recpoison.training.edges.block_kernels import RELU, SIGMOID, TANH
-from recpoison.training.edges.fused_kernels import BLOCK, LANES, gradient_pass, product_pass
+from recpoison.training.edges.fused_kernels import BLOCK, gradient_pass, product_pass
+from recpoison.training.edges.lanes import WIDTH
 from recpoison.training.edges.network import Drops, Network
 from recpoison.training.edges.passes import EdgePass
 
@@ -22,31 +23,28 @@ Arrays = dict[str, np.ndarray]
 
 
 class Pairs(NamedTuple):
-    """Pairs sorted by user, in blocks.
+    """Pairs sorted by user, as uint32 and with the last one again, so that eight at a time never end too early.
 
     Args:
-        items: ``(n,)`` uint32.
-        samples: ``(n,)`` uint32, where each stood.
-        runs: ``(n_runs + 1, 2)`` the user and the first pair of neighbours of one user in one block.
-        block_runs: ``(n_blocks + 1,)`` the first run of each block.
+        users: ``(n + 7,)``.
+        items: ``(n + 7,)``.
+        samples: ``(n + 7,)`` where each stood.
     """
 
+    users: np.ndarray
     items: np.ndarray
     samples: np.ndarray
-    runs: np.ndarray
-    block_runs: np.ndarray
 
     @classmethod
     def of(cls, users: np.ndarray, items: np.ndarray) -> Pairs:
         """The pairs in their order for the kernels."""
         order = np.argsort(users, kind="stable")
-        sorted_users, n = users[order], len(users)
-        begins = np.arange(n) % BLOCK == 0
-        begins[1:] |= sorted_users[1:] != sorted_users[:-1]
-        starts = np.flatnonzero(begins)
-        runs = np.column_stack([np.append(sorted_users[starts], -1), np.append(starts, n)])
-        block_runs = np.append(np.searchsorted(starts, np.arange(0, n, BLOCK)), len(starts))
-        return cls(items[order].astype(np.uint32), order.astype(np.uint32), runs, block_runs)
+        return cls(
+            *(
+                np.pad(column, (0, WIDTH - 1), "edge").astype(np.uint32)
+                for column in (users[order], items[order], order)
+            )
+        )
 
 
 class Layout(NamedTuple):
@@ -105,8 +103,7 @@ class FusedPass(EdgePass):
         super().__init__(network, users, items)
         self.pairs = Pairs.of(users.numpy(), items.numpy())
         self.layout = Layout.of(network)
-        blocks = len(self.pairs.block_runs) - 1
-        self.chunks = np.linspace(0, blocks, CHUNKS + 1).astype(int)
+        self.chunks = np.linspace(0, -(-len(users) // BLOCK), CHUNKS + 1).astype(int)
 
     def gradient(self, params: Tensors, labels: Tensor, draw: int | None) -> tuple[Tensor, Tensors]:
         """One pass over the pairs."""
@@ -120,12 +117,8 @@ class FusedPass(EdgePass):
         """One pass over the pairs, of the tangent of ``gradient``."""
         here, moved = self._arrays(params), self._arrays(along)
         tables, v_tables = self._tables(here, here), self._table_tangents(here, moved)
-        flat, v_flat, columns = self._flat(here, 1), self._flat(moved, 0), self.layout.columns
-        mixed = np.hstack([tables[0][:, :columns], v_tables[0][:, columns:]])
-        given = (*tables, flat, *v_tables, v_flat, mixed)
+        given = (*tables, self._flat(here, 1), *v_tables, self._flat(moved, 0))
         found, (*sums, user, item), of_flat = self._over_all(product_pass, labels, draw, given, (*tables, *tables))
-        for own, total in zip(sums, (user, item), strict=True):
-            total[:, :columns] += own[:, :columns]
         product = self._unflattened(of_flat, here) | self._of_tables(here, user, item)
         if self.network.sum_size:
             self._add_weight_tangents(product, moved, *sums)
@@ -142,16 +135,16 @@ class FusedPass(EdgePass):
         """Run a kernel over all pairs; its line of numbers, and means of the sums it makes, shaped as ``tables``."""
         flat, pairs, layout, drops = given[2], self.pairs, self.layout, Drops(self.network, draw)
         keys = np.array([drops.key(layer) for layer in range(len(layout.layers))], dtype=np.uint64)
-        columns = (pairs.items, pairs.samples, labels.detach().numpy())
+        columns = (*pairs, labels.detach().contiguous().numpy())
         sizes = (layout.layers, layout.ends, layout.columns, layout.sums, layout.units)
         kind = _KINDS[self.network.activation], keys, np.uint64(drops.limit), flat.dtype.type(drops.scale)
-        found = np.empty(len(pairs.items), dtype=flat.dtype)
+        found = np.empty(len(labels), dtype=flat.dtype)
         sums = [[np.zeros_like(array) for array in (*tables, flat)] for _ in range(CHUNKS)]
 
         def work(chunk: int) -> None:
             span = int(self.chunks[chunk]), int(self.chunks[chunk + 1])
             rest = (*kind, self.network.weighted, found, *sums[chunk])
-            kernel(pairs.runs, pairs.block_runs, *span, *columns, *given, *sizes, *rest)
+            kernel(*span, *columns, *given, *sizes, *rest)
 
         _in_turn(work)
         *means, of_flat = (sum(parts[1:], parts[0]) / flat.dtype.type(len(found)) for parts in zip(*sums, strict=True))
@@ -232,8 +225,8 @@ class FusedPass(EdgePass):
 
 
 def _padded(width: int) -> int:
-    """The next multiple of what the kernels take at a time."""
-    return -(-width // LANES) * LANES
+    """The next multiple of a register's width."""
+    return -(-width // WIDTH) * WIDTH
 
 
 def _in_turn(work: Callable[[int], None]) -> None:
