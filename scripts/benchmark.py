@@ -158,6 +158,16 @@ def curvature(arguments: argparse.Namespace) -> list[Row]:
     return curvature_benchmark(arguments.rounds)
 
 
+def meta(arguments: argparse.Namespace) -> list[Row]:
+    """A meta-gradient through training on ml_100k with as many zeros against autograd's, and what memory it takes."""
+    from benchmark_meta_gradient import meta_gradient_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("meta is left out: set RECPOISON_DATA to the folder that holds ml_100k")
+        return []
+    return meta_gradient_benchmark(arguments.rounds)
+
+
 BENCHMARKS = {
     "bpr": bpr,
     "fgsm": fgsm,
@@ -166,6 +176,7 @@ BENCHMARKS = {
     "evaluation": evaluation,
     "neighbors": neighbors,
     "curvature": curvature,
+    "meta": meta,
     "injection": injection,
     "scale": scale,
 }

@@ -18,6 +18,8 @@ from recpoison.training.edges.network import Drops, Network
 from recpoison.training.edges.passes import EdgePass
 
 CHUNKS = 4  # fixed, so that sums are added in the same order whatever the number of threads
+# who calls looks whether numbers are finite, and says so in a sentence
+_QUIETLY = np.errstate(over="ignore", invalid="ignore")
 _KINDS = {"relu": RELU, "tanh": TANH, "sigmoid": SIGMOID}
 Arrays = dict[str, np.ndarray]
 
@@ -105,6 +107,7 @@ class FusedPass(EdgePass):
         self.layout = Layout.of(network)
         self.chunks = np.linspace(0, -(-len(users) // BLOCK), CHUNKS + 1).astype(int)
 
+    @_QUIETLY
     def gradient(self, params: Tensors, labels: Tensor, draw: int | None) -> tuple[Tensor, Tensors]:
         """One pass over the pairs."""
         here = self._arrays(params)
@@ -113,6 +116,7 @@ class FusedPass(EdgePass):
         found, of_tables, of_flat = self._over_all(gradient_pass, labels, draw, (user, item, flat), (user, item))
         return found, self._ordered(self._unflattened(of_flat, here) | self._of_tables(here, *of_tables))
 
+    @_QUIETLY
     def product(self, params: Tensors, labels: Tensor, along: Tensors, draw: int | None) -> tuple[Tensor, Tensors]:
         """One pass over the pairs, of the tangent of ``gradient``."""
         here, moved = self._arrays(params), self._arrays(along)

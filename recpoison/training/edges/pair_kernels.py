@@ -110,8 +110,8 @@ def add_rows(table, numbers, at, k, c):
 def add_sorted_rows(table, numbers, at, k, c):
     """The same where most have one row."""
     if numbers[at] == numbers[at + 7]:
-        low = plus(plus(c[0], c[1]), plus(c[2], c[3]))
-        add_row(table, numbers[at], k, plus(low, plus(plus(c[4], c[5]), plus(c[6], c[7]))))
+        add_row(table, numbers[at], k, plus(plus(c[0], c[1]), plus(c[2], c[3])))
+        add_row(table, numbers[at], k, plus(plus(c[4], c[5]), plus(c[6], c[7])))
     else:
         add_rows(table, numbers, at, k, c)
 
