@@ -53,3 +53,10 @@ def planted_blocks(n: int = 40) -> Split:
 @pytest.fixture
 def planted() -> Split:
     return planted_blocks()
+
+
+@pytest.fixture
+def sparse() -> Interactions:
+    """29 users x 23 items; batches of 4 with 3 negatives leave most rows out and repeat some."""
+    users, items = np.nonzero(np.random.default_rng(0).random((29, 23)) < 0.2)
+    return Interactions(users, items, np.ones(len(users)), 29, 23)

@@ -34,6 +34,7 @@ class RowObjective(BatchObjective):
         n_negatives: Unseen items drawn for each positive, afresh in every epoch.
         rows_only: Whether rows outside a batch stay.
         max_norm: Length to which longer rows are scaled after a step; None: they may have any.
+        words: Whether batches also hold a random number of 32 bits for each positive and negative, for dropout.
     """
 
     def __init__(
@@ -45,9 +46,10 @@ class RowObjective(BatchObjective):
         n_negatives: int,
         rows_only: bool = True,
         max_norm: float | None = None,
+        words: bool = False,
     ) -> None:
         self.data, self.seeds, self.loss, self.model = data, seeds, loss, model
-        self.n_negatives, self.rows_only, self.max_norm = n_negatives, rows_only, max_norm
+        self.n_negatives, self.rows_only, self.max_norm, self.words = n_negatives, rows_only, max_norm, words
         self.pairs = Pairs.of(data)
         self._on_device: DevicePairs | None = None
 
@@ -60,10 +62,14 @@ class RowObjective(BatchObjective):
         return trainer.n_rows(len(self.pairs))
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[Batch]:
-        """Users and positives of each batch, ``(batch_size,)``, and negatives ``(batch_size, n_negatives)``."""
+        """Users and positives of each batch, ``(batch_size,)``, negatives ``(batch_size, n_negatives)``, and words."""
         if self._on_device is None or self._on_device.users.device != device:
             self._on_device = DevicePairs.of(self.pairs, device)
-        columns = self._on_device.epoch_with(self.seeds, epoch, self.n_negatives)
+        columns: Batch = self._on_device.epoch_with(self.seeds, epoch, self.n_negatives)
+        if self.words:
+            shape = len(columns[0]), 1 + self.n_negatives
+            generator = self.seeds.torch("dropout", epoch, device=device)
+            columns = *columns, torch.randint(1 << 32, shape, generator=generator, device=device)
         n_rows = self.n_rows(trainer)
         for start in range(0, n_rows, trainer.batch_size):
             yield tuple(column[start : min(start + trainer.batch_size, n_rows)] for column in columns)

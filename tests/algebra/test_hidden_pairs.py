@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from recpoison.algebra import hidden_pairs
-from recpoison.algebra.hidden_pairs import pair_scores
+from recpoison.algebra.hidden_pairs import pair_scores, product_scores
 
 
 def drawn(*shapes: tuple[int, ...], dtype=torch.float32):
@@ -18,15 +18,30 @@ def test_by_hand():
     assert pair_scores(users, items, [], torch.tensor([2.0, 10.0])).tolist() == [[6.0, 10.0]]
 
 
+@pytest.mark.parametrize("activation", [torch.relu, torch.tanh, torch.sigmoid])
 @pytest.mark.parametrize("layers", [0, 2])
-def test_blocks_and_kernel_equal_the_whole(layers, monkeypatch):
+def test_blocks_and_kernel_equal_the_whole(layers, activation, monkeypatch):
     users, items, output, *more = drawn((7, 33), (1100, 33), (33,), (33, 33), (33,), (33, 33), (33,))
     further = [(more[0], more[1]), (more[2], more[3])][:layers]
-    hidden = torch.relu(users[:, None] + items)
+    hidden = activation(users[:, None] + items)
     for weight, bias in further:
-        hidden = torch.relu(hidden @ weight.T + bias)
+        hidden = activation(hidden @ weight.T + bias)
     monkeypatch.setattr(hidden_pairs, "CELLS", 7 * 33 * 100)
-    torch.testing.assert_close(pair_scores(users, items, further, output), hidden @ output, atol=1e-3, rtol=1e-4)
+    found = pair_scores(users, items, further, output, activation)
+    torch.testing.assert_close(found, hidden @ output, atol=1e-3, rtol=1e-4)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_products_in_blocks_equal_the_whole(layers, monkeypatch):
+    shapes = [(7, 6), (110, 6), (5, 6), (5,), (4, 5), (4,), (3, 4), (3,), ((5, 4, 3)[layers - 1],)]
+    users, items, *more, output = drawn(*shapes, dtype=torch.float64)
+    chosen = list(zip(more[::2], more[1::2], strict=True))[:layers]
+    hidden = users[:, None] * items
+    for weight, bias in chosen:
+        hidden = torch.tanh(hidden @ weight.T + bias)
+    monkeypatch.setattr(hidden_pairs, "CELLS", 7 * 5 * 12)
+    found = product_scores(users, items, chosen, output, torch.tanh)
+    torch.testing.assert_close(found, hidden @ output, atol=1e-12, rtol=1e-12)
 
 
 def test_it_can_be_differentiated():

@@ -194,12 +194,14 @@ def cases() -> Iterator[Case]:
 def models() -> Iterator[Case]:
     tables = {"embedding_size": 4} | TRAINER
     hinges = {"negatives": 3, "margin": 0.3}
-    for option in ("bprmf", "mf", "cml", "gmf", "neumf", "wrmf"):
-        own = tables | {"neumf": {"layers": 2, "hidden_size": 6}, "cml": hinges}.get(option, {})
+    for option in ("bprmf", "mf", "cml", "gmf", "cf", "neumf", "wrmf"):
+        layers = {"neumf": {"hidden": [6, 3]}, "cf": {"hidden": [6]}}
+        own = tables | (layers | {"cml": hinges}).get(option, {})
         for optimizer in ("sgd", "adam", *(["adagrad"] if option != "wrmf" else [])):
             rate = {"trainer.learning_rate": 0.5 if option == "mf" else 0.0005 if option == "wrmf" else 0.02}
             yield Case("model", option, own | {"trainer.optimizer": optimizer} | rate)
     yield Case("model", "bprmf", tables | {"initial": "xavier"})
+    yield from edge_models()
     yield Case("model", "mf", tables | {"initial": "normal"})
     for optimizer in ("sgd", "adagrad", "adam"):
         yield Case("model", "pcmf", tables | {"trainer.optimizer": optimizer, "trainer.learning_rate": 0.1})
@@ -212,6 +214,13 @@ def models() -> Iterator[Case]:
     yield Case("model", "wrmf_als", {"embedding_size": 4, "sweeps": 2})
     yield Case("model", "item_knn", {"neighbors": 3})
     yield from (Case("model", option) for option in ("popularity", "random"))
+
+
+def edge_models() -> Iterator[Case]:
+    """Networks on pairs with layers where there need be none, and without."""
+    small = {"embedding_size": 4, "initial_std": 0.5} | TRAINER
+    yield Case("model", "gmf", small | {"hidden": [6, 3], "trainer.learning_rate": 0.02})
+    yield Case("model", "cf", small | {"hidden": [], "trainer.learning_rate": 0.02})
 
 
 def attacks() -> Iterator[Case]:

@@ -7,6 +7,8 @@ import torch
 
 from recpoison.errors import ConfigError
 from recpoison.models.gmf import GMF
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
 CPU = torch.device("cpu")
@@ -20,6 +22,7 @@ CPU = torch.device("cpu")
         ({"regularization": -0.1}, "model.regularization is -0.1"),
         ({"regularization": float("nan")}, "model.regularization is nan"),
         ({"initial_std": 0.0}, "model.initial_std is 0"),
+        ({"hidden": (0,)}, "a width in model.hidden is below 1"),
         ({"trainer": Trainer(backend="numba")}, "backend=numba has no GMF"),
     ],
 )
@@ -41,6 +44,14 @@ def by_hand():
 def test_scores_by_hand(planted):
     scores = GMF(2).scores(by_hand(), planted.train, torch.tensor([0, 1]))
     assert scores.tolist() == [[8.5, 2.5], [1.5, 2.5]]
+
+
+def test_a_hidden_layer_by_hand(planted):
+    """Products (3, 2), (-1, 4) and (0, 1), (0, 2) through relu(a - b) and relu(b - 1), weighed 10 and 1."""
+    params = by_hand() | {"product_weight_0": torch.tensor([[1.0, -1], [0, 1]])}
+    params |= {"product_bias_0": torch.tensor([0.0, -1]), "output": torch.tensor([10.0, 1])}
+    scores = GMF(2, hidden=(2,)).scores(params, planted.train, torch.tensor([0, 1]))
+    assert scores.tolist() == [[11.5, 3.5], [0.5, 1.5]]
 
 
 def test_loss_by_hand():
@@ -77,3 +88,12 @@ def test_users_lie_at_their_rows(planted, seeds):
     params = GMF(4).init(planted.train, seeds)
     users = torch.tensor([7, 2])
     assert torch.equal(GMF(4).user_embeddings(params, planted.train, users), params["user"][users])
+
+
+def test_numbers_as_before_it_could_learn_edges(sparse):
+    """Score of user 3 for item 7, and the sum of all scores, recorded before there were hidden layers."""
+    adam = GMF(8, trainer=Trainer(3, 16, "adam", 0.01))
+    for model, one, total in ((GMF(), -0.31963694, -247.715289), (adam, -0.28646171, -183.625555)):
+        scores = model.scores(model.fit(sparse, Seeds(0), CPU, Progress()), sparse, torch.arange(29))
+        assert scores[3, 7].item() == pytest.approx(one, rel=1e-6)
+        assert scores.double().sum().item() == pytest.approx(total, rel=1e-6)

@@ -1,5 +1,7 @@
 """Steps of a batch's rows alone, against torch.optim on whole tables."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -17,10 +19,8 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def data() -> Interactions:
-    """29 users x 23 items; batches of 4 with 3 negatives leave most rows out and repeat some."""
-    users, items = np.nonzero(np.random.default_rng(0).random((29, 23)) < 0.2)
-    return Interactions(users, items, np.ones(len(users)), 29, 23)
+def data(sparse) -> Interactions:
+    return sparse
 
 
 def reference(model, optimizer, data, seeds):
@@ -36,7 +36,7 @@ def reference(model, optimizer, data, seeds):
     return {name: tensor.detach() for name, tensor in params.items()}
 
 
-@pytest.mark.parametrize("model", [GMF, NeuMF])
+@pytest.mark.parametrize("model", [GMF, NeuMF, partial(NeuMF, dropout=0.4)], ids=["GMF", "NeuMF", "dropout"])
 @pytest.mark.parametrize(
     ("trainer", "optimizer", "rows_only"),
     [

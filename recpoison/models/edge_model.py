@@ -1,0 +1,182 @@
+"""What models share that are a network on pairs: they learn to rank, or learn edges and zeros in full batches."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.idle import Together
+from recpoison.models.base import DataLoss, Monitor, Params
+from recpoison.models.pair_network import every, initial_values, several
+from recpoison.models.trained import TrainedModel
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.training.edges.network import Network, logits
+from recpoison.training.edges.trainer import EdgeTrainer
+from recpoison.training.row_objective import RowObjective, only_for_adam
+from recpoison.training.sampling import DevicePairs, Pairs
+from recpoison.training.trainer import Trainer
+from recpoison.training.whole_data import ChunkedLoss
+
+CHUNK = 1 << 13  # positives
+RANKING_ONLY = ("trainer", "negatives", "regularization", "rows_only")
+
+
+@dataclass(frozen=True)
+class EdgeModel(TrainedModel):
+    """A user's score of an item is the log odds that the user has the item, by a network on the pair.
+
+    As a ranking model it learns from mini-batches: the loss of a batch is the sum of the binary cross-entropy of each
+    positive and of its ``negatives`` unseen items, drawn afresh every epoch, and of the regulariser. Where an
+    evaluation has drawn zeros once (``Interactions.zeros``) it learns edges and zeros in full batches instead, by
+    ``edge_trainer``, and nothing else is drawn or added. Ratings are not looked at. Dropout takes its masks from the
+    fit's seeds; scores have none.
+
+    A concrete model says what its ``network`` is; params are the network's.
+
+    Args:
+        embedding_size: Length of an embedding.
+        negatives: Unseen items a positive.
+        regularization: Weight of half the squared length of a positive's user row and of its item rows, negatives
+            included.
+        initial_std: Standard deviation of the normal initial embeddings; 0.01 in the authors' code of NeuMF, which
+            makes the first epochs slow.
+        rows_only: Whether Adam leaves rows outside a batch where they are (``torch.optim.SparseAdam``); without
+            meaning for SGD and Adagrad, which always do.
+        trainer: How the loss is minimised in ranking.
+        hidden: Widths of the hidden layers.
+        activation: After each of them: ``relu``, ``tanh`` or ``sigmoid``.
+        dropout: Share of hidden units that a training step leaves out.
+        edge_trainer: How the log loss of edges and zeros is minimised.
+
+    Raises:
+        ConfigError: If a value is out of range.
+    """
+
+    tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    reads_values: ClassVar[bool] = False
+
+    embedding_size: int = 64
+    negatives: int = 4
+    regularization: float = 0.0
+    initial_std: float = 0.1
+    rows_only: bool = True
+    trainer: Trainer = field(default_factory=lambda: Trainer(epochs=10))
+    hidden: tuple[int, ...] = ()
+    activation: str = "relu"
+    dropout: float = 0.0
+    edge_trainer: EdgeTrainer = field(default_factory=EdgeTrainer)
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_size", "negatives"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
+        if not 0 <= self.regularization < math.inf:
+            raise ConfigError(f"model.regularization is {self.regularization:g}: give a finite number, 0 or more")
+        if not 0 < self.initial_std < math.inf:
+            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a finite number above 0")
+        if self.trainer.backend == "numba":
+            raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
+        self.network  # noqa: B018  checks its own settings
+
+    @property
+    @abstractmethod
+    def network(self) -> Network:
+        """The network on a pair."""
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """What only ranking needs, or only edges; Adam alone moves rows without a gradient, and layers activate."""
+        found = super().idle(parts)
+        if not self.hidden:
+            found |= dict.fromkeys(("activation", "dropout"), "hidden is empty, so there is no hidden layer")
+        if parts.evaluation.divides_edges:
+            why = f"{type(parts.evaluation).__name__} has zeros drawn once, learned by edge_trainer in full batches"
+            return found | dict.fromkeys(RANKING_ONLY, why)
+        found |= {"edge_trainer": f"{type(parts.evaluation).__name__} draws no zeros, so trainer learns a ranking"}
+        return found | {"trainer.backend": f"{type(self).__name__} has no numba kernel"} | only_for_adam(self.trainer)
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Normal embeddings, an output uniform within ±sqrt(3 / fan-in), Glorot's layers, biases 0; each a stream."""
+        return initial_values(self.network, data, self.initial_std, seeds)
+
+    def fit(
+        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    ) -> Params:
+        """Learn the edges and zeros of ``data`` where it has zeros, else to rank; a step then counts as an epoch.
+
+        Raises:
+            Diverged: If a number is no longer finite.
+        """
+        if data.zeros is None:
+            return super().fit(data, seeds, device, progress, monitor)
+        start = self.start(data, seeds, device)
+        return self.edge_trainer.fit(self.network, start, data.labelled(), seeds.child("train"), progress, monitor)
+
+    def logits(self, params: Params, users: Tensor, items: Tensor, words: Tensor | None = None) -> Tensor:
+        """Scores ``(n, m)`` of ``users`` ``(n,)`` for their ``items`` ``(n, m)``; ``words`` as in ``several``."""
+        return several(self.network, params, users, items, words)
+
+    def edge_logits(self, params: Params, users: Tensor, items: Tensor) -> Tensor:
+        """Log odds ``(n,)`` of the pairs of ``users`` ``(n,)`` and ``items`` ``(n,)``."""
+        return logits(self.network, params, users, items)
+
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Sum over the batch of the cross-entropy, with the regulariser.
+
+        Args:
+            params: As of ``init``.
+            batch: Users and positives ``(n,)``, negatives ``(n, negatives)``, and where units are left out a random
+                number for each of these pairs ``(n, 1 + negatives)``, as ``several`` takes it.
+        """
+        users, positives, negatives, *words = batch
+        items = torch.cat([positives.unsqueeze(1), negatives], dim=1)
+        found = self.logits(params, users, items, *words)
+        loss = F.softplus(-found[:, 0]).sum() + F.softplus(found[:, 1:]).sum()
+        if not self.regularization:
+            return loss
+        squares = [
+            params[name].square().sum(1).index_select(0, rows).sum()
+            for name, rows in (("user", users), ("item", items.flatten()))
+        ]
+        return loss + self.regularization / 2 * (squares[0] + squares[1])
+
+    def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
+        """The loss of every training pair with its negatives, without dropout."""
+        pairs = DevicePairs.of(Pairs.of(data), device)
+
+        def chunks(draw: int) -> Iterator[tuple[Tensor, ...]]:
+            columns = pairs.epoch_with(seeds, draw, self.negatives)
+            yield from zip(*(column.split(CHUNK) for column in columns), strict=True)
+
+        return ChunkedLoss(self.loss, chunks)
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> RowObjective:
+        """What ``fit`` minimises on ``data`` in ranking, with draws from the stream ``train``.
+
+        Raises:
+            IncompatibleParts: If ``data`` has zeros, which are learned in full batches.
+        """
+        if data.zeros is not None:
+            raise IncompatibleParts(
+                "edges and zeros are learned in full batches, and what trains in mini-batches would draw other zeros: "
+                "choose defense=none"
+            )
+        words = self.dropout > 0 and len(self.hidden) > 0
+        return RowObjective(data, seeds.child("train"), self.loss, self, self.negatives, self.rows_only, words=words)
+
+    def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Log odds ``(len(users), n_items)``."""
+        return every(self.network, params, users)
+
+    def user_embeddings(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Rows of the user table, ``(len(users), size of a row)``."""
+        return params["user"].index_select(0, users)
