@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, final
 
+import numpy as np
+
 from recpoison.data.graph import NodeGraph
 from recpoison.data.interactions import Interactions
 from recpoison.data.notes import Heard
@@ -54,9 +56,23 @@ class Dataset(Part, ABC):
             heard.note(f"{unjudged:,} of {split.train.n_users:,} users have no test row: learned from, but not judged")
         return replace(split, notes=(*split.notes, *heard.notes))
 
+    @final
+    def load_whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
+        """Read and filter, for who divides the rows another way: all are training rows, with all repeats, and in order.
+
+        Arguments and errors are those of ``load``.
+        """
+        heard = Heard(progress)
+        data = self._whole(data_dir, seeds, heard)
+        return Split(data, data.take(np.zeros(0, dtype=np.int64)), held_out="none", notes=tuple(heard.notes))
+
     @abstractmethod
     def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
         """What ``load`` says; a split says itself which of its rows are held out."""
+
+    def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """All rows that filters leave; those of a split, which holds out each pair once, where nobody says better."""
+        return self._load(data_dir, seeds, progress).whole
 
     @abstractmethod
     def fingerprint(self, data_dir: Path | None) -> str:

@@ -108,6 +108,10 @@ class KnownRatings(Dataset):
         """Read, filter and split."""
         return prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
 
+    def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """Read and filter."""
+        return self.filters.apply(self._raw(data_dir, progress).data, seeds, progress)[0]
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files as they lie on disk, in order."""
         paths = require(self._source, self.variant, data_dir)

@@ -118,7 +118,10 @@ class Splitter(Part):
             )
 
     def idle(self, parts: Together) -> dict[str, str]:
-        """The share of test rows, where their number is fixed."""
+        """The share of test rows, where their number is fixed; all, where an evaluation divides the rows itself."""
+        if parts.evaluation.divides_edges:
+            why = f"{type(parts.evaluation).__name__} divides all rows itself"
+            return dict.fromkeys(("method", "test", "validation"), why)
         takes_share = self.method in ("ratio", "ratio_last")
         return {} if takes_share else {"test": f"method is {self.method}, which takes no share"}
 

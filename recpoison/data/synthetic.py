@@ -81,6 +81,10 @@ class Synthetic(Dataset):
         """Draw and split."""
         return self.split.split(self.read(data_dir, seeds, progress), seeds, progress)
 
+    def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """All rows; nothing is filtered."""
+        return self.read(data_dir, seeds, progress)
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""
         return hashlib.sha256().hexdigest()
@@ -137,6 +141,10 @@ class Planted(Dataset):
         data = self.read(data_dir, seeds, progress)
         held = data.users == data.items
         return Split(data.take(~held), data.take(held), held_out="item u of user u")
+
+    def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """All rows; nothing is filtered."""
+        return self.read(data_dir, seeds, progress)
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """Digest of no file."""

@@ -133,6 +133,12 @@ class OwnTable(Dataset):
         progress.note(f"{self.name}: feedback is {in_words(split.train.scale)}")
         return split
 
+    def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
+        """Read and filter."""
+        data, _ = self.filters.apply(self._raw(data_dir, progress).data, seeds, progress)
+        progress.note(f"{self.name}: feedback is {in_words(data.scale)}")
+        return data
+
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files."""
         return digest(self._paths(data_dir))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from recpoison.border import called
+from recpoison.data.dataset import Dataset
 from recpoison.data.graph import NodeSplit
 from recpoison.data.saving import load_split, save_split
 from recpoison.data.splitting import Split
@@ -56,8 +57,9 @@ class SplitStage(Stage[Split]):
 
     def compute(self, progress: Progress) -> Split:
         """Read and split."""
-        loaded = self.parts.dataset.load(self.data_dir, self.seeds, progress)
-        return cast(Split, called(self.parts.evaluation.divide, loaded, self.seeds))
+        dataset, evaluation = self.parts.dataset, self.parts.evaluation
+        load = dataset.load_whole if evaluation.divides_edges and isinstance(dataset, Dataset) else dataset.load
+        return cast(Split, called(evaluation.divide, load(self.data_dir, self.seeds, progress), self.seeds))
 
     def save(self, value: Split | NodeSplit, folder: Path) -> None:
         """One npz."""

@@ -35,7 +35,8 @@ def build(file: Path) -> Attack:
     return instantiate(node, _convert_="all")
 
 
-ATTACKS = [pytest.param(build(file), id=file.stem) for file in FILES]
+BUILT = {file.stem: build(file) for file in FILES}
+ATTACKS = [pytest.param(attack, id=name) for name, attack in BUILT.items() if not attack.flips]
 PROFILE_ATTACKS = [param for param in ATTACKS if isinstance(param.values[0], ProfileAttack)]
 FILLER_ATTACKS = [param for param in PROFILE_ATTACKS if isinstance(param.values[0], FilledAttack)]
 

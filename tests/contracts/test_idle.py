@@ -32,6 +32,7 @@ ELSEWHERE = {
     "memory_mb": "memory",
     "memory_limit": "memory",
     "name": "what tables call the data",
+    "plan": "how many flips are made at once, of which the first are used",
     "drop_invalid": "broken rows, of which these data have none (test_table.py has)",
 }
 # What the constructor refuses without another setting; a composition below has both.
@@ -57,6 +58,20 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "filler_ratings": ["item_normal"],
     "influential_users": [3],
     "n_fake_users": [5],
+    "n_flips": [30],
+    "edges_per_step": [7],
+    "initial_values": ["victim", "own"],
+    "initialisation": ["redrawn", "fixed", {"initialisation": "redrawn", "initial_values": "own"}],
+    "approximate_sum": ["after_steps", "dependence"],
+    "outer_labels": ["fixed", {"outer_labels": "fixed", "approximate_sum": "dependence"}],
+    "new_users": [2, {"new_users": 2, "similar_users": 0}],
+    "similar_users": [3, {"similar_users": 2, "new_users": 0}],
+    "sampled_share": [0.1],
+    "zeros": [90],
+    "unseen": [0.4],
+    "edges": ["train", {"edges": "unseen", "unseen": 0.2}],
+    "perturbed": ["included", "excluded"],
+    "curve_flips": [4],
     "craft_seed": [1],
     "generator": [[4]],
     "discriminator": [[5]],
@@ -113,7 +128,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "neighbours": [5],
     "trees": [3],
     "sample_size": [8],
-    "metrics": [["HR", "MRR"], ["OutlierAUROC"]],
+    "metrics": [["HR", "MRR"], ["OutlierAUROC"], ["AUROC"]],
     "cutoffs": [[2]],
     "ties": ["for", "against"],
     "owners": ["included", "excluded"],
@@ -164,6 +179,9 @@ TARGETED = {"goal": "targeted", "targets.count": 2}
 BIM = ["attack=bim", "attack.steps=6"]
 NOISY = [*BPRMF, "model.trainer.epochs=9", "model.trainer.optimizer=adam", "model.trainer.learning_rate=0.3"]
 TARGETS = ["attack.goal=targeted", "attack.targets.count=3", "attack.targets.rule=random"]
+LINKS = ["evaluation=link_prediction", "model=cf", "model.embedding_size=3", "model.hidden=[3]"]
+LINKS += ["model.edge_trainer.steps=4"]
+FLIPPED = [*LINKS[1:], "attack=random_edges", "attack.budget=0.15"]
 TIES = ("ties",)
 LISTS = {"cutoffs": [3, 5], "select_every": 1}
 
@@ -251,6 +269,7 @@ def attacks() -> Iterator[Case]:
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
     yield from learned_fillers()
     yield from learned_attacks()
+    yield from edge_attacks()
 
 
 def learned_fillers() -> Iterator[Case]:
@@ -296,6 +315,16 @@ def learned_attacks() -> Iterator[Case]:
     both |= {"surrogates.wrmf.embedding_size": 4, "surrogates.item_ae.hidden": [6, 4]}
     alone = {k: v for k, v in UNROLLED.items() if "surrogate" not in k}
     yield Case("attack", "bilevel_ensemble", alone | both, [], ("regularization",))
+
+
+def edge_attacks() -> Iterator[Case]:
+    """Which of their users, and by which derivative; a surrogate's own settings are shown by the meta-attack."""
+    small = {"surrogate.embedding_size": 3, "surrogate.hidden": [3], "surrogate.edge_trainer.steps": 4, "budget": 0.15}
+    for added in ({}, {"new_users": 3}, {"similar_users": 4}, {"similar_users": 4, "kmeans": True}):
+        yield Case("attack", "random_edges", small | added, LINKS)
+        yield Case("attack", "meta_attack", small | {"edges_per_step": 9} | added, LINKS)
+    for choice in ({"approximate": True}, {"n_flips": 20}, {"initial_values": "victim"}):
+        yield Case("attack", "meta_attack", small | {"edges_per_step": 9} | choice, LINKS)
 
 
 def defenses() -> Iterator[Case]:
@@ -354,6 +383,9 @@ def evaluations() -> Iterator[Case]:
     own = {"neighbours": 3, "sample_users": 8}
     yield Case("evaluation", "detection", own, [*BPRMF, *AIMED])
     yield Case("evaluation", "detection", own, ["model=wrmf_als", *AIMED])
+    yield Case("evaluation", "link_prediction", {}, FLIPPED)
+    yield Case("evaluation", "link_prediction", {"edges": "train"}, FLIPPED)
+    yield Case("evaluation", "link_prediction", {"edges": "train"}, LINKS[1:])
 
 
 def tables() -> Iterator[Case]:
@@ -478,7 +510,7 @@ def outcome(group: str, parts: dict[str, Any]) -> dict[str, Any]:
         if group == "dataset":
             split = parts["dataset"].load(None, Seeds(0), Progress())
             return {"split": split.fingerprint}
-        if group != "evaluation":
+        if group != "evaluation" and not parts["evaluation"].divides_edges:
             parts = parts | {"evaluation": Scores()}
         whole = Parts(**parts)
         for name in PARTS:

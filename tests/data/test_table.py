@@ -233,3 +233,14 @@ def test_a_stored_split_has_the_same_text_ids(tmp_path: Path):
     assert again.user_labels.tolist() == ["bob", "zoë"]
     assert again.item_labels.tolist() == ["007", "x"]
     assert again.fingerprint == split.train.fingerprint
+
+
+def test_all_rows_can_be_had_without_a_split(tmp_path: Path):
+    """Filtered, in order and with all repeats, of which a split keeps one row of a held-out pair."""
+    (tmp_path / "a.csv").write_text("user,item\n1,7\n1,7\n1,8\n2,7\n1,7\n2,9\n3,9\n")
+    repeated = ("filters.duplicates=keep", "filters.min_user=2", "split.method=leave_one_out_last")  # which needs times
+    dataset = build_dataset("csv", (f"path={tmp_path / 'a.csv'}", *repeated))
+    whole = dataset.load_whole(None, Seeds(0), Progress())
+    assert [str(whole.train.user_labels[user]) for user in whole.train.users] == ["1", "1", "1", "2", "1", "2"]
+    assert (len(whole.train), len(whole.test), whole.held_out) == (6, 0, "none")
+    assert not any("test row" in note for note in whole.notes)

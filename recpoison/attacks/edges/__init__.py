@@ -1,0 +1,1 @@
+"""Attacks that turn zeros between users and items into edges."""
