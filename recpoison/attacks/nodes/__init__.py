@@ -1,0 +1,1 @@
+"""Attacks on graphs of nodes: they flip edges."""

@@ -1,0 +1,181 @@
+"""Metattack (Zügner and Günnemann 2019): edges of a graph as hyperparameters of node classification."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recpoison.algebra.linear_gcn import Judged, LinearGCN, Momentum, Weights
+from recpoison.attacks.flipping import EdgeAttack, Flipping
+from recpoison.data.graph import NodeGraph
+from recpoison.edge_flips import EdgeFlips
+from recpoison.errors import ConfigError, UserError
+from recpoison.seeds import Seeds
+from recpoison.training.initial_values import uniform
+
+VARIANTS = ("meta_train", "meta_self")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metattack(EdgeAttack):
+    """Flips the pairs of nodes whose meta-gradient says that they hurt most, a few at a time (algorithm 1).
+
+    The surrogate is a linear GCN of two layers without biases, trained by momentum SGD on the mean cross-entropy of the
+    labelled nodes; the meta-gradient goes back through all its steps and through the normalisation of the adjacency.
+    A pair's score is that gradient, both directions together, times 1 - 2 A: what inserting or deleting it does. No
+    pair is flipped twice. As in the report there are no constraints of unnoticeability, but for one on request.
+
+    Args:
+        variant: ``meta_train``: the loss that is raised is that of the labelled nodes; ``meta_self``: of all others,
+            with the classes that the surrogate predicts on the graph as it was.
+        edges_per_step: Pairs flipped for each meta-gradient; 1 as published.
+        initialisation: ``fixed``: every training starts from the same weights, as the authors' exact code does;
+            ``redrawn``: from new ones, as the paper's algorithm does.
+        keep_connected: Whether a node's last edge is left alone.
+        hidden: Width of the surrogate.
+        steps: Of its training.
+        learning_rate: Of its training.
+        momentum: Of its training.
+
+    Raises:
+        ConfigError: If a value is out of range.
+
+    Example:
+        >>> edges = sp.csr_matrix(np.kron(np.eye(2), np.ones((3, 3))) - np.eye(6))  # two triangles
+        >>> graph = NodeGraph(edges, sp.identity(6, format="csr"), np.repeat([0, 1], 3), labelled=np.array([0, 3]))
+        >>> attack = Metattack(n_flips=1, steps=20)
+        >>> flips = attack.poison(graph, np.array([]), Seeds(0), torch.device("cpu"), Progress())
+        >>> flips.rows.tolist(), flips.columns.tolist(), flips.values.tolist()  # it joins the two
+        ([0], [3], [1])
+    """
+
+    works_on: ClassVar[str | None] = "graph"
+
+    budget: float = 0.05
+    variant: str = "meta_train"
+    edges_per_step: int = 5
+    initialisation: str = "fixed"
+    keep_connected: bool = False
+    hidden: int = 16
+    steps: int = 100
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, known in (("variant", VARIANTS), ("initialisation", ("fixed", "redrawn"))):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
+        for name in ("edges_per_step", "hidden", "steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"attack.learning_rate is {self.learning_rate:g}: give a finite number above 0")
+        if not 0 <= self.momentum < 1:
+            raise ConfigError(f"attack.momentum is {self.momentum:g}: give 0 or more and less than 1")
+
+    def _flip(self, flipping: Flipping) -> EdgeFlips:
+        graph = flipping.data
+        assert isinstance(graph, NodeGraph), "works_on has seen to that"
+        outer = self._outer(graph, flipping.seeds, flipping.device)
+        first = {"pairs": torch.zeros(0, 2, dtype=torch.int64), "trace": torch.zeros(0, dtype=torch.float64)}
+        work = (self, graph.fingerprint, flipping.seeds, flipping.n_flips)
+        loop = flipping.progress.loop(work, lambda kept: all(kept[name].dtype == first[name].dtype for name in first))
+        state = first if loop.state is None else loop.state
+        while len(state["pairs"]) < flipping.n_flips:
+            state = self._round(flipping, graph, outer, state)
+            flipping.progress.step(len(state["pairs"]), flipping.n_flips, surrogate_loss=float(state["trace"][-1]))
+            loop.keep(partial(dict, state))
+        rows, columns = state["pairs"].T.numpy()
+        return EdgeFlips(rows, columns, _opposite(graph, rows, columns), 0, trace={"LogLoss": state["trace"].numpy()})
+
+    def _round(
+        self, flipping: Flipping, graph: NodeGraph, outer: Judged, state: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """One meta-gradient, and the pairs it says to flip."""
+        rows, columns = state["pairs"].T.numpy()
+        now, number = graph.with_flips(rows, columns, _opposite(graph, rows, columns)), len(state["trace"])
+        start = self._weights(graph, flipping.seeds, number, flipping.device)
+        surrogate = LinearGCN(now.adjacency, now.features, flipping.device)
+        slopes, loss = surrogate.meta_gradient(start, _labelled(graph, flipping.device), outer, self._rule)
+        if not math.isfinite(loss) or not bool(slopes.isfinite().all()):
+            raise UserError(
+                f"the meta-gradient of step {number + 1} is not finite: lower attack.learning_rate "
+                f"(now {self.learning_rate:g})"
+            )
+        count = min(self.edges_per_step, flipping.n_flips - len(state["pairs"]))
+        pairs = self._best(slopes, now, state["pairs"].to(flipping.device), count).cpu()
+        trace = torch.cat([state["trace"], torch.tensor([loss], dtype=torch.float64)])
+        return {"pairs": torch.cat([state["pairs"], pairs]), "trace": trace}
+
+    @property
+    def _rule(self) -> Momentum:
+        return Momentum(self.steps, self.learning_rate, self.momentum)
+
+    def _weights(self, graph: NodeGraph, seeds: Seeds, number: int, device: torch.device) -> Weights:
+        """Initial values by Glorot and Bengio's uniform rule, for flip step ``number``."""
+        drawn = number if self.initialisation == "redrawn" else 0
+        sizes = (graph.features.shape[1], self.hidden, graph.n_classes)
+        layers = (
+            uniform(seeds.numpy("weights", drawn, layer), (a, b), math.sqrt(6 / (a + b))).to(device)
+            for layer, (a, b) in enumerate(pairwise(sizes))
+        )
+        return Weights(*layers)
+
+    def _outer(self, graph: NodeGraph, seeds: Seeds, device: torch.device) -> Judged:
+        """The nodes whose loss is raised, with their classes as the attacker has them."""
+        known = _labelled(graph, device)
+        if self.variant == "meta_train":
+            return known
+        surrogate = LinearGCN(graph.adjacency, graph.features, device)
+        weights = self._weights(graph, seeds, 0, device)
+        velocity = Weights(*map(torch.zeros_like, weights))
+        for _ in range(self.steps):
+            slopes = surrogate.gradient(weights, known)[1]
+            velocity = Weights(*(self.momentum * v + g for v, g in zip(velocity, slopes, strict=True)))
+            weights = Weights(*(w - self.learning_rate * v for w, v in zip(weights, velocity, strict=True)))
+        others = torch.ones(graph.n_nodes, dtype=torch.bool, device=device)
+        others[known.nodes] = False
+        nodes = others.nonzero().flatten()
+        return Judged(nodes, surrogate.logits(weights)[nodes].argmax(dim=1))
+
+    def _best(self, slopes: Tensor, graph: NodeGraph, flipped: Tensor, count: int) -> Tensor:
+        """``(count, 2)`` pairs of the highest score, the lower node first; equal ones by their number."""
+        n, adjacency = graph.n_nodes, graph.adjacency.tocoo()
+        rows, columns = (torch.from_numpy(x.astype(np.int64)).to(slopes.device) for x in (adjacency.row, adjacency.col))
+        scores = slopes.clone()
+        scores[rows, columns] *= -1
+        if self.keep_connected:
+            degrees = torch.bincount(rows, minlength=n)
+            last = (degrees[rows] < 2) | (degrees[columns] < 2)
+            scores[rows[last], columns[last]] = -math.inf
+        scores[flipped[:, 0], flipped[:, 1]] = -math.inf
+        lower = torch.ones(n, n, dtype=torch.bool, device=slopes.device).tril()
+        scores = scores.masked_fill_(lower, -math.inf).flatten()
+        least = scores.topk(count).values[-1]
+        above = (scores > least).nonzero().flatten()
+        ties = (scores == least).nonzero().flatten()[: count - len(above)]
+        above = above[scores[above].argsort(descending=True, stable=True)]
+        chosen = torch.cat([above, ties])
+        return torch.stack([chosen // n, chosen % n], dim=1)
+
+
+def _labelled(graph: NodeGraph, device: torch.device) -> Judged:
+    if graph.labelled is None:
+        raise UserError("the graph has no labelled nodes: let the evaluation divide it first")
+    nodes = torch.from_numpy(graph.labelled).to(device)
+    return Judged(nodes, torch.from_numpy(graph.labels[graph.labelled]).to(device))
+
+
+def _opposite(graph: NodeGraph, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What flipped pairs become."""
+    if not len(rows):
+        return np.zeros(0, dtype=np.int64)
+    return 1 - np.asarray(graph.adjacency[rows, columns]).ravel().astype(np.int64)

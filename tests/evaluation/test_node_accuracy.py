@@ -1,0 +1,61 @@
+"""Node accuracy: how nodes are divided, and what is counted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from recpoison.data.graph import NodeSplit
+from recpoison.errors import ConfigError
+from recpoison.evaluation.node_accuracy import Classified, NodeAccuracy
+from recpoison.models.base import Fitted
+from recpoison.models.gcn import GCN
+from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from tests.small_graph import two_blocks
+
+CPU = torch.device("cpu")
+
+
+def test_each_class_is_divided_alike_and_no_node_twice() -> None:
+    split = NodeAccuracy(labelled=0.2, validation=0.1).divide(two_blocks(40), Seeds(3))
+    parts = [split.train.labelled, split.valid, split.test]
+    assert [np.bincount(split.train.labels[part]).tolist() for part in parts] == [[4, 4], [2, 2], [14, 14]]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(40))
+    assert NodeAccuracy(labelled=0.001).divide(two_blocks(40), Seeds(0)).train.labelled.shape == (2,), "one a class"
+
+
+def test_a_split_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    split = NodeAccuracy().divide(two_blocks(), Seeds(1))
+    split.save(tmp_path / "split.npz")
+    assert NodeSplit.load(tmp_path / "split.npz").fingerprint == split.fingerprint
+    assert NodeAccuracy().divide(two_blocks(), Seeds(2)).fingerprint != split.fingerprint
+
+
+def test_the_mean_is_over_nodes_and_fits() -> None:
+    right = np.array([[True, True, False, False], [True, False, False, False]])
+    (measure,) = NodeAccuracy().measures(Classified(np.array([3, 5, 6, 9]), right))
+    assert (measure.subject, measure.metric, measure.value, measure.n) == ("node", "Accuracy", 3 / 8, 4)
+    assert measure.per_unit.tolist() == [1, 0.5, 0, 0]
+
+
+def test_retrainings_differ_and_the_first_is_the_victim() -> None:
+    evaluation, model = NodeAccuracy(retrainings=3), GCN(steps=3)
+    split = evaluation.divide(two_blocks(), Seeds(0))
+    fitted = Fitted(model, model.fit(split.train, Seeds(0), CPU, Progress()), split.train)
+    seen = evaluation.look(fitted, split, np.zeros(0), Seeds(0), CPU, Progress())
+    own = fitted.scores(torch.from_numpy(split.test)).argmax(1).numpy() == split.train.labels[split.test]
+    assert np.array_equal(seen.right[0], own)
+    assert len({row.tobytes() for row in seen.right}) > 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"labelled": 0.0}, {"validation": 0.95}, {"retrainings": 0}, {"select_on": "test"}, {"curve_flips": 0}],
+)
+def test_values_out_of_range_are_refused(settings: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"evaluation.{next(iter(settings))} is"):
+        NodeAccuracy(**settings)
