@@ -74,7 +74,7 @@ class EdgeModel(TrainedModel):
     hidden: tuple[int, ...] = ()
     activation: str = "relu"
     dropout: float = 0.0
-    edge_trainer: EdgeTrainer = field(default_factory=EdgeTrainer)
+    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.01))
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "negatives"):

@@ -1,6 +1,7 @@
 """CF: settings, both forms by hand, and edges and zeros learned in full batches."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -41,7 +42,7 @@ NAMES = [f"{type(model).__name__}-{len(model.hidden)}-{model.activation}" for mo
 )
 def test_settings_out_of_range(setting, words):
     with pytest.raises(ConfigError, match=words):
-        CF(**setting)
+        CF(**({"hidden": (4,)} | setting))
 
 
 TABLES = {"user": torch.tensor([[1.0], [-2]]), "item": torch.tensor([[3.0], [-1]]), "bias": torch.tensor([0.5])}
@@ -99,6 +100,7 @@ def edges() -> Interactions:
 
 @pytest.mark.parametrize("model", MODELS, ids=NAMES)
 def test_edges_and_zeros_are_told_apart(edges, model):
+    model = replace(model, edge_trainer=EdgeTrainer(steps=100, learning_rate=0.05))
     params = model.fit(edges, Seeds(0), CPU, Progress())
     users, items = torch.arange(24).repeat_interleave(20), torch.arange(20).repeat(24)
     found = model.edge_logits(params, users, items) > 0
