@@ -58,10 +58,11 @@ class UserMap(LinkPrediction):
         ConfigError: If a value is out of range, or there are too few users for it.
 
     Example:
-        >>> split = UserMap(zeros=6).divide(Planted("planted", n_users=4).load_whole(None, Seeds(0), Progress()), Seeds(0))
+        >>> blocks = Planted("planted", n_users=4).load_whole(None, Seeds(0), Progress())
+        >>> split = UserMap(zeros=6).divide(blocks, Seeds(0))
         >>> fitted = Fitted(CF(embedding_size=1), CF(embedding_size=1).init(split.train, Seeds(0)), split.train)
-        >>> map = UserMap(clusters=2, perplexities=[1.5])
-        >>> seen = map.look(fitted, split, np.array([]), Seeds(0), torch.device("cpu"), Progress())
+        >>> evaluation = UserMap(clusters=2, perplexities=[1.5])
+        >>> seen = evaluation.look(fitted, split, np.array([]), Seeds(0), torch.device("cpu"), Progress())
         >>> seen.places.shape  # 4 users and 2 centres
         (1, 6, 2)
     """

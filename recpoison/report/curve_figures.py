@@ -81,8 +81,8 @@ def over_place(curves: Curves, along: str, metric: Metric) -> Figure:
 def over_flips(curves: Curves, metric: Metric) -> Figure:
     """The metric over the number of flipped edges: a line an attack, panels across for victims.
 
-    Training and unseen edges are rows of panels with a scale of their own. Where flipped edges were judged once with and once without, a panel an attack with a line for each, as in figures
-    4.1 to 4.4 of the meta-gradient report.
+    Training and unseen edges are rows of panels with a scale of their own. Where flipped edges were judged once with
+    and once without, a panel an attack with a line for each (meta-gradient report, figures 4.1 to 4.4).
     """
     summary, keys = curves.over_seeds("flips", metric), curves.keys
     own = [key for key in keys if key.partition(".")[0] in ("attack", "surrogate")]

@@ -12,8 +12,9 @@ _FIGURES = {"Users": "users", "Items": "items", "Rows": "train_rows", "Zeros": "
 
 
 def data_figures(runs: Sequence[Run]) -> pd.DataFrame:
-    """One row a figure, dataset, model and seed of a run, under the subject ``data``: the columns of ``metrics.csv``,
-    ``clean`` and ``run``, the run's place.
+    """One row a figure, dataset, model and seed of a run, under the subject ``data``.
+
+    Columns are those of ``metrics.csv``, ``clean``, and ``run``, the run's place.
     """
     rows = [row for place, run in enumerate(runs) for row in _rows(run, place)]
     frame = pd.DataFrame(rows, columns=[*METRICS, "clean", "run"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recpoison.evaluation.questions import Metric
+from recpoison.report.curves import FLIPS
 from recpoison.report.drawing import (
     FILLS,
     HATCHES,
@@ -30,7 +31,6 @@ from recpoison.report.drawing import (
     titled,
     victim_parts,
 )
-from recpoison.report.curves import FLIPS
 from recpoison.report.measurements import Measurements
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from recpoison.published.comparison import (
 )
 from recpoison.published.kept import Kept, Key, keep, key_of, read_kept
 from recpoison.published.tables import PublishedTable, load, names
-from recpoison.report.data_figures import data_figures
 from recpoison.report.contests import claim_in_words, contest_table
+from recpoison.report.data_figures import data_figures
 from recpoison.report.measurements import measure
 from recpoison.report.presets import Expected, in_words
 from recpoison.report.published_notes import kept_notes, missing_notes, verdict_notes

@@ -74,8 +74,8 @@ def user_map(
         axes.set_xticks([])
         axes.set_yticks([])
     figure.set_label(
-        f"t-SNE of user embeddings ({title}) and the {n_centres} centres of K-means, which it places among them; shades "
-        f"tell clusters apart; silhouette of the clusters {silhouette[0]:.2f} (1: apart, 0: one cloud)"
+        f"t-SNE of user embeddings ({title}) and the {n_centres} centres of K-means, which it places among them; "
+        f"shades tell clusters apart; silhouette of the clusters {silhouette[0]:.2f} (1: apart, 0: one cloud)"
     )
     legend_above(figure, *panels)
     return figure
@@ -86,5 +86,5 @@ def _fit(perplexities: np.ndarray, places: np.ndarray, cluster: np.ndarray, silh
     if places.ndim != 3 or places.shape[::2] != (len(perplexities), 2) or silhouette.shape != (1,):
         return False
     n_centres = places.shape[1] - len(cluster)
-    inside = cluster.dtype.kind in "iu" and n_centres > 0 and (0 <= cluster).all() and (cluster < n_centres).all()
+    inside = cluster.dtype.kind in "iu" and n_centres > 0 and (cluster >= 0).all() and (cluster < n_centres).all()
     return bool(inside and np.isfinite(places).all())
