@@ -29,7 +29,6 @@ conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -40,6 +39,7 @@ from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.published.contest import Contest
+from recpoison.published.plain import dotted, read_plain
 
 FOLDER = Path(__file__).parent
 LABELS = ("dataset", "model", "attack", "defense")
@@ -253,27 +253,6 @@ def _fixed(group: str, option: str | None) -> dict[str, Any]:
     for base in content.pop("defaults", []):
         fixed |= _fixed(group, base) if isinstance(base, str) else {}
     return fixed | dict(dotted(content))
-
-
-def dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a configuration by dotted key; lists as text, as runs are read."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from dotted(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, json.dumps(node) if isinstance(node, list) else node
-
-
-def read_plain(file: Path) -> dict[str, Any]:
-    """A YAML file as plain values with text for keys."""
-    from omegaconf import OmegaConf  # its YAML takes 1e-4 for a number
-
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    return _with_text_keys(content)
-
-
-def _with_text_keys(node: Any) -> Any:
-    return {str(key): _with_text_keys(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
 def _cell(
