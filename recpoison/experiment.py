@@ -127,11 +127,12 @@ def _facts(split: Split | NodeSplit) -> dict[str, Any]:
     """What a reader asks first about the data of a seed."""
     if isinstance(split, NodeSplit):
         return split.facts() | {"fingerprint": split.fingerprint}
-    shape = characterise(split.train)
+    shape, zeros = characterise(split.train), split.train.zeros
     return {
         "users": shape.n_users,
         "items": shape.n_items,
         "train_rows": len(split.train),
+        **({} if zeros is None else {"train_zeros": len(zeros.users)}),
         "test_rows": len(split.test),
         "users_judged": split.n_judged,
         "density": shape.density,

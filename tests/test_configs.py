@@ -54,7 +54,7 @@ def test_every_experiment_that_ranks_keeps_the_ties_of_its_kept_numbers(file):
     """A preset says its rule itself: a default may change, numbers in REPRODUCTION.md may not."""
     evaluation = composed(f"experiment={file.stem}").evaluation
     ranks = "cutoffs" in evaluation
-    assert ranks != (file.stem == "injection_figure_5_detection")
+    assert ranks != (file.stem == "injection_figure_5_detection" or file.stem.startswith("metagradient_"))
     assert evaluation.get("ties") == ("against" if ranks else None)
     if ranks:
         other = composed("evaluation.ties=for", f"experiment={file.stem}").evaluation
@@ -149,7 +149,8 @@ def test_a_difference_would_be_seen():
 
 EVERY_TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
 OF_APT = [file for file in EVERY_TUNED if file.stem.startswith("apt_")]  # what presets of that paper name
-TUNED = [file for file in EVERY_TUNED if file not in OF_APT]
+OF_METAGRADIENT = [file for file in EVERY_TUNED if file.stem.startswith("metagradient_")]
+TUNED = [file for file in EVERY_TUNED if file not in (*OF_APT, *OF_METAGRADIENT)]
 
 
 @pytest.mark.parametrize("file", TUNED, ids=name)
@@ -175,6 +176,17 @@ def test_what_a_paper_gives_a_defense_is_taken_by_its_presets_alone(file):
     assert OmegaConf.merge(preset.defense, given.defense) == preset.defense != own
     assert preset.defense.fillers == {"filmtrust": 100, "ml_100k": 400, "ml_1m": 700, "yelp": 2500}[dataset]
     assert composed("experiment=apt_table_2", f"defense={defense}", "defense.fillers=7").defense.fillers == 7
+
+
+@pytest.mark.parametrize("name", ["cf", "cf_small", "gmf", "neumf"])
+def test_a_surrogate_of_the_metagradient_report_is_the_victim_of_its_name(name):
+    surrogate = OmegaConf.load(CONF_DIR / "tuned" / f"metagradient_surrogate_{name}.yaml").attack.surrogate
+    victim = OmegaConf.load(CONF_DIR / "victim" / f"metagradient_{name}.yaml").model
+    assert OmegaConf.to_container(surrogate) == {
+        "_target_": surrogate["_target_"],
+        **OmegaConf.to_container(victim),
+        "dropout": "${model.dropout}",
+    }
 
 
 def test_every_dataset_of_apt_has_both_of_its_defenses():

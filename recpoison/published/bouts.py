@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,6 +55,8 @@ class Bout:
 def bouts_of(table: PublishedTable, compared: Iterable[Compared]) -> list[Bout]:
     """A bout for each row of ``table`` that has all who meet; none where the paper makes no such claim.
 
+    A clean cell that stands in for everybody meets nobody.
+
     Args:
         table: The paper's.
         compared: Its distinct cells; one that is printed in several rows is in each.
@@ -62,17 +64,25 @@ def bouts_of(table: PublishedTable, compared: Iterable[Compared]) -> list[Bout]:
     if table.contest is None:
         return []
     contest, known = table.contest, {one.cell.identity: one for one in compared}
-    place = table.keys.index(contest.column)
+    place, only = table.keys.index(contest.column), contest.only.items()
     rows: dict[tuple[Any, ...], dict[str, PublishedCell]] = {}
     for cell in table.cells:
-        rows.setdefault((cell.names[:place] + cell.names[place + 1 :], cell.label), {})[cell.names[place]] = cell
+        if all(cell.names[table.keys.index(column)] == value for column, value in only):
+            rows.setdefault((cell.names[:place] + cell.names[place + 1 :], cell.label), {})[cell.names[place]] = cell
     each = [key for key in table.keys if key != contest.column].index(contest.each)
     wanted = (contest.champion, *contest.rivals)
+    full = ((names, cells) for (names, _), cells in rows.items() if cells.keys() >= set(wanted))
     return [
-        Bout(contest, names, names[each], {name: known[cells[name].identity] for name in wanted})
-        for (names, _), cells in rows.items()
-        if cells.keys() >= set(wanted) and all(cells[name].identity in known for name in wanted)
+        Bout(contest.of(falls=cells[contest.champion].drop), names, names[each], _met(cells, wanted, known))
+        for names, cells in full
+        if len({cells[name].identity for name in wanted}) > 1 and all(cells[name].identity in known for name in wanted)
     ]
+
+
+def _met(
+    cells: Mapping[str, PublishedCell], wanted: Iterable[str], known: Mapping[tuple[Any, ...], Compared]
+) -> dict[str, Compared]:
+    return {name: known[cells[name].identity] for name in wanted}
 
 
 def with_stars(table: PublishedTable, compared: Sequence[Compared]) -> list[Compared]:

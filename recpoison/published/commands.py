@@ -8,7 +8,8 @@ from functools import cache
 from typing import Any
 
 from recpoison.paths import CONF_DIR
-from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable, read_plain
+from recpoison.published.plain import read_plain
+from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable
 
 
 def commands(table: PublishedTable, cells: Sequence[PublishedCell]) -> list[str]:

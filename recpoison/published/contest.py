@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,9 @@ class Contest:
         column: The csv column whose values meet in a row, such as ``defense``.
         champion: The value that the paper claims to be the best.
         rivals: The values that it is held against.
-        better: ``lower`` or ``higher``.
+        better: ``lower`` or ``higher``, of a number; of a fall of it the other way round.
         each: The csv column that the count is given for, besides the whole table.
+        only: Columns of the table and the value of each that a row needs to count; all rows where empty.
     """
 
     column: str
@@ -26,6 +27,11 @@ class Contest:
     rivals: Sequence[str]
     better: str
     each: str
+    only: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, *, falls: bool) -> Contest:
+        """The contest for numbers, or for falls of them."""
+        return replace(self, better="higher" if self.better == "lower" else "lower") if falls else self
 
     def best(self, values: Mapping[str, float]) -> str:
         """The best of the rivals, the first of equal ones."""

@@ -4,7 +4,7 @@ A table is a small YAML beside its csv:
 
     title, paper    what it shows and where it stands
     csv, value      the file, and its column of numbers (``value`` where absent)
-    where           columns and values that pick the table's rows of the csv; all rows where absent
+    where           columns and values (one or several) that pick the table's rows of the csv; all rows where absent
     rows            csv columns that name a cell, in the order of the report
     within          csv columns that stay fixed when two cells are compared with each other
     repeats         how many repetitions a printed mean is over; 1 where the paper does not say
@@ -14,21 +14,21 @@ A table is a small YAML beside its csv:
     contest         who is held against whom in a row, and what the stars are of (see contest.py)
     notes           what a reader must know of our runs, as sentences
     like            another table whose entries hold where this one says nothing
-    cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean
+    cells           what a cell is: ``all`` for each cell, then for each csv column what its values mean; null where
+                    they mean nothing, though those of the table it is like do
 
 A meaning is a mapping. ``dataset model attack defense evaluation victim setting`` are options (of conf/), ``subject
 metric k`` say what is measured, ``scale`` is the csv's number for 1, ``drop: true`` marks a fall from the clean cell,
 ``stand_in`` says which other data take the place of the paper's (its cells then get no verdict), ``tolerance`` and
 ``relative`` stand in place of the table's, and dotted keys are settings of the run. ``{column}`` in a value stands for
-the row's value in that column, in lower case. ``*`` means every other value of its column. Later columns win; another
-model drops the settings of the one before. What conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the
-cell.
+the row's value in that column, in lower case, and ``{word}`` for what the meaning says under a word of the table's own.
+``*`` means every other value of its column. Later columns win; another model drops the settings of the one before. What
+conf/victim/NAME.yaml and conf/setting/NAME.yaml fix belongs to the cell.
 """
 
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -39,6 +39,7 @@ from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.published.contest import Contest
+from recpoison.published.plain import dotted, read_plain
 
 FOLDER = Path(__file__).parent
 LABELS = ("dataset", "model", "attack", "defense")
@@ -115,7 +116,9 @@ class PublishedCell:
     def identity(self) -> tuple[Any, ...]:
         """Equal for two rows that print the same cell, as tables repeat the clean model beside each attack."""
         options = [(group, name) for group, name in self.options.items() if group in LABELS]
-        return (str(options), str(self.settings), self.label, self.rivals, self.value)
+        clean = self.options.get("attack") == "none" and self.subject != "target"  # settings of an attack say nothing
+        settings = {key: value for key, value in self.settings.items() if not (clean and key.startswith("attack."))}
+        return (str(options), str(settings), self.label, self.rivals, self.value)
 
 
 @dataclass(frozen=True)
@@ -203,16 +206,21 @@ def _described(name: str) -> dict[str, Any]:
     if "like" not in about:
         return about
     base = _described(about.pop("like"))
-    return base | about | {"cells": base["cells"] | about.get("cells", {})}
+    cells = base["cells"] | about.get("cells", {})
+    return base | about | {"cells": {column: values for column, values in cells.items() if values is not None}}
 
 
 def _rows(about: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """The rows of its csv that have a number."""
     with (FOLDER / about["csv"]).open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
-            belongs = all(row[column] == str(value) for column, value in about["where"].items())
-            if belongs and row[about["value"]]:
+            if row[about["value"]] and all(_is(row[column], value) for column, value in about["where"].items()):
                 yield row
+
+
+def _is(printed: str, wanted: Any) -> bool:
+    """Whether a csv's value is the one that is wanted, or one of several."""
+    return printed in [str(value) for value in (wanted if isinstance(wanted, list) else [wanted])]
 
 
 def _meaning(cells: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]:
@@ -223,15 +231,15 @@ def _meaning(cells: Mapping[str, Any], row: Mapping[str, str]) -> dict[str, Any]
         if new.get("model", meaning.get("model")) != meaning.get("model"):
             meaning = {key: value for key, value in meaning.items() if not key.startswith("model.")}
         meaning |= new
-    lower = {column: value.lower() for column, value in row.items()}
-    return {key: _filled(value, lower) for key, value in meaning.items()}
+    words = meaning | {column: value.lower() for column, value in row.items()}
+    return {key: _filled(value, words) for key, value in meaning.items()}
 
 
-def _filled(value: Any, row: Mapping[str, str]) -> Any:
+def _filled(value: Any, words: Mapping[str, Any]) -> Any:
     """A value with the row's words in it; what is a whole number then becomes one."""
     if not isinstance(value, str) or "{" not in value:
         return value
-    text = value.format(**row)
+    text = value.format(**words)
     return int(text) if text.isdecimal() else text
 
 
@@ -245,27 +253,6 @@ def _fixed(group: str, option: str | None) -> dict[str, Any]:
     for base in content.pop("defaults", []):
         fixed |= _fixed(group, base) if isinstance(base, str) else {}
     return fixed | dict(dotted(content))
-
-
-def dotted(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a configuration by dotted key; lists as text, as runs are read."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from dotted(value, f"{path}.{key}" if path else str(key))
-    else:
-        yield path, json.dumps(node) if isinstance(node, list) else node
-
-
-def read_plain(file: Path) -> dict[str, Any]:
-    """A YAML file as plain values with text for keys."""
-    from omegaconf import OmegaConf  # its YAML takes 1e-4 for a number
-
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    return _with_text_keys(content)
-
-
-def _with_text_keys(node: Any) -> Any:
-    return {str(key): _with_text_keys(value) for key, value in node.items()} if isinstance(node, dict) else node
 
 
 def _cell(

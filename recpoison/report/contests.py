@@ -20,22 +20,24 @@ def contest_table(table: PublishedTable, compared: Sequence[Compared]) -> Table 
     contest, shown = table.contest, [bout for bout in bouts_of(table, compared) if bout.measured]
     if contest is None or not shown:
         return None
-    several = len(contest.rivals) > 1
+    several, starred = len(contest.rivals) > 1, any(cell.stars for cell in table.cells)
     keys = [key for key in table.keys if key != contest.column]
-    keys += [*["best in print", "best of ours"] * several, "wins", "stars in print"]
+    keys += [*["best in print", "best of ours"] * several, "wins", *["stars in print"] * starred]
     names = (contest.champion, "best rival" if several else contest.rivals[0])
     columns = tuple((side, name) for side in ("in print", "ours") for name in names)
     rule = (
         f"stars: {star_rule()}, of a paired t-test over repeats of {contest.champion} against {contest.against}, not "
-        "corrected for the number of tests, as in the paper; ours only where it is better and runs give the repeats"
+        f"corrected for the number of tests{', as in the paper' * starred}; ours only where it is better and runs give "
+        "the repeats"
     )
+    falls = f", of a fall {contest.of(falls=True).better}" if any(cell.drop for cell in table.cells) else ""
     return Table(
         f"{table.name}: {contest.champion} against {contest.against}",
         tuple(keys),
-        tuple(_names(bout, several) for bout in shown),
+        tuple(_names(bout, several, starred) for bout in shown),
         columns,
         tuple(_entries(bout) for bout in shown),
-        (f"{contest.better} is better; mean ± standard deviation over n repeats", rule),
+        (f"{contest.better} is better{falls}; mean ± standard deviation over n repeats", rule),
     )
 
 
@@ -55,12 +57,13 @@ def claim_in_words(table: PublishedTable, compared: Sequence[Compared]) -> tuple
     return (f"{claim} in {won} of {rows} rows in print ({printed}), in {ours} of {measured} of ours ({own}){left}.",)
 
 
-def _names(bout: Bout, several: bool) -> tuple[str, ...]:
+def _names(bout: Bout, several: bool, starred: bool) -> tuple[str, ...]:
     contest = bout.contest
     rivals = (contest.best(bout.printed), contest.best(bout.ours)) if several else ()
     printed, ours = (contest.won(values) for values in (bout.printed, bout.ours))
     wins = {(True, True): "both", (True, False): "in print", (False, True): "ours", (False, False): "neither"}
-    return (*bout.names, *rivals, wins[printed, ours], "*" * bout.champion.cell.stars or "–")
+    stars = ["*" * bout.champion.cell.stars or "–"] * starred
+    return (*bout.names, *rivals, wins[printed, ours], *stars)
 
 
 def _entries(bout: Bout) -> tuple[Entry, ...]:

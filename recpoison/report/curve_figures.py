@@ -1,8 +1,10 @@
-"""Figures of curves: a metric over epochs, steps or epsilon, and over the length of the shift an attack really used."""
+"""Figures of curves: a metric over epochs, steps, epsilon or flips, and over the length of the shift really used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,11 +30,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_JUDGED = ("evaluation.edges", "evaluation.perturbed")
 _ROW_L2 = "row L2 used (length of the longest row's shift)"
 
 
 def draw_curves(curves: Curves, metrics: Sequence[Metric] | None = None) -> dict[str, Figure]:
-    """The curves over epochs, steps and epsilon, by a name that suits a file.
+    """The curves over epochs, steps, epsilon and flips, by a name that suits a file.
 
     For attacks on embeddings also the same numbers over the row L2 they used, which compares them at equal budget: the
     first of ``metrics`` alone, as it is the second view of the same points, and only where the lengths differ.
@@ -51,8 +54,9 @@ def draw_curves(curves: Curves, metrics: Sequence[Metric] | None = None) -> dict
             known = curves.metrics(along)
             chosen = curves.usual(along) if metrics is None else [metric for metric in metrics if metric in known]
             for metric in chosen:
-                drawn[f"{file_name(metric)}_over_{along}"] = over_place(curves, along, metric)
-            if along != "epochs" and chosen and _lengths_differ(curves, along, chosen[0]):
+                draw = over_flips if along == "flips" else partial(over_place, along=along)
+                drawn[f"{file_name(metric)}_over_{along}"] = draw(curves, metric=metric)
+            if along in ("steps", "epsilon") and chosen and _lengths_differ(curves, along, chosen[0]):
                 beside = "" if along == "epsilon" else "_over_steps"
                 drawn[f"equal_budget_{file_name(chosen[0])}{beside}"] = over_budget(curves, along, chosen[0])
     return drawn
@@ -72,6 +76,29 @@ def over_place(curves: Curves, along: str, metric: Metric) -> Figure:
     if along == "steps":
         summary = pd.concat([curves.without_steps(metric), summary], ignore_index=True)
     return _drawn(summary, metric, "at", ["dataset", "model"], ["defense"], ("attack",), curves.keys, along)
+
+
+def over_flips(curves: Curves, metric: Metric) -> Figure:
+    """The metric over the number of flipped edges: a line an attack, panels across for victims.
+
+    Training and unseen edges are rows of panels with a scale of their own. Where flipped edges were judged once with
+    and once without, a panel an attack with a line for each (meta-gradient report, figures 4.1 to 4.4).
+    """
+    summary, keys = curves.over_seeds("flips", metric), curves.keys
+    own = [key for key in keys if key.partition(".")[0] in ("attack", "surrogate")]
+    others = [key for key in keys if key not in (*own, *_JUDGED)]
+    settings = with_settings(pd.Series("", summary.index), summary, others).str.removeprefix(", ")
+    victims = summary.dataset + ", " + summary.model + settings.map(lambda text: "\n" * bool(text) + fill(text, 42))
+    attacked = with_settings(summary.attack, summary, own)
+    summary = summary.assign(clean_mean=np.nan, victim=victims, attacked=attacked)
+    edges, perturbed = (key if key in keys and summary[key].nunique() > 1 else None for key in _JUDGED)
+    down = []
+    if edges:
+        summary, down = summary.assign(edges=summary[edges].astype(str) + " edges"), ["edges"]
+    if not perturbed:
+        return _drawn(summary, metric, "at", down, ["victim"], ("attacked", "defense"), [], "flips")
+    summary = summary.assign(judged="flipped edges " + summary[perturbed].astype(str))
+    return _drawn(summary, metric, "at", [*down, "victim"], ["attacked"], ("judged", "defense"), [], "flips")
 
 
 def over_budget(curves: Curves, along: str, metric: Metric) -> Figure:

@@ -1,9 +1,10 @@
-"""One tidy table over the curves of many runs: a metric over epochs, steps, epsilon or iterations."""
+"""One tidy table over the curves of many runs: a metric over epochs, steps, epsilon, iterations or flips."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,9 +18,11 @@ ALONG = {
     "steps": "steps of the attack",
     "epsilon": "epsilon (L2 length of a row)",
     "iterations": "iterations of the attack",
+    "flips": "edges flipped",
 }
+FLIPS = ("attack.n_flips", "attack.budget", "attack.plan")  # what says how many: a place on a curve over them
 _EFFECTS = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}
-_USUAL = ("NDCG", "HR", "Coverage")  # what the papers draw
+_USUAL = ("NDCG", "HR", "Coverage", "Accuracy", "AUROC")  # what the papers draw
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +55,7 @@ class Curves:
         ]
 
     def usual(self, along: str) -> list[Metric]:
-        """What is drawn if nobody names a metric: NDCG, HR and Coverage of each subject (else its first metric).
+        """What is drawn if nobody names a metric: those that the papers draw of each subject (else its first metric).
 
         Of several cutoffs 10, else the longest.
         """
@@ -94,15 +97,18 @@ def curves_of(runs: Runs, measurements: Measurements, average_repeated: bool = F
     """The curves of ``runs``, cells told apart as in ``measurements``.
 
     A point that several jobs measured counts once. What a learned attack saw on its surrogate does not depend on the
-    victim: it counts once too.
+    victim: it counts once too. Runs of an attack on edges that differ in the number of flips are points of one curve,
+    which begins with the clean cell.
 
     Raises:
         DataError: If a point was measured twice with different numbers, and ``average_repeated`` is off.
     """
     keys = measurements.keys
     with_curve = [run.curve.assign(run=number) for number, run in enumerate(runs.runs) if len(run.curve)]
-    frame = pd.concat(with_curve, ignore_index=True) if with_curve else pd.DataFrame(columns=[*CURVE, "run"])
-    frame = frame.assign(**{key: key_column(frame, measurements.configs, key) for key in keys})
+    swept = _over_flips(measurements)
+    parts = [*with_curve, *([swept] if len(swept) else [])]
+    frame = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*CURVE, "run"])
+    frame = frame.assign(**{key: _key_column(frame, measurements, key) for key in keys})
     objectives = [measurements.configs[run].get("attack.objective") for run in frame.run]
     frame = _with_clean(frame.assign(effect=[_EFFECTS.get(objective, 1.0) for objective in objectives]), runs)
     on_surrogate = frame.along == "iterations"
@@ -114,6 +120,24 @@ def curves_of(runs: Runs, measurements: Measurements, average_repeated: bool = F
     numbers = measurements.frame
     random = numbers[(numbers.model == "random") & (numbers.attack == "none") & (numbers.defense == "none")]
     return Curves(frame, _without_steps(frame, measurements), keys, random)
+
+
+def _over_flips(measurements: Measurements) -> pd.DataFrame:
+    """Rows of ``curve.csv`` from the numbers of attacks on edges whose runs say how many they flip, and from none."""
+    frame, configs = measurements.frame, measurements.configs
+    flips = pd.Series([configs[run].get(FLIPS[0]) for run in frame["run"]], index=frame.index, dtype=object)
+    chosen = (frame.attack != "none") & flips.notna() & frame.subject.isin(["link", "node"])
+    attacked = frame[chosen].assign(along="flips", row_l2=np.nan, linf=np.nan)
+    places = [attacked.assign(at=flips[chosen].astype(float)), attacked.assign(at=0.0, value=attacked.clean)]
+    return pd.concat(places, ignore_index=True)[[*CURVE, "run"]].dropna(subset=["value"])
+
+
+def _key_column(frame: pd.DataFrame, measurements: Measurements, key: str) -> list[Any]:
+    """The setting of each row; None where it is the row's own place."""
+    column = key_column(frame, measurements.configs, key)
+    if key not in FLIPS:
+        return column
+    return [None if along == "flips" else value for along, value in zip(frame.along, column, strict=True)]
 
 
 def _with_clean(frame: pd.DataFrame, runs: Runs) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from recpoison.report.measurements import Measurements
 from recpoison.report.rank_shift_figure import draw_rank_shifts
 from recpoison.report.robustness_figures import draw_robustness
 from recpoison.report.runs import Runs
+from recpoison.report.user_map_figure import draw_user_maps
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,4 +29,5 @@ def draw_every(runs: Runs, measurements: Measurements, metrics: Sequence[Metric]
         | draw_robustness(measurements)
         | draw_rank_shifts(runs, measurements)
         | draw_fake_users(runs, measurements)
+        | draw_user_maps(runs, measurements)
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from recpoison.evaluation.questions import Metric
+from recpoison.report.curves import FLIPS
 from recpoison.report.drawing import (
     FILLS,
     HATCHES,
@@ -57,7 +58,7 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
             compared = attacked[attacked.difference.notna()]
             if compared.attack.nunique() > 1 and len(compared[["dataset", "model"]].drop_duplicates()) > 1:
                 drawn[f"heat_map_{name}"] = heat_map(one, metric, others, place)
-            for key in curves:
+            for key in (key for key in curves if key != FLIPS[0]):  # a curve that begins with the clean cell
                 at, place = at_largest(summary, [other for other in curves if other != key])
                 drawn[f"curve_{name}_over_{key.replace('.', '_')}"] = curve(at, metric, key, others, place)
     return drawn

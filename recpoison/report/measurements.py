@@ -34,6 +34,7 @@ _CHANGES_NO_NUMBER = (
     "evaluation.curve_epochs",
     "evaluation.curve_steps",
     "evaluation.curve_epsilons",
+    "evaluation.curve_flips",
 )
 
 

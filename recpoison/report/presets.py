@@ -9,7 +9,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from recpoison.published.commands import grid_of
-from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable, dotted
+from recpoison.published.plain import dotted
+from recpoison.published.tables import GROUPS, PublishedCell, PublishedTable
 from recpoison.report.measurements import affects
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from recpoison.published.comparison import (
 from recpoison.published.kept import Kept, Key, keep, key_of, read_kept
 from recpoison.published.tables import PublishedTable, load, names
 from recpoison.report.contests import claim_in_words, contest_table
+from recpoison.report.data_figures import data_figures
 from recpoison.report.measurements import measure
 from recpoison.report.presets import Expected, in_words
 from recpoison.report.published_notes import kept_notes, missing_notes, verdict_notes
@@ -73,7 +74,8 @@ def published(name: str, paths: Sequence[str], average_repeated: bool = False) -
     runs, refused = _relevant(expected, paths)
     if runs.runs:
         measurements = measure(runs, average_repeated)
-        frame, configs = measurements.frame, measurements.configs
+        frame = pd.concat([measurements.frame, data_figures(runs.runs)], ignore_index=True)
+        configs = measurements.configs
     else:
         frame, configs = pd.DataFrame(columns=[*METRICS, "clean", "run"]), ()
     measured = with_stars(table, compare(table, frame, lambda cell, run: not expected.differences(cell, configs[run])))

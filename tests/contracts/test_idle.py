@@ -130,6 +130,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "sample_size": [8],
     "metrics": [["HR", "MRR"], ["OutlierAUROC"], ["AUROC"]],
     "cutoffs": [[2]],
+    "perplexities": [[2.0]],
     "ties": ["for", "against"],
     "owners": ["included", "excluded"],
     "target_hr": ["any", "mean"],
@@ -386,6 +387,7 @@ def evaluations() -> Iterator[Case]:
     yield Case("evaluation", "link_prediction", {}, FLIPPED)
     yield Case("evaluation", "link_prediction", {"edges": "train"}, FLIPPED)
     yield Case("evaluation", "link_prediction", {"edges": "train"}, LINKS[1:])
+    yield Case("evaluation", "user_map", {"clusters": 3, "perplexities": [5.0]}, FLIPPED)
 
 
 def tables() -> Iterator[Case]:

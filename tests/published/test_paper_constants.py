@@ -160,7 +160,82 @@ NOISE_GRID = [
     ("apr_report figure 7: over epsilon", {"evaluation.curve_epsilons": "[0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0]"})
 ]
 
+OF_EDGES = [
+    ("metagradient_report 4.2: the loss of edges and zeros", {"defense._target_": "recpoison.defenses.none.NoDefense"}),
+    ("ours: Adam", {"model.edge_trainer.optimizer": "adam"}),
+]
+ALL_EDGES = [
+    *OF_EDGES,
+    ("metagradient_report 4.2: 2,000 flips are 2% of all zeros", {"evaluation.unseen": 0, "evaluation.edges": "train"}),
+    ("metagradient_report 4.2: GMF", {"model._target_": "recpoison.models.gmf.GMF"}),
+    ("ml_100k, metagradient_report table 4.19: as many as edges", {"ml_100k:evaluation.zeros": None}),
+    *(
+        (f"metagradient_report table 4.19: zeros of {data}", {f"{data}:evaluation.zeros": zeros})
+        for data, zeros in (("steam", 100_000), ("netflix", 1_500_000), ("anime", 200_000))
+    ),
+]
+FLIPPED_ONCE = [("metagradient_report 4.2: one attack, read at each row", {"attack.plan": 10_000})]
+TWO_LAYERS = [  # 4.2: two hidden layers; widths are ours
+    ("victim=metagradient_gmf", {"model.hidden": "[8, 8]"}),
+    ("victim=metagradient_gmf_all_edges", {"model.hidden": "[16, 8]"}),
+]
+HELD_OUT = [*OF_EDGES, ("ours: a fifth is held out", {"evaluation.unseen": 0.2, "dataset.name": "ml_100k"})]
+NEW_USERS = [  # tables 4.15 and 4.16
+    (f"setting=metagradient_new_users_{row}", {"attack.n_flips": n, "attack.new_users": users, "model.dropout": out})
+    for row, (n, users, out) in enumerate(
+        [(5000, 50, 0.2), (10_000, 20, 0.0), (5000, 20, 0.2), (5000, 30, 0.0), (5000, 15, 0.2), (10_000, 100, 0.0),
+         (10_000, 10, 0.0)]
+    )
+]  # fmt: skip
+SIMILAR_USERS = [  # tables 4.17 and 4.18
+    (
+        f"setting=metagradient_similar_users_{row}",
+        {"attack.n_flips": flips, "attack.similar_users": users, "attack.kmeans": kmeans},
+    )
+    for row, (flips, users, kmeans) in enumerate(
+        [(5000, 200, False), (10_000, 200, True), (10_000, 300, False), (10_000, 300, True), (10_000, 300, False),
+         (10_000, 300, False), (10_000, 943, False), (10_000, 500, False), (10_000, 943, False), (10_000, 943, True)]
+    )
+]  # fmt: skip
+
 STATED = {
+    "metagradient_table_4_2": ALL_EDGES + FLIPPED_ONCE + TWO_LAYERS,
+    "metagradient_table_4_2_single": [*ALL_EDGES, ("ours: the first 200", {"attack.n_flips": 200}), *TWO_LAYERS],
+    "metagradient_table_4_3": [
+        *ALL_EDGES, *FLIPPED_ONCE,
+        ("metagradient_report 4.7: 20 rows a user and game", {"dataset.filters.k_core": 20}),
+    ],
+    "metagradient_table_4_3_repeats": [
+        *ALL_EDGES, *FLIPPED_ONCE,
+        ("metagradient_report 4.7: 132,831 rows", {"dataset.filters.duplicates": "keep"}),
+    ],
+    "metagradient_table_4_4": [
+        *ALL_EDGES,
+        ("metagradient_report 4.7: 4 and 5 stars", {"dataset.filters.binarise_at": 4}),
+        ("metagradient_report 4.7: 150 a user and movie", {"dataset.filters.min_user": 150, "attack.plan": 2000}),
+        ("metagradient_report 4.7: 150 a movie", {"dataset.filters.min_item": 150}),
+    ],
+    "metagradient_table_4_5": [
+        *ALL_EDGES, *FLIPPED_ONCE,
+        ("metagradient_report 4.7: 30 series a user", {"dataset.filters.min_user": 30}),
+        ("metagradient_report 4.7: 50 users a series", {"dataset.filters.min_item": 50}),
+        ("metagradient_report 4.7: 2,000 users", {"dataset.filters.sample_users": 2000}),
+    ],
+    "metagradient_table_4_6": [
+        *ALL_EDGES,
+        ("setting=metagradient_exact", {"attack.approximate": False, "attack.initial_values": "victim"}),
+        ("setting=metagradient_approximate", {"attack.approximate": True, "attack.initial_values": "victim"}),
+        ("metagradient_report table 4.6: 1,000 flips", {"attack.plan": 1000}),
+    ],
+    "metagradient_table_4_7": HELD_OUT + FLIPPED_ONCE,
+    "metagradient_table_4_9": HELD_OUT + FLIPPED_ONCE,
+    "metagradient_table_4_11": HELD_OUT + FLIPPED_ONCE + TWO_LAYERS,
+    "metagradient_table_4_13": HELD_OUT + FLIPPED_ONCE + TWO_LAYERS,
+    "metagradient_table_4_15": HELD_OUT + NEW_USERS,
+    "metagradient_table_4_17": HELD_OUT + SIMILAR_USERS,
+    "metagradient_figure_4_9": [*HELD_OUT, ("metagradient_report 4.6: several perplexities", {
+        "evaluation.perplexities": "[2.0, 10.0, 50.0]"
+    })],
     "apt_table_2": APT + APT_LISTS,
     "apt_table_3": APT + APT_LISTS,
     "apt_figure_1": [*APT_FIGURES, ("apt figure 1: TNA", {"attack.budget": 0.03})],
@@ -194,6 +269,10 @@ STATED = {
     "apr_report_figure_7": APR[1:] + NOISE_GRID,  # distillation has no lambda: see below
 }  # fmt: skip
 GRIDS = {  # what a figure or table has along its axes
+    "metagradient_table_4_2": {"attack.n_flips": {2000, 4000, 6000, 8000, 10_000}},
+    "metagradient_table_4_4": {"attack.n_flips": {400, 800, 1200, 1600, 2000}},
+    "metagradient_table_4_6": {"attack.n_flips": {200, 400, 600, 800, 1000}},
+    "metagradient_table_4_7": {"evaluation.edges": {"train", "unseen"}},
     "apt_table_2": {"dataset.name": {"filmtrust", "ml_100k", "ml_1m", "yelp"}},
     "apt_figure_1": {"dataset.name": {"ml_100k"}},
     "apt_figure_2": {"attack.budget": {0.01, 0.02, 0.03, 0.04, 0.05}, "dataset.name": {"filmtrust", "ml_100k"}},
@@ -227,6 +306,7 @@ BIG = {
     "apt_table_2_drawn_pcmf",
     "defenses_ml_100k",
     "defenses_ml_100k_pcmf",
+    *(name for name in STATED if name.startswith("metagradient_") and name != "metagradient_table_4_6"),
 }  # many jobs to compose, of kinds that others have too
 
 
