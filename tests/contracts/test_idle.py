@@ -39,9 +39,9 @@ ELSEWHERE = {
 TOGETHER = {"items", "selected_items", "profile_size", "missing"}
 
 OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings beside it
-    "optimizer": ["sgd", "adagrad", "adam"],
+    "optimizer": ["sgd", "adagrad", "adam", "momentum"],
     "initial": ["xavier", "normal", "truncated_normal"],
-    "activation": ["tanh", "selu"],
+    "activation": ["tanh", "selu", "sigmoid"],
     "likelihood": ["sum", "mean"],
     "precision": ["bfloat16", "float32"],
     "similarity": ["cosine", "jaccard"],
@@ -236,10 +236,15 @@ def models() -> Iterator[Case]:
 
 
 def edge_models() -> Iterator[Case]:
-    """Networks on pairs with layers where there need be none, and without."""
+    """Networks on pairs, with and without layers, as ranking models and where edges and zeros are learned."""
     small = {"embedding_size": 4, "initial_std": 0.5} | TRAINER
     yield Case("model", "gmf", small | {"hidden": [6, 3], "trainer.learning_rate": 0.02})
     yield Case("model", "cf", small | {"hidden": [], "trainer.learning_rate": 0.02})
+    for option, layers in (("cf", []), ("gmf", [6, 3]), ("neumf", [6])):
+        own = small | {"hidden": layers, "edge_trainer.steps": 4, "edge_trainer.learning_rate": 0.02}
+        yield Case("model", option, own, LINKS[:1])
+    rule = {"edge_trainer.optimizer": "momentum", "edge_trainer.learning_rate": 0.5}
+    yield Case("model", "cf", small | {"hidden": [6], "edge_trainer.steps": 4} | rule, LINKS[:1])
 
 
 def attacks() -> Iterator[Case]:
