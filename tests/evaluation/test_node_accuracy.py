@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from recpoison.attacks.nodes.metattack import Metattack
 from recpoison.data.graph import NodeSplit
+from recpoison.data.graphs import CitationGraph
 from recpoison.errors import ConfigError
 from recpoison.evaluation.node_accuracy import Classified, NodeAccuracy
 from recpoison.models.base import Fitted
 from recpoison.models.gcn import GCN
+from recpoison.parts import Parts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from tests.small_graph import two_blocks
@@ -50,6 +54,24 @@ def test_retrainings_differ_and_the_first_is_the_victim() -> None:
     own = fitted.scores(torch.from_numpy(split.test)).argmax(1).numpy() == split.train.labels[split.test]
     assert np.array_equal(seen.right[0], own)
     assert len({row.tobytes() for row in seen.right}) > 1
+
+
+@pytest.mark.parametrize("change", [{"labelled": 0.3}, {"validation": 0.4}, {"retrainings": 2}])
+def test_every_setting_counts(change: dict[str, float]) -> None:
+    def value(evaluation: NodeAccuracy) -> tuple[int, ...]:
+        split, model = evaluation.divide(two_blocks(), Seeds(0)), GCN(steps=2)
+        fitted = Fitted(model, model.fit(split.train, Seeds(0), CPU, Progress()), split.train)
+        return (*evaluation.look(fitted, split, np.zeros(0), Seeds(0), CPU, Progress()).right.shape, len(split.valid))
+
+    assert value(NodeAccuracy(retrainings=1)) != value(replace(NodeAccuracy(retrainings=1), **change))
+
+
+def test_what_cannot_count_says_so() -> None:
+    parts = Parts(CitationGraph("cora"), GCN(), Metattack(), evaluation=NodeAccuracy())
+    told = {"select_on", "select_every", "curve_epochs", "curve_steps", "curve_epsilons"}
+    assert set(parts.idle) == {f"evaluation.{name}" for name in told}
+    unflipped = Parts(CitationGraph("cora"), GCN(), evaluation=NodeAccuracy())
+    assert set(unflipped.idle) == {f"evaluation.{name}" for name in {*told, "curve_flips"}}
 
 
 @pytest.mark.parametrize(

@@ -199,6 +199,13 @@ SIMILAR_USERS = [  # tables 4.17 and 4.18
 ]  # fmt: skip
 
 STATED = {
+    "metagradient_table_4_1": [
+        ("metagradient_report 4.1: T = 100", {"attack.steps": 100, "attack.variant": "meta_train"}),
+        ("metagradient_report 4.1: no constraints", {"attack.keep_connected": False}),
+        ("metagradient_report table 4.1: up to 10%", {"attack.plan": 0.1}),
+        ("Zügner and Günnemann's code", {"attack.learning_rate": 0.1, "attack.momentum": 0.9, "attack.hidden": 16}),
+        ("Zügner and Günnemann's code: 20 fits", {"evaluation.retrainings": 20, "evaluation.labelled": 0.1}),
+    ],
     "metagradient_table_4_2": ALL_EDGES + FLIPPED_ONCE + TWO_LAYERS,
     "metagradient_table_4_2_single": [*ALL_EDGES, ("ours: the first 200", {"attack.n_flips": 200}), *TWO_LAYERS],
     "metagradient_table_4_3": [
@@ -269,6 +276,7 @@ STATED = {
     "apr_report_figure_7": APR[1:] + NOISE_GRID,  # distillation has no lambda: see below
 }  # fmt: skip
 GRIDS = {  # what a figure or table has along its axes
+    "metagradient_table_4_1": {"attack.budget": {0.025, 0.05, 0.1}, "dataset.variant": {"cora_ml", "cora"}},
     "metagradient_table_4_2": {"attack.n_flips": {2000, 4000, 6000, 8000, 10_000}},
     "metagradient_table_4_4": {"attack.n_flips": {400, 800, 1200, 1600, 2000}},
     "metagradient_table_4_6": {"attack.n_flips": {200, 400, 600, 800, 1000}},
