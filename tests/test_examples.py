@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from recpoison.command.config import BASES
@@ -29,13 +30,17 @@ API = [
     "recpoison.changes.EmbeddingShift",
     "recpoison.changes.FakeProfiles",
     "recpoison.data.filtering.Filters",
+    "recpoison.data.graph.NodeGraph",
+    "recpoison.data.interactions.Edges",
     "recpoison.data.interactions.Interactions",
     "recpoison.data.interactions.Scale",
     "recpoison.data.splitting.Splitter",
+    "recpoison.edge_flips.EdgeFlips",
     "recpoison.experiment.run",
     "recpoison.parts.Parts",
     "recpoison.seeds.Seeds",
     "recpoison.stages.store.Store",
+    "recpoison.training.edges.trainer.EdgeTrainer",
     "recpoison.training.trainer.Trainer",
 ]
 ENTRIES = sorted({*API}.union(*NAMED.values()))
@@ -50,7 +55,7 @@ def found(name: str) -> Any:
 def at_hand() -> dict[str, Any]:
     """Names that an example need not import, besides those of its own file: all that have one, and a few arguments."""
     entries = {name.rpartition(".")[2]: found(name) for name in ENTRIES}
-    return entries | {"np": np, "torch": torch, "Fitted": Fitted, "Progress": Progress}
+    return entries | {"np": np, "sp": sp, "torch": torch, "Fitted": Fitted, "Progress": Progress}
 
 
 def test_every_group_names_classes():

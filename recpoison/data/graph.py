@@ -23,6 +23,12 @@ class NodeGraph:
         features: ``(n_nodes, n_features)``.
         labels: ``(n_nodes,)`` class of each node, from 0.
         labelled: Nodes whose class may be learned from; None before the nodes were divided.
+
+    Example:
+        >>> path = sp.csr_matrix([[0, 1, 0], [1, 0, 1], [0, 1, 0]])
+        >>> graph = NodeGraph(path, sp.identity(3, format="csr"), np.array([0, 1, 1]))
+        >>> graph.n_edges, graph.with_flips([0], [2], [1]).n_edges
+        (2, 3)
     """
 
     adjacency: sp.csr_matrix

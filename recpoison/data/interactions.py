@@ -35,6 +35,10 @@ class Edges(NamedTuple):
     Args:
         users: ``(n,)`` int64.
         items: ``(n,)`` int64.
+
+    Example:
+        >>> Edges(np.array([0, 2]), np.array([1, 0])).keys(n_items=10).tolist()
+        [1, 20]
     """
 
     users: np.ndarray

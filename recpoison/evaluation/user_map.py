@@ -105,7 +105,8 @@ class UserMap(LinkPrediction):
 
         found = KMeans(self.clusters, n_init=1, random_state=seed).fit(points)
         both = np.concatenate([points, found.cluster_centers_])
-        planes = [TSNE(perplexity=p, init="pca", random_state=seed).fit_transform(both) for p in self.perplexities]
+        start = "pca" if points.shape[1] > 1 else "random"
+        planes = [TSNE(perplexity=p, init=start, random_state=seed).fit_transform(both) for p in self.perplexities]
         return {
             "perplexities": np.array(self.perplexities, dtype=np.float64),
             "places": np.stack(planes).astype(np.float32),

@@ -67,8 +67,17 @@ def user_map(
     greys = np.linspace(0.35, 0.8, n_centres)[cluster]
     for perplexity, plane, axes in zip(perplexities, places, panels, strict=True):
         users, centres = plane[:n_users], plane[n_users:]
-        axes.scatter(*users.T, s=5, c=greys, cmap="gray", vmin=0, vmax=1, linewidths=0, label="users")
-        axes.scatter(*centres.T, s=45, marker="X", color="#c06a1a", edgecolors="black", linewidths=0.6, label="centres")
+        axes.scatter(users[:, 0], users[:, 1], s=5, c=greys, cmap="gray", vmin=0, vmax=1, linewidths=0, label="users")
+        axes.scatter(
+            centres[:, 0],
+            centres[:, 1],
+            s=45,
+            marker="X",
+            color="#c06a1a",
+            edgecolors="black",
+            linewidths=0.6,
+            label="centres",
+        )
         axes.set_title(f"perplexity {plain(float(perplexity))}", fontsize="medium")
         axes.set_aspect("equal", adjustable="datalim")
         axes.set_xticks([])
