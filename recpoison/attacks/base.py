@@ -35,6 +35,7 @@ class Attack(Part):
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
     needs_ratings: ClassVar[bool] = False  # whether it has nothing to say where feedback is implicit
     flips: ClassVar[bool] = False  # whether its change of the data is of edges, which not every evaluation can measure
+    shifts: ClassVar[bool] = False  # whether it shifts the tables of a fitted model
     crafts: ClassVar[Any] = FakeProfiles  # the class of its change of the data
 
     @property
@@ -206,6 +207,8 @@ class EmbeddingAttack(Attack, ABC):
     It reads the model's numbers and the data they were learned from, and changes neither.
     """
 
+    shifts: ClassVar[bool] = True
+
     @property
     @abstractmethod
     def limit(self) -> tuple[str, float] | None:
@@ -221,7 +224,7 @@ class EmbeddingAttack(Attack, ABC):
         if not (isinstance(model, GradientModel) and model.tables):
             raise IncompatibleParts(
                 f"{type(self).__name__} shifts embeddings, but {type(model).__name__} names no tables of them: "
-                "choose model=bprmf, mf, wrmf, gmf, cf or neumf, or another attack"
+                "choose model=bprmf, mf, wrmf, gmf, cf, neumf or lightgcn, or another attack"
             )
 
     @final
