@@ -35,7 +35,6 @@ class Attack(Part):
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
     needs_ratings: ClassVar[bool] = False  # whether it has nothing to say where feedback is implicit
     flips: ClassVar[bool] = False  # whether its change of the data is of edges, which not every evaluation can measure
-    shifts: ClassVar[bool] = False  # whether it shifts the tables of a fitted model
     crafts: ClassVar[Any] = FakeProfiles  # the class of its change of the data
 
     @property
@@ -206,8 +205,6 @@ class EmbeddingAttack(Attack, ABC):
 
     It reads the model's numbers and the data they were learned from, and changes neither.
     """
-
-    shifts: ClassVar[bool] = True
 
     @property
     @abstractmethod

@@ -67,7 +67,7 @@ class AdversarialTraining(Defense):
         return found
 
     @property
-    def shifts(self) -> bool:
+    def perturbs(self) -> bool:
         """Where the second loss counts."""
         return self.weight != 0
 

@@ -29,7 +29,7 @@ class Defense(Part, ABC):
         return True
 
     @property
-    def shifts(self) -> bool:
+    def perturbs(self) -> bool:
         """Whether it shifts the tables of the model while it is fitted."""
         return False
 

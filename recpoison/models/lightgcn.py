@@ -119,7 +119,7 @@ class LightGCN(TrainedModel):
         found = super().idle(parts) | {"trainer.backend": f"{type(self).__name__} has no numba kernel"}
         if self.initial != "normal":
             found["initial_std"] = f"initial is {self.initial}, which has its own"
-        shifts = parts.attack.shifts or parts.defense.shifts
+        shifts = parts.attack.perturbs or parts.defense.perturbs
         one_place = "layers is 0, so the final rows are those of layer 0"
         if not self.regularization:
             found["regularized"] = "regularization is 0"
