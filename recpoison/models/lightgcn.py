@@ -120,15 +120,12 @@ class LightGCN(TrainedModel):
         if self.initial != "normal":
             found["initial_std"] = f"initial is {self.initial}, which has its own"
         shifts = parts.attack.perturbs or parts.defense.perturbs
-        one_place = "layers is 0, so the final rows are those of layer 0"
         if not self.regularization:
             found["regularized"] = "regularization is 0"
         elif not self.layers and not (shifts and self.shifted == "final"):
-            found["regularized"] = one_place
+            found["regularized"] = "layers is 0, so the final rows are those of layer 0"
         if not shifts:
             found["shifted"] = "neither attack nor defense shifts embeddings"
-        elif not self.layers and (not self.regularization or self.regularized == "final"):
-            found["shifted"] = one_place
         return found
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
