@@ -48,8 +48,8 @@ class LightGCN(TrainedModel):
     nodes as others: they change the graph, and with it the scores that the same numbers give.
 
     Gradients are exact, by hand: the adjacency is symmetric, so a step is one propagation forth and one back, and no
-    layer is kept. Each step moves all rows, whatever the optimiser. On a CPU a batch of Gowalla (1.6 million cells, 3
-    layers, 64) takes about a quarter of a second, an epoch a minute and a half.
+    layer is kept. Each step moves all rows, whatever the optimiser. A batch of Gowalla (1.6 million cells, 3 layers of
+    64) takes about a third of a second on one core, an epoch two minutes.
 
     What attacks and defenses on embeddings shift is a choice. ``shifted=layer_0``: the parameters, before propagation;
     a shift of one row moves the final rows of all within ``layers`` steps, and a row far from a batch has a gradient

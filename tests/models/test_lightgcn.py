@@ -19,6 +19,7 @@ from recpoison.models.bprmf import BPRMF
 from recpoison.models.lightgcn import LightGCN
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.graph_objective import final_tables
 from recpoison.training.optimizers import slots
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
@@ -202,6 +203,14 @@ def test_a_fitted_model_propagates_once_and_a_shifted_one_anew(planted, monkeypa
     want = model.scores(shift.apply(fitted.params), planted.train, torch.arange(40))
     torch.testing.assert_close(moved.scores(torch.arange(40)), want)
     assert not torch.allclose(want, torch.cat(blocks), atol=0.1)
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in fitted.params.items()}
+    live = replace(fitted, params=leaves)
+    for users in torch.arange(40).split(20):
+        live.scores(users).sum().backward()  # a graph of its own each time
+    graph = Propagation.of(planted.train.seen, 2, CPU)
+    final = final_tables(fitted.params, graph)
+    slopes = torch.cat([final["item"].sum(0).expand(40, 4), final["user"].sum(0).expand(41, 4)])  # of all scores' sum
+    torch.testing.assert_close(leaves["user"].grad, graph.mean(slopes)[:40])
 
 
 def test_a_shift_before_propagation_reaches_others_and_one_after_it_does_not(data):
