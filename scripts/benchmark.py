@@ -168,6 +168,16 @@ def meta(arguments: argparse.Namespace) -> list[Row]:
     return meta_gradient_benchmark(arguments.rounds)
 
 
+def lightgcn(arguments: argparse.Namespace) -> list[Row]:
+    """A batch of 2,048 pairs of LightGCN on Gowalla (3 layers, K=64) against autograd through COO and CSR products."""
+    from benchmark_lightgcn import lightgcn_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("lightgcn is left out: set RECPOISON_DATA to the folder that holds gowalla")
+        return []
+    return lightgcn_benchmark(arguments.rounds)
+
+
 BENCHMARKS = {
     "bpr": bpr,
     "fgsm": fgsm,
@@ -179,6 +189,7 @@ BENCHMARKS = {
     "meta": meta,
     "injection": injection,
     "scale": scale,
+    "lightgcn": lightgcn,
 }
 
 

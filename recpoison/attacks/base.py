@@ -221,7 +221,7 @@ class EmbeddingAttack(Attack, ABC):
         if not (isinstance(model, GradientModel) and model.tables):
             raise IncompatibleParts(
                 f"{type(self).__name__} shifts embeddings, but {type(model).__name__} names no tables of them: "
-                "choose model=bprmf, mf, wrmf, gmf, cf or neumf, or another attack"
+                "choose model=bprmf, mf, wrmf, gmf, cf, neumf or lightgcn, or another attack"
             )
 
     @final

@@ -67,6 +67,11 @@ class AdversarialTraining(Defense):
         return found
 
     @property
+    def perturbs(self) -> bool:
+        """Where the second loss counts."""
+        return self.weight != 0
+
+    @property
     def reads_values(self) -> bool:
         """The model's own loss is all it looks at."""
         return False

@@ -29,6 +29,11 @@ class Defense(Part, ABC):
         return True
 
     @property
+    def perturbs(self) -> bool:
+        """Whether it shifts the tables of the model while it is fitted."""
+        return False
+
+    @property
     def oracle(self) -> bool:
         """Whether it is told the rows before the attack, which no defender knows: ``fit`` is then given them last."""
         return False

@@ -249,7 +249,7 @@ def embeddings(fitted: Fitted, users: np.ndarray) -> np.ndarray:
     rows = torch.from_numpy(users).to(fitted.device)
     with torch.no_grad():
         if isinstance(model, EmbedsUsers):
-            blocks = [model.user_embeddings(fitted.params, fitted.data, block) for block in rows.split(_BLOCK)]
+            blocks = [model.user_embeddings(fitted.prepared, fitted.data, block) for block in rows.split(_BLOCK)]
         elif "user" in fitted.params:
             blocks = [fitted.params["user"].index_select(0, rows)]
         else:

@@ -6,6 +6,7 @@ import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, final
 
@@ -96,6 +97,13 @@ class Model(Part, ABC):
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better, for ``users`` of ``data``, the rows it was fitted on."""
 
+    def prepared(self, params: Params, data: Interactions) -> Params:
+        """``params`` with what ``scores`` would else compute anew for every block of users; ``fit`` returns none of it.
+
+        ``scores`` takes both, and finds the same.
+        """
+        return params
+
 
 class DataLoss(ABC):
     """A model's training loss summed over all of its data, as a function of the parameters."""
@@ -168,8 +176,20 @@ class Fitted:
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better."""
-        scores: Tensor = called(self.model.scores, self.params, self.data, users)
+        scores: Tensor = called(self.model.scores, self.prepared, self.data, users)
         return scores
+
+    @property
+    def prepared(self) -> Params:
+        """``params`` as the model prepares them: once, unless a gradient is wanted."""
+        if any(tensor.requires_grad for tensor in self.params.values()):
+            return self.model.prepared(self.params, self.data)
+        return self._kept
+
+    @cached_property
+    def _kept(self) -> Params:
+        kept: Params = called(self.model.prepared, self.params, self.data)
+        return kept
 
     @property
     def device(self) -> torch.device:

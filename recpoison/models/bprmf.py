@@ -14,7 +14,7 @@ from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import check_factors, factor_tables
-from recpoison.training.objectives import BPRObjective, bpr_loss
+from recpoison.training.objectives import BPRObjective, bpr_of_tables
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
 
@@ -70,12 +70,8 @@ class BPRMF(TrainedModel):
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
         """Sum over the batch (users, positives, negatives) of -ln sigmoid(s_ui - s_uj), with the regulariser."""
-        p, q, r = (
-            params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True)
-        )
         # eq. 10 of the APR report; its regulariser only on the rows of the batch, each time they occur
-        loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
-        return loss + self.regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
+        return bpr_of_tables(params, batch, self.regularization)
 
     def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
         """The loss of every training pair with one negative each."""

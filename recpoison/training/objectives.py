@@ -26,6 +26,30 @@ def bpr_loss(positive: Tensor, negative: Tensor) -> Tensor:
     return F.softplus(negative - positive).sum()
 
 
+def bpr_of_tables(params: Params, batch: Batch, regularization: float) -> Tensor:
+    """Sum over triples of users, positives and negatives of -ln sigmoid(p_u·q_i - p_u·q_j), with the regulariser.
+
+    That is ``regularization``/2 times the squared lengths of the rows of each triple, of tables ``user`` and ``item``.
+    """
+    p, q, r = (params[name].index_select(0, rows) for name, rows in zip(("user", "item", "item"), batch, strict=True))
+    loss = bpr_loss((p * q).sum(1), (p * r).sum(1))
+    return loss + regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
+
+
+def bpr_slopes(values: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
+    """Sum of -ln sigmoid(s_ui - s_uj) of triples ``(3, n, embedding_size)``, and the loss's gradient in each row.
+
+    The gradient is ``(3 * n, embedding_size)``: users, positives, negatives. It has the regulariser, the sum has not.
+    """
+    p, q, r = values
+    margin = (p * (q - r)).sum(1)
+    pull = torch.sigmoid(-margin).unsqueeze(1)  # minus the derivative of -ln sigmoid(margin)
+    slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
+    if regularization:
+        slopes.add_(values.reshape(len(slopes), -1), alpha=regularization)
+    return F.softplus(-margin).sum(), slopes
+
+
 class LossObjective(Objective):
     """Any differentiable loss, by autograd: what a new gradient model starts with.
 
@@ -119,17 +143,8 @@ class BPRObjective(BatchObjective):
         return [*tables, *sums, self._triples, order], (*figures, adagrad)
 
     def slopes(self, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Sum of -ln sigmoid(s_ui - s_uj) of triples ``(3, n, embedding_size)``, and the loss's gradient in each row.
-
-        The gradient is ``(3 * n, embedding_size)``: users, positives, negatives.
-        """
-        p, q, r = values
-        margin = (p * (q - r)).sum(1)
-        pull = torch.sigmoid(-margin).unsqueeze(1)  # minus the derivative of -ln sigmoid(margin)
-        slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
-        if self.regularization:
-            slopes.add_(values.reshape(len(slopes), -1), alpha=self.regularization)
-        return F.softplus(-margin).sum(), slopes
+        """``bpr_slopes`` with this regulariser."""
+        return bpr_slopes(values, self.regularization)
 
     def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         arrays, figures = self.kernel_inputs(trainer, state, epoch)
@@ -187,8 +202,7 @@ class JointTables:
         """
         trainer, gradient = self.trainer, self.gradient.index_add_(0, rows, slopes)
         if trainer.optimizer == "adam":
-            whole = {"step": self.state["step"], **{f"{kind}.joint": table for kind, table in self.tables.items()}}
-            step("adam", whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
+            self.step_all(gradient)
             gradient.zero_()
             return
         compact = {f"{kind}.rows": table.index_select(0, rows) for kind, table in self.tables.items()}
@@ -196,6 +210,14 @@ class JointTables:
         for kind, table in self.tables.items():
             table.index_copy_(0, rows, compact[f"{kind}.rows"])
         gradient.index_fill_(0, rows, 0.0)
+
+    def step_all(self, gradient: Tensor) -> None:
+        """Step all rows against ``gradient``, of both tables."""
+        trainer = self.trainer
+        whole = {f"{kind}.joint": table for kind, table in self.tables.items()}
+        if "step" in self.state:
+            whole["step"] = self.state["step"]
+        step(trainer.optimizer, whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
 
     def write_back(self) -> None:
         """Put the tables where they came from."""

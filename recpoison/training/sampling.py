@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -157,6 +158,30 @@ class DevicePairs:
         columns = (self.users, self.items, self.negatives(self.users, uniforms))
         users, items, negatives = (column.index_select(0, order) for column in columns)
         return users, items, negatives
+
+    def epoch_by_users(self, seeds: Seeds, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        """As many triples as ``epoch`` has, of users drawn uniformly with replacement, each with one of its pairs.
+
+        Users who have no pair, or no unseen item, are not drawn.
+        """
+        device, n = self.users.device, len(self.users)
+        if device.type == "cpu":
+            shares = torch.from_numpy(seeds.numpy("epoch", epoch).random((3, n)))
+        else:
+            generator = seeds.torch("epoch", epoch, device=device)
+            shares = torch.rand(3, n, generator=generator, device=device, dtype=torch.float64)
+        users, starts, counts = self.by_user
+        drawn = (shares[0] * len(users)).long()
+        places = starts.index_select(0, drawn) + (shares[1] * counts.index_select(0, drawn)).long()
+        of_user, items = users.index_select(0, drawn), self.items.index_select(0, places)
+        return of_user, items, self.negatives(of_user, shares[2])
+
+    @cached_property
+    def by_user(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Users with a usable pair, where each one's pairs begin, and how many they are."""
+        found = np.unique(self.pairs.users, return_index=True, return_counts=True)
+        users, starts, counts = (torch.from_numpy(column).to(self.users.device, torch.int64) for column in found)
+        return users, starts, counts
 
     def epoch_with(self, seeds: Seeds, epoch: int, n_negatives: int) -> tuple[Tensor, Tensor, Tensor]:
         """Users and items of an epoch in shuffled order ``(n,)``, and ``(n, n_negatives)`` unseen items; int64.

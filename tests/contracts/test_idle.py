@@ -40,7 +40,10 @@ TOGETHER = {"items", "selected_items", "profile_size", "missing"}
 
 OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings beside it
     "optimizer": ["sgd", "adagrad", "adam", "momentum"],
-    "initial": ["xavier", "normal", "truncated_normal"],
+    "initial": ["xavier", "normal", "truncated_normal", "xavier_own"],
+    "regularized": ["final", "layer_0"],
+    "sampler": ["users"],
+    "shifted": ["final", "layer_0"],
     "activation": ["tanh", "selu", "sigmoid"],
     "likelihood": ["sum", "mean"],
     "precision": ["bfloat16", "float32"],
@@ -225,6 +228,7 @@ def models() -> Iterator[Case]:
     for optimizer in ("sgd", "adagrad", "adam"):
         yield Case("model", "pcmf", tables | {"trainer.optimizer": optimizer, "trainer.learning_rate": 0.1})
     yield Case("model", "cml", tables | hinges | {"covariance": 1.0})
+    yield from lightgcn()
     yield Case("model", "item_ae", TRAINER | {"hidden": [6, 4]})
     small = {"hidden_size": 6, "code_size": 3, "kl_step": 0.1}
     yield Case("model", "mult_vae", TRAINER | small)
@@ -245,6 +249,17 @@ def edge_models() -> Iterator[Case]:
         yield Case("model", option, own, LINKS[:1])
     rule = {"edge_trainer.optimizer": "momentum", "edge_trainer.learning_rate": 0.5}
     yield Case("model", "cf", small | {"hidden": [6], "edge_trainer.steps": 4} | rule, LINKS[:1])
+
+
+def lightgcn() -> Iterator[Case]:
+    own = {"embedding_size": 4, "layers": 2, "regularization": 0.1} | TRAINER | {"trainer.learning_rate": 0.02}
+    yield Case("model", "lightgcn", own)
+    yield Case("model", "lightgcn", own, ["attack=fgsm"])
+    for optimizer in ("sgd", "adagrad"):
+        yield Case("model", "lightgcn", own | {"trainer.optimizer": optimizer, "trainer.learning_rate": 2.0})
+    for kept in ({"regularized": "final"}, {"shifted": "final"}, {"regularization": 0.0}):
+        yield Case("model", "lightgcn", own | {"layers": 0, "initial": "xavier_own"} | kept, ["attack=fgsm"])
+    yield Case("model", "lightgcn", own | {"regularization": 0.0}, ["defense=apr"])
 
 
 def attacks() -> Iterator[Case]:
@@ -555,6 +570,7 @@ def marked(case: Case):
     slow = case.option in LONG or NOISY[-1] in case.around
     slow = slow or (case.group in ("attack", "evaluation") and case.option not in ("random", "full_ranking"))
     slow = slow or case.option in ("filter_degree", "filter_isolation")
+    slow = slow or (case.option == "lightgcn" and len(case.around) > 0)
     slow = slow or (case.group == "model" and case.own.get("trainer.optimizer") in ("sgd", "adagrad"))
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
 

@@ -92,3 +92,20 @@ def test_a_user_who_has_seen_everything_is_left_out():
 def test_nothing_to_contrast_is_an_error():
     with pytest.raises(DataError, match="no user has both"):
         Pairs.of(implicit([0, 0], [0, 1], 1, 2))
+
+
+def test_draws_by_users_are_of_their_pairs_and_of_nothing_seen():
+    """User 0 has seen all, so has no negative; users 1 and 3 have pairs, user 2 has none."""
+    data = implicit([0, 0, 0, 0, 1, 3, 3, 3], [0, 1, 2, 3, 2, 0, 1, 3], 4, 4)
+    pairs = DevicePairs.of(Pairs.of(data), torch.device("cpu"))
+    draws = [pairs.epoch_by_users(Seeds(0), epoch) for epoch in range(600)]
+    users, items, negatives = (torch.cat(column) for column in zip(*draws, strict=True))
+    assert len(users) == 600 * len(pairs.users)
+    seen = torch.from_numpy(data.seen.toarray() > 0)
+    assert seen[users, items].all()
+    assert not seen[users, negatives].any()
+    shares = torch.zeros(4, 4).index_put_((users, items), torch.ones(len(users)), accumulate=True) / len(users)
+    want = torch.tensor([[0, 0, 0, 0], [0, 0, 1 / 2, 0], [0, 0, 0, 0], [1 / 6, 1 / 6, 0, 1 / 6]])
+    torch.testing.assert_close(shares, want, atol=0.025, rtol=0)
+    assert negatives[users == 1].unique().tolist() == [0, 1, 3]
+    assert all(torch.equal(a, b) for a, b in zip(draws[3], pairs.epoch_by_users(Seeds(0), 3), strict=True))

@@ -1,0 +1,100 @@
+"""Propagation over a bipartite graph, and the mean of its layers: a symmetric operator, so its own derivative."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLOCK = 1 << 11  # nodes whose rows stay in a processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Propagation:
+    """The mean of E, ÂE, ..., Â^K E, where Â is the normalised adjacency of users and items, users first.
+
+    A cell of Â is 1 / sqrt(d_u d_i), with d the number of neighbours; there are no loops, and who has no neighbours
+    receives nothing. The roots are taken out of the sums, so that the graph is indices alone. Layers are nested, E +
+    Â(E + Â(E + ...)), so that no layer is kept beside the one being computed.
+
+    Args:
+        indptr: ``(n_nodes + 1,)`` int32, where each node's neighbours begin.
+        indices: ``(2 * n_pairs,)`` int32, neighbours.
+        layers: K.
+
+    Example:
+        >>> seen = sp.csr_matrix(np.array([[1.0, 1.0]]))  # one user, two items
+        >>> Propagation.of(seen, 1, "cpu").mean(torch.tensor([[4.0], [2.0], [0.0]])).flatten().tolist()
+        [2.7071068286895752, 2.4142136573791504, 1.4142135381698608]
+    """
+
+    indptr: Tensor
+    indices: Tensor
+    layers: int
+
+    @staticmethod
+    def of(seen: sp.csr_matrix, layers: int, device: torch.device | str) -> Propagation:
+        """Over the stored cells of ``seen`` ``(n_users, n_items)``, whatever their values."""
+        both = sp.block_array([[None, seen], [seen.T, None]], format="csr")
+        both.sort_indices()
+        indptr, indices = (torch.from_numpy(a.astype(np.int32)).to(device) for a in (both.indptr, both.indices))
+        return Propagation(indptr, indices, layers)
+
+    def mean(self, table: Tensor) -> Tensor:
+        """The mean of the layers above ``table`` ``(n_nodes, size)``; may be differentiated any number of times."""
+        if not self.layers:
+            return table
+        mean: Tensor = _Mean.apply(table, self)
+        return mean
+
+    @cached_property
+    def roots(self) -> Tensor:
+        """``(n_nodes, 1)`` float64: 1 / sqrt(number of neighbours), 0 for none."""
+        degrees = self.indptr.diff().double().unsqueeze(1)
+        return torch.where(degrees > 0, degrees.clamp_min(1).rsqrt(), 0.0)
+
+    @cached_property
+    def blocks(self) -> list[tuple[slice, Tensor, Tensor]]:
+        """Nodes of a block, their neighbours, and where in these each node's begin; one block but on a CPU."""
+        n_nodes = len(self.indptr) - 1
+        size = BLOCK if self.indptr.device.type == "cpu" else max(1, n_nodes)
+        found = []
+        for start in range(0, n_nodes, size):
+            here = slice(start, min(start + size, n_nodes))
+            first, last = int(self.indptr[here.start]), int(self.indptr[here.stop])
+            found.append((here, self.indices[first:last], self.indptr[here.start : here.stop + 1] - first))
+        return found
+
+    def nested(self, table: Tensor) -> Tensor:
+        """What ``mean`` gives, without a gradient and with one table beside the result."""
+        above, below = torch.empty_like(table), torch.empty_like(table)
+        roots = self.roots.to(table.dtype)
+        torch.mul(table, roots, out=below)
+        for layer in range(1, self.layers + 1):
+            for here, neighbours, starts in self.blocks:
+                # a quarter of the time of torch's sparse product on a CPU
+                sums = F.embedding_bag(neighbours, below, starts, mode="sum", include_last_offset=True)
+                root = roots[here]
+                torch.addcmul(table[here], sums, root, out=above[here])
+                above[here].mul_(root if layer < self.layers else 1 / (self.layers + 1))
+            above, below = below, above
+        return below
+
+
+class _Mean(torch.autograd.Function):
+    """Saves no tensor: the derivative is the operator itself."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, propagation: Propagation) -> Tensor:
+        ctx.propagation = propagation
+        return propagation.nested(table)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return ctx.propagation.mean(grad), None

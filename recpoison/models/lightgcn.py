@@ -1,0 +1,177 @@
+"""LightGCN (He, Deng, Wang, Li, Zhang and Wang, SIGIR 2020): matrix factorisation of propagated embeddings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from recpoison.algebra.propagation import Propagation
+from recpoison.data.interactions import Interactions
+from recpoison.errors import ConfigError
+from recpoison.idle import Together
+from recpoison.models.base import DataLoss, Params
+from recpoison.models.trained import TrainedModel
+from recpoison.seeds import Seeds
+from recpoison.training.graph_objective import (
+    OFFSETS,
+    SAMPLERS,
+    TABLES,
+    GraphBPR,
+    GraphDataLoss,
+    GraphObjective,
+    final_tables,
+)
+from recpoison.training.initial_values import check_factors, factor_tables
+from recpoison.training.trainer import Trainer
+
+INITIALS = ("normal", "xavier_own")
+PLACES = ("layer_0", "final")
+PREPARED = ("final_user", "final_item")
+
+
+def _adam() -> Trainer:
+    return Trainer(epochs=200, batch_size=2048, optimizer="adam", learning_rate=0.005, eps=1e-8)
+
+
+@dataclass(frozen=True)
+class LightGCN(TrainedModel):
+    """A user's score of an item is the product of their final embeddings, the mean of ``layers`` + 1 layers.
+
+    Layer 0 are the parameters, ``user`` ``(n_users, embedding_size)`` and ``item`` ``(n_items, embedding_size)``; layer
+    k + 1 is the normalised adjacency of the training pairs times layer k, without weights, activations or loops. A pair
+    weighs 1 / sqrt(d_u d_i), d the number of training pairs, repeats left out; who has none is only in layer 0. The
+    loss is BPR's, a mean over the batch, one negative for each positive. Ratings are not looked at. Fake users are
+    nodes as others: they change the graph, and with it the scores that the same numbers give.
+
+    Gradients are exact, by hand: the adjacency is symmetric, so a step is one propagation forth and one back, and no
+    layer is kept. Each step moves all rows, whatever the optimiser. A batch of Gowalla (1.6 million cells, 3 layers of
+    64) takes about a third of a second on one core, an epoch two minutes.
+
+    What attacks and defenses on embeddings shift is a choice. ``shifted=layer_0``: the parameters, before propagation;
+    a shift of one row moves the final rows of all within ``layers`` steps, and a row far from a batch has a gradient
+    too, so that adversarial training shifts nearly all rows. ``shifted=final``: the propagated rows, as VAT and PamaCF
+    do, so that it shifts those of the batch alone. Then the params have two more tables, ``user_offset`` and
+    ``item_offset``, which are added after propagation: 0 but under attack, and never trained.
+
+    Departures: the authors' torch code draws users, not pairs (``sampler=users``), and reports the loss with its
+    regulariser. Other code changes this method by these settings: N(0, 0.01²) in the authors' TensorFlow code, Xavier's
+    values in RecBole and ARLib, the regulariser of final rows in GPA, FEO and ARLib. Edges are not dropped.
+
+    Args:
+        embedding_size: Length of an embedding.
+        layers: Propagations; 0 is BPR-MF.
+        regularization: Weight of half the squared length of the three rows of a triple, a mean over the batch.
+        regularized: Of which rows: ``layer_0`` or ``final``.
+        sampler: ``pairs``: an epoch is each training pair once, in random order; ``users``: as many draws of a user,
+            uniformly with replacement, and of one of the user's items.
+        initial: ``normal``, or ``xavier_own``: uniform, within each table's own bound.
+        initial_std: Standard deviation of the normal.
+        shifted: ``layer_0`` or ``final``, as above.
+        trainer: How the loss is minimised.
+
+    Raises:
+        ConfigError: If a value is out of range.
+
+    Example:
+        >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4)  # user 2 lacks item 1
+        >>> model = LightGCN(embedding_size=4, layers=2)
+        >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
+        >>> model.scores(params, data, torch.tensor([2]))[0].argsort(descending=True)[:2].tolist()
+        [0, 1]
+    """
+
+    reads_values: ClassVar[bool] = False
+
+    embedding_size: int = 64
+    layers: int = 3
+    regularization: float = 1e-4
+    regularized: str = "layer_0"
+    sampler: str = "pairs"
+    initial: str = "normal"
+    initial_std: float = 0.1
+    shifted: str = "layer_0"
+    trainer: Trainer = field(default_factory=_adam)
+
+    def __post_init__(self) -> None:
+        check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
+        if self.layers < 0:
+            raise ConfigError(f"model.layers is {self.layers}: give 0 (no propagation) or more")
+        for name, choices in (("regularized", PLACES), ("sampler", SAMPLERS), ("shifted", PLACES)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"model.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        for name in ("regularization", "initial_std"):
+            if getattr(self, name) == math.inf:
+                raise ConfigError(f"model.{name} is inf: give a finite number")
+        if self.trainer.backend == "numba":
+            raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
+
+    @property
+    def tables(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The parameters, or what is added to the final rows, as ``shifted`` says."""
+        return TABLES if self.shifted == "layer_0" else OFFSETS
+
+    def idle(self, parts: Together) -> dict[str, str]:
+        """There is one way to train it; and what nobody shifts, regularises or propagates is nowhere."""
+        found = super().idle(parts) | {"trainer.backend": f"{type(self).__name__} has no numba kernel"}
+        if self.initial != "normal":
+            found["initial_std"] = f"initial is {self.initial}, which has its own"
+        shifts = parts.attack.perturbs or parts.defense.perturbs
+        if not self.regularization:
+            found["regularized"] = "regularization is 0"
+        elif not self.layers and not (shifts and self.shifted == "final"):
+            found["regularized"] = "layers is 0, so the final rows are those of layer 0"
+        if not shifts:
+            found["shifted"] = "neither attack nor defense shifts embeddings"
+        return found
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Both tables, each from its own stream of ``init``, and the offsets where they are shifted."""
+        tables = factor_tables(self.initial, data, self.embedding_size, self.initial_std, seeds)
+        if self.shifted == "layer_0":
+            return tables
+        offsets = {name: torch.zeros_like(tables[table]) for name, table in zip(OFFSETS, TABLES, strict=True)}
+        return tables | offsets
+
+    def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
+        """Mean over the batch of -ln sigmoid(s_ui - s_uj), with the regulariser.
+
+        Args:
+            params: As of ``init``.
+            batch: Of ``objective``: users, positives and negatives, which know the graph.
+        """
+        return self._loss.mean(params, batch)
+
+    @property
+    def _loss(self) -> GraphBPR:
+        return GraphBPR(self.layers, self.regularization, self.regularized == "final")
+
+    def data_loss(self, data: Interactions, seeds: Seeds, device: torch.device) -> DataLoss:
+        """The loss of every training pair with one negative each, a sum."""
+        return GraphDataLoss(data, seeds, device, self._loss)
+
+    def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> GraphObjective:
+        """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
+        return GraphObjective(data, seeds.child("train"), self, self._loss, self.sampler)
+
+    def prepared(self, params: Params, data: Interactions) -> Params:
+        """With the final tables, ``final_user`` and ``final_item``."""
+        graph = Propagation.of(data.seen, self.layers, params["user"].device)
+        final = final_tables(params, graph)
+        return params | {name: final[table] for name, table in zip(PREPARED, TABLES, strict=True)}
+
+    def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Dot products of final embeddings ``(len(users), n_items)``."""
+        user, item = self._final(params, data)
+        return user.index_select(0, users) @ item.T
+
+    def user_embeddings(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
+        """Final embeddings ``(len(users), embedding_size)``."""
+        return self._final(params, data)[0].index_select(0, users)
+
+    def _final(self, params: Params, data: Interactions) -> tuple[Tensor, Tensor]:
+        known = params if PREPARED[0] in params else self.prepared(params, data)
+        return known[PREPARED[0]], known[PREPARED[1]]
