@@ -68,7 +68,7 @@ class Expected:
     """
 
     table: PublishedTable
-    _found: dict[int, tuple[Job, ...]] = field(default_factory=dict)
+    _found: dict[Any, tuple[Job, ...]] = field(default_factory=dict)
 
     @cached_property
     def _jobs(self) -> tuple[Job, ...]:
@@ -82,9 +82,10 @@ class Expected:
 
     def jobs(self, cell: PublishedCell) -> tuple[Job, ...]:
         """The jobs of the presets that hold ``cell``."""
-        if id(cell) not in self._found:
-            self._found[id(cell)] = tuple(job for job in self._jobs if _holds(job, cell))
-        return self._found[id(cell)]
+        alike = (cell.identity, tuple(cell.options.items()))  # not id(cell): merged cells come and go
+        if alike not in self._found:
+            self._found[alike] = tuple(job for job in self._jobs if _holds(job, cell))
+        return self._found[alike]
 
 
 @cache
