@@ -30,6 +30,7 @@ from recpoison.evaluation.questions import in_words as how_tested
 from recpoison.evaluation.questions import summarise, with_counterparts
 from recpoison.evaluation.sentences import story
 from recpoison.evaluation.subjects import in_words
+from recpoison.intact import settle
 from recpoison.versions import commit
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
@@ -213,7 +214,12 @@ def _move(draft: Path, folder: Path) -> None:
     names = sorted((path.name for path in draft.iterdir()), key=lambda name: (name == "metrics.csv", name))
     try:
         for name in names:
+            settle(draft / name)
+        for name in names:
+            if name == "metrics.csv":
+                settle(folder)  # all others first
             os.replace(draft / name, folder / name)
+        settle(folder)
     except BaseException:
         if not (folder / "metrics.csv").exists():
             for name in names:

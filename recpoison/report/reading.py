@@ -28,6 +28,19 @@ _CELL = re.compile(r"seed=[^/=]+/attack=[^/=]+/defense=[^/=]+")
 _LEAST = {"users": 1, "items": 1, "train_rows": 1, "fake_users": 0, "rows": 0}
 
 
+class BrokenArrays(DataError):
+    """Arrays of a run cannot be read or do not fit: known only when a figure asks for them.
+
+    Args:
+        file: The file.
+        said: What is wrong with it.
+    """
+
+    def __init__(self, file: Path, said: str) -> None:
+        super().__init__(f"{file} {said}: {_AGAIN}")
+        self.folder = file.parent
+
+
 def read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
     """The ``columns`` of a table that a run left: whole numbers, numbers and words by the column's name.
 
@@ -170,13 +183,13 @@ def read_arrays(file: Path, prefix: str, names: Sequence[str]) -> dict[str, np.n
     """The arrays of an npz file under ``prefix``.
 
     Raises:
-        DataError: If one of ``names`` is not there or cannot be read.
+        BrokenArrays: If one of ``names`` is not there or cannot be read.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[f"{prefix}/{name}"] for name in names}
     except Exception as error:  # numpy and zipfile raise what they like on damaged bytes
-        raise DataError(f"{file} holds no readable arrays of {prefix} ({_reason(error)}): {_AGAIN}") from error
+        raise BrokenArrays(file, f"holds no readable arrays of {prefix} ({_reason(error)})") from error
 
 
 def _yaml(file: Path) -> Any:

@@ -1,6 +1,7 @@
 """Damaged and hand-edited files of a run: a report ends in a sentence that names the file, never in a traceback."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +203,39 @@ def test_damage_is_told_in_a_sentence(whole, capsys):
 @pytest.mark.parametrize("seed", range(4))
 def test_much_damage_is_told_in_a_sentence(whole, capsys, seed):
     check(whole, 100, seed + 10, capsys)
+
+
+def test_arrays_that_cannot_be_read_cost_their_run_and_not_the_report(whole, capsys):
+    """Figures alone need them, so that tables are made a second time, without that run."""
+    (whole / "0" / "ranks.npz").write_bytes(b"")
+    drawn = whole.parent / "drawn"
+    assert main([str(whole / "0"), "--figures", str(drawn)]) == 2
+    assert not drawn.exists()
+    capsys.readouterr()
+    assert main([str(whole / "0"), str(whole / "1"), "--figures", str(drawn)]) == 2
+    out, said = capsys.readouterr()
+    assert said.count("left out: ") == 1
+    assert f"left out: {whole}/0/ranks.npz holds no readable arrays of " in said
+    assert "1 of 2 jobs have no result and are in no mean" in out
+    assert list(drawn.glob("fake_users_*"))
+
+
+def test_a_folder_that_may_not_be_looked_into_is_missing_and_the_others_are_shown(whole, capsys, monkeypatch):
+    for name in ("listdir", "scandir", "stat"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), whole / "1"))
+    assert main([str(whole)]) == 2
+    out, said = capsys.readouterr()
+    assert "1 of 4 jobs have no result" in out
+    assert said.endswith(f"left out: {whole}/1 cannot be read (Permission denied): leave it out, or make it readable\n")
+
+
+def refusing(real, closed: Path):
+    """As ``real`` for a user who may not read the folder ``closed``, or know what is in it."""
+
+    def refuse(path=".", *more, **named):
+        inside = not isinstance(path, int) and closed in Path(path).parents
+        if inside or (real.__name__ != "stat" and not isinstance(path, int) and Path(path) == closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more, **named)
+
+    return refuse
