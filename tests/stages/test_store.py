@@ -1,6 +1,7 @@
 """Real processes and real damage. Children import no torch, so that each takes a fraction of a second."""
 
 import errno
+import io
 import json
 import os
 import shutil
@@ -243,6 +244,29 @@ def test_verify_names_an_entry_that_cannot_be_read(store, kind, capsys):
     assert main(["verify", *where]) == 0
     assert main(["prune", *where]) == 0
     assert not os.listdir(store.folder / ".damaged")
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EISDIR, errno.ELOOP])
+@pytest.mark.parametrize("name", ["entry.json", "value"])
+def test_a_file_that_cannot_be_read_is_damage(store, name, code, monkeypatch, caplog, capsys):
+    """Named, warned of once and computed again; ``verify`` lists it."""
+    real = io.open
+
+    def failing(file, *more, **named):
+        if Path(str(file)).parent.parent.name == "fit" and Path(file).name == name:
+            raise OSError(code, os.strerror(code), str(file))
+        return real(file, *more, **named)
+
+    for _ in range(2):
+        obtain(store)
+        monkeypatch.setattr(io, "open", failing)
+        if not caplog.records:
+            assert obtain(store, "again") == ("again", False)
+            assert f"is damaged ({name}): set aside as " in caplog.text
+        else:
+            assert main(["verify", "--store-dir", str(store.folder)]) == 1
+            assert f"({name}), set aside" in capsys.readouterr().out
+        monkeypatch.setattr(io, "open", real)
 
 
 def test_running_out_of_memory_while_loading_is_no_damage(store):
