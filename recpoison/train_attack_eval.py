@@ -10,7 +10,7 @@ from typing import Any
 from recpoison import __version__
 from recpoison.answering import nobody_reads_on
 from recpoison.command.arguments import Arguments, sort_arguments
-from recpoison.command.ending import Terminated, say, signals_answered, wants_traceback
+from recpoison.command.ending import Stops, Terminated, say, signals_answered, wants_traceback
 from recpoison.errors import UserError
 
 
@@ -36,24 +36,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if "--version" in typed:
         print(f"recpoison {__version__}")
         return 0
-    with signals_answered():
-        return _answered(typed)
+    with signals_answered(until_the_end=arguments is None) as stops:
+        try:
+            return stops.end(_answered(typed, stops))
+        except KeyboardInterrupt as stop:
+            code = stops.end(143 if isinstance(stop, Terminated) else 130)
+            say("stopped; no partial results were left")
+            return code
 
 
-def _answered(typed: list[str]) -> int:
-    """The command's exit code, and a sentence for each way in which it may fail."""
+def _answered(typed: list[str], stops: Stops) -> int:
+    """The command's exit code, and a sentence for each way in which it may fail; a wish to stop is raised."""
     try:
-        code = _command(sort_arguments(typed))
-        sys.stdout.flush()
-        return code
+        try:
+            return _flushed(_command(sort_arguments(typed)))
+        finally:
+            stops.raise_lost()
     except UserError as error:
         say(str(error))
         return error.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
-    except KeyboardInterrupt as stop:
-        say("stopped; no partial results were left")
-        return 143 if isinstance(stop, Terminated) else 130
     except BrokenPipeError:
         nobody_reads_on()
         return 0
@@ -66,6 +69,11 @@ def _answered(typed: list[str]) -> int:
         code, reason = explain(error, trusted=split_trust(typed)[1])
         say(reason)
         return code
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
 
 
 def _command(line: Arguments) -> int:

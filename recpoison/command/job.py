@@ -20,6 +20,7 @@ from recpoison.command import cells
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
+from recpoison.command.ending import raise_stop_behind
 from recpoison.command.machine import choose_device, device_of_one, set_up
 from recpoison.command.typed import refuse_idle
 from recpoison.errors import OutputError, UserError, printable
@@ -92,6 +93,7 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
         _do(cfg, task)
         return Outcome(0, seconds=time.monotonic() - start)
     except Exception as error:
+        raise_stop_behind(error)
         code, reason = explain(error, task.folder, task.trusted, task.chosen_by)
         if task.traceback and not isinstance(error, UserError):
             traceback.print_exception(error)

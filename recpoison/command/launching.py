@@ -16,7 +16,7 @@ from recpoison.command.composed import options_of
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
 from recpoison.errors import ConfigError, UserError
-from recpoison.paths import CONF_DIR
+from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
 
 def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
 
     with _raising(), _argv(words):
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(told)()
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=ROOT_CONFIG)(told)()
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:
