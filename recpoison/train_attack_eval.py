@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recpoison import __version__
-from recpoison.answering import nobody_reads_on
+from recpoison.answering import printing
 from recpoison.command.arguments import Arguments, sort_arguments
 from recpoison.command.ending import Stops, Terminated, say, signals_answered, wants_traceback
 from recpoison.errors import UserError
@@ -26,17 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # On busy cores OpenMP's threads must not spin while they wait: the demo took 3 minutes instead of half of one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if {"--help", "-h"} & set(typed):
-        from rich.console import Console
-
-        from recpoison.command.help import show_help
-
-        show_help(Console())
-        return 0
-    if "--version" in typed:
-        print(f"recpoison {__version__}")
-        return 0
-    with signals_answered(until_the_end=arguments is None) as stops:
+    with printing(), signals_answered(until_the_end=arguments is None) as stops:
         try:
             return stops.end(_answered(typed, stops))
         except KeyboardInterrupt as stop:
@@ -49,7 +39,7 @@ def _answered(typed: list[str], stops: Stops) -> int:
     """The command's exit code, and a sentence for each way in which it may fail; a wish to stop is raised."""
     try:
         try:
-            return _flushed(_command(sort_arguments(typed)))
+            return _flushed(0 if _shows(typed) else _command(sort_arguments(typed)))
         finally:
             stops.raise_lost()
     except UserError as error:
@@ -57,9 +47,6 @@ def _answered(typed: list[str], stops: Stops) -> int:
         return error.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
-    except BrokenPipeError:
-        nobody_reads_on()
-        return 0
     except Exception as error:
         from recpoison.command.arguments import split_trust
         from recpoison.command.job import explain
@@ -69,6 +56,21 @@ def _answered(typed: list[str], stops: Stops) -> int:
         code, reason = explain(error, trusted=split_trust(typed)[1])
         say(reason)
         return code
+
+
+def _shows(typed: list[str]) -> bool:
+    """Print what needs neither Hydra nor a configuration, if it was asked for; whether it was."""
+    if {"--help", "-h"} & set(typed):
+        from rich.console import Console
+
+        from recpoison.command.help import show_help
+
+        show_help(Console())
+        return True
+    if "--version" in typed:
+        print(f"recpoison {__version__}")
+        return True
+    return False
 
 
 def _flushed(code: int) -> int:

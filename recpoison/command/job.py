@@ -31,7 +31,11 @@ if TYPE_CHECKING:
     from recpoison.records import RunRecord
     from recpoison.report.live import Overview
 
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
+# What helps where the machine refuses a file, beside choosing another place.
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there or ")
+REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM), "make it yours to write or ")
+REMEDIES |= dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "move the file that is in its way or ")
+REMEDIES |= {errno.ENAMETOOLONG: "give it a shorter name or ", errno.EROFS: ""}
 _PROBE_BYTES = 65536
 
 
@@ -117,9 +121,8 @@ def explain(
         return 2, described
     if (place := raised_in(error, trusted)) is not None:
         return 2, f"{place} raised {printable(said_by(error))}{_logged(error, 'a trusted package', folder)}"
-    if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
-        where = error.filename or folder or "the output folder"
-        return 2, unwritable(where, error, chosen_by)
+    if isinstance(error, OSError) and (error.errno in REMEDIES or folder is None):  # no folder: none could be made
+        return 2, _of_a_file(error, folder, chosen_by)
     told = f"a bug in recpoison, not in your settings ({said_by(error)})"
     return 1, f"{told}{_logged(error, 'a bug', folder)}; HYDRA_FULL_ERROR=1 before the command shows it"
 
@@ -133,6 +136,15 @@ def _of_the_machine(error: Exception) -> str | None:
     if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
         return "a job's process was killed, perhaps for want of memory: run fewer at once; the same command goes on"
     return None
+
+
+def _of_a_file(error: OSError, folder: Path | None, chosen_by: str) -> str:
+    """What is said of a file: one of the run's is written, and only what is full or read-only fails nowhere else."""
+    where = error.filename or folder or "the output folder"
+    ours = folder is None or error.filename is None or folder.resolve() in Path(os.path.abspath(where)).parents
+    if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return unwritable(where, error, chosen_by)
+    return f"{where} cannot be read ({error.strerror}): check the path and its permissions"
 
 
 def _logged(error: Exception, what: str, folder: Path | None) -> str:
@@ -221,7 +233,8 @@ def run_configured(
 
 def unwritable(where: object, error: OSError, chosen_by: str) -> str:
     """What to tell a user whose folder cannot be written."""
-    return f"{where} cannot be written ({error.strerror}): free space there or choose another {chosen_by}"
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return f"{where} cannot be written ({error.strerror}): {remedy}choose another {chosen_by}"
 
 
 def probe(folder: Path, chosen_by: str) -> None:

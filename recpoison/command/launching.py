@@ -28,6 +28,7 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
 
     Raises:
         ConfigError: If Hydra itself, told by the user how to start, cannot.
+        OSError: If it cannot make the run's folder, or its log in there.
     """
     import hydra
 
@@ -48,8 +49,17 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
         except Exception as error:
             if broken or not any("hydra" in word or word == "--config-dir" for word in words):
                 raise
+            if (refused := _refused_by_the_machine(error)) is not None:
+                raise refused from error
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"Hydra cannot start the run ({said}): check the settings of hydra.*") from error
+
+
+def _refused_by_the_machine(error: BaseException | None) -> OSError | None:
+    """The refusal of a file behind what Hydra raised, such as of its log in a folder that may not be written."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:

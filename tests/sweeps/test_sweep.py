@@ -176,7 +176,7 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_setting_that_helps(cap
     Path("outputs").write_text("")
     assert main([*SWEEP, "store_dir=null"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.endswith("free space there or choose another hydra.sweep.dir")
+    assert said.endswith("move the file that is in its way or choose another hydra.sweep.dir")
 
 
 def test_reports_and_lines_follow_the_order_typed(capsys):
