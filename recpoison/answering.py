@@ -37,18 +37,30 @@ def _answered(program: str, work: Callable[[], int | None], stopped: str) -> int
     except KeyboardInterrupt:
         print(f"{program}: {stopped}", file=sys.stderr)
         return 130
+    except OSError as error:
+        if error.filename is None or isinstance(error, FileNotFoundError):
+            return _of_ours(program)
+        print(
+            f"{program}: {error.filename} cannot be used ({error.strerror}): check its name and permissions",
+            file=sys.stderr,
+        )
+        return UserError.exit_code
     except Exception:
-        traceback.print_exc()
-        print(f"{program}: a bug in recpoison, not in what you typed", file=sys.stderr)
-        return 1
+        return _of_ours(program)
     return code or 0
+
+
+def _of_ours(program: str) -> int:
+    traceback.print_exc()
+    print(f"{program}: a bug in recpoison, not in what you typed", file=sys.stderr)
+    return 1
 
 
 @contextmanager
 def printing() -> Iterator[None]:
     """While the block prints, a reader who has gone, such as ``head``, is no error, and a full disk is a sentence."""
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Stream(before[0], told=True), _Stream(before[1], told=False)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = _Stream(before[0], told=True), _Stream(before[1], told=False)
     try:
         yield
     finally:

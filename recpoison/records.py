@@ -8,7 +8,6 @@ import platform
 import shlex
 import shutil
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from recpoison.changes import Change, FakeProfiles
 from recpoison.crafted import fake_users, fingerprint
 from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.data.arrays import save_arrays
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.questions import in_words as how_tested
@@ -169,10 +169,9 @@ def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str]
     Raises:
         OutputError: If the folder cannot be written.
     """
-    draft = folder / f".draft-{uuid.uuid4().hex[:8]}"
+    draft = draft_of(folder / "draft")
     try:
-        for left in folder.glob(".draft-*"):  # a killed run's
-            shutil.rmtree(left, ignore_errors=True)
+        clear_abandoned(folder / "draft")
         draft.mkdir(parents=True)
         _write_files(record, draft, config, overrides, command or shlex.join(["recpoison", *sys.argv[1:]]))
         _move(draft, folder)

@@ -114,14 +114,15 @@ def _job(line: Arguments, codes: list[int]) -> Callable[[Any], None]:
 
     def job(cfg: Any) -> None:
         from recpoison.command.job import attempt
-        from recpoison.command.launching import task_of
+        from recpoison.command.launching import in_folder_of_call, task_of
         from recpoison.sweeps.sweep import run_cell
 
         task = task_of(cfg, line, traceback)
-        if task.among_many:
-            run_cell(cfg, task)
-            return
-        outcome = attempt(cfg, task)
+        with in_folder_of_call():
+            if task.among_many:
+                run_cell(cfg, task)
+                return
+            outcome = attempt(cfg, task)
         codes.append(outcome.code)
         if outcome.code:
             say(outcome.reason)

@@ -23,6 +23,7 @@ from recpoison.command.config import BASES, build, check, tracker_node
 from recpoison.command.ending import raise_stop_behind
 from recpoison.command.machine import choose_device, device_of_one, set_up
 from recpoison.command.typed import refuse_idle
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError, UserError, printable
 
 if TYPE_CHECKING:
@@ -247,7 +248,7 @@ def probe(folder: Path, chosen_by: str) -> None:
     Raises:
         OutputError: If nothing can.
     """
-    draft = folder / f".probe-{os.getpid()}"
+    draft = folder / ".probe"  # the same for all: whoever comes after a killed process removes it
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
@@ -267,8 +268,8 @@ def point_latest(folder: Path) -> None:
     folder = folder.resolve()
     if outputs not in folder.parents:
         return
-    draft = outputs / f".latest-{os.getpid()}"
+    draft = draft_of(outputs / "latest")
     with suppress(OSError):
-        draft.unlink(missing_ok=True)
+        clear_abandoned(outputs / "latest")
         draft.symlink_to(folder.relative_to(outputs), target_is_directory=True)
         os.replace(draft, outputs / "latest")

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,13 @@ def _refused_by_the_machine(error: BaseException | None) -> OSError | None:
     while error is not None and not isinstance(error, OSError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def in_folder_of_call() -> AbstractContextManager[None]:
+    """Be where the command was typed, whatever ``hydra.job.chdir`` says: paths lead from there."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return chdir(HydraConfig.get().runtime.cwd)
 
 
 def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import check
 from recpoison.command.ending import raise_stop_behind
 from recpoison.command.foreign import naming_problems, searchpath_problems
@@ -71,7 +72,8 @@ def _problems(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], 
     problems = verdict.problems or reasons
     if verdict.composes:
         try:
-            check(compose_root(verdict.good), trusted)
+            cfg = compose_root(verdict.good, with_hydra=True)
+            check(settings_of(cfg), trusted, options_of(cfg.hydra))
         except ConfigError as error:
             problems += [problem for problem in str(error).splitlines() if problem not in problems]
     return problems

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
-from yaml import MarkedYAMLError
-from yaml.reader import ReaderError
+from yaml import MarkedYAMLError  # type: ignore[import-untyped]
+from yaml.reader import ReaderError  # type: ignore[import-untyped]
 
 from recpoison.paths import ROOT_CONFIG
 

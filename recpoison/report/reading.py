@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml  # type: ignore[import-untyped]
 
 from recpoison.errors import DataError, printable, shown
 from recpoison.intact import altered
@@ -199,7 +201,12 @@ def _yaml(file: Path) -> Any:
     from omegaconf import OmegaConf
 
     try:
-        return _printable(OmegaConf.to_container(OmegaConf.load(file), resolve=False))
+        text = file.read_text(encoding="utf-8")
+        if "*" in text and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)
+        ):  # they may grow for ever
+            raise ValueError("it holds aliases, which no run writes")
+        return _printable(OmegaConf.to_container(OmegaConf.load(StringIO(text)), resolve=False))
     except Exception as error:  # a YAML error has no common class with OmegaConf's own
         raise _unreadable(file, "YAML", error) from error
 

@@ -102,3 +102,8 @@ def test_a_slip_in_the_users_own_yaml_is_told_with_its_file_and_line(tmp_path, s
 def test_yaml_that_is_no_text_is_told():
     error = UnicodeDecodeError("utf-8", b"a\xe9", 1, 2, "invalid continuation byte")
     assert said_of(error) == "its file is no UTF-8 text (byte 0xe9 at place 1): save it as UTF-8"
+
+
+def test_options_are_called_by_their_names_also_beside_another_mistake():
+    with pytest.raises(ConfigError, match="model=bprmf works on interactions, but dataset=cora holds graph"):
+        understand(["dataset=cora", "model=bprmf", "seed=abc"], False, [])

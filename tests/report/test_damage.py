@@ -239,3 +239,21 @@ def refusing(real, closed: Path):
         return real(path, *more, **named)
 
     return refuse
+
+
+def test_a_yaml_that_grows_for_ever_is_refused_at_once(whole, capsys):
+    bomb = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (whole / "0" / "config.yaml").write_text("\n".join(bomb))
+    assert main([str(whole / "0")]) == 2
+    assert "config.yaml is no readable YAML (it holds aliases, which no run writes)" in capsys.readouterr().err
+
+
+def test_a_folder_may_be_called_like_a_pattern(whole, capsys):
+    (whole / "0").rename(whole / "run[1]")
+    assert main([str(whole / "run[1]")]) == 0
+
+
+def test_a_name_that_is_too_long_is_a_sentence(whole, capsys):
+    assert main(["x" * 300]) == 2
+    assert main([str(whole / "0"), "--output", f"{'x' * 300}.csv"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
