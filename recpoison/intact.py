@@ -1,4 +1,4 @@
-"""Whether files are as they were left: by the sha256 that was taken of them then."""
+"""Whether files are as they were left, by the sha256 that was taken of them then; and that a crash leaves them so."""
 
 from __future__ import annotations
 
@@ -18,6 +18,24 @@ def sha256_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def settle(path: Path) -> None:
+    """Wait until what was written to a file, or renamed within a folder, has reached the disk.
+
+    Raises:
+        OSError: If a file cannot get there, as on a disk that is full after all.
+    """
+    if os.name == "nt":  # where what is open for reading cannot be asked
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # not every file system does it for folders
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def altered(folder: Path, files: Mapping[str, str]) -> list[str]:

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from recpoison.errors import ConfigError
 
+ROOT_CONFIG = "train_attack_eval"
 _PACKAGE = Path(__file__).resolve().parent
 
 
 def _find(candidates: tuple[Path, ...]) -> Path:
     for folder in candidates:
-        if (folder / "train_attack_eval.yaml").is_file():
+        if (folder / f"{ROOT_CONFIG}.yaml").is_file():
             return folder
     looked = " nor in ".join(map(str, candidates))
     raise ConfigError(f"the YAML files of recpoison are not in {looked}: install recpoison again")

@@ -8,7 +8,6 @@ import platform
 import shlex
 import shutil
 import sys
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,12 +23,14 @@ from recpoison.changes import Change, FakeProfiles
 from recpoison.crafted import fake_users, fingerprint
 from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.data.arrays import save_arrays
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError
 from recpoison.evaluation.base import Measure, Record
 from recpoison.evaluation.questions import in_words as how_tested
 from recpoison.evaluation.questions import summarise, with_counterparts
 from recpoison.evaluation.sentences import story
 from recpoison.evaluation.subjects import in_words
+from recpoison.intact import settle
 from recpoison.versions import commit
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
@@ -168,10 +169,9 @@ def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str]
     Raises:
         OutputError: If the folder cannot be written.
     """
-    draft = folder / f".draft-{uuid.uuid4().hex[:8]}"
+    draft = draft_of(folder / "draft")
     try:
-        for left in folder.glob(".draft-*"):  # a killed run's
-            shutil.rmtree(left, ignore_errors=True)
+        clear_abandoned(folder / "draft")
         draft.mkdir(parents=True)
         _write_files(record, draft, config, overrides, command or shlex.join(["recpoison", *sys.argv[1:]]))
         _move(draft, folder)
@@ -213,7 +213,12 @@ def _move(draft: Path, folder: Path) -> None:
     names = sorted((path.name for path in draft.iterdir()), key=lambda name: (name == "metrics.csv", name))
     try:
         for name in names:
+            settle(draft / name)
+        for name in names:
+            if name == "metrics.csv":
+                settle(folder)  # all others first
             os.replace(draft / name, folder / name)
+        settle(folder)
     except BaseException:
         if not (folder / "metrics.csv").exists():
             for name in names:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recpoison import __version__
-from recpoison.answering import nobody_reads_on
+from recpoison.answering import printing
 from recpoison.command.arguments import Arguments, sort_arguments
-from recpoison.command.ending import Terminated, say, signals_answered, wants_traceback
+from recpoison.command.ending import Stops, Terminated, say, signals_answered, wants_traceback
 from recpoison.errors import UserError
 
 
@@ -26,37 +26,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # On busy cores OpenMP's threads must not spin while they wait: the demo took 3 minutes instead of half of one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    if {"--help", "-h"} & set(typed):
-        from rich.console import Console
-
-        from recpoison.command.help import show_help
-
-        show_help(Console())
-        return 0
-    if "--version" in typed:
-        print(f"recpoison {__version__}")
-        return 0
-    with signals_answered():
-        return _answered(typed)
+    with printing(), signals_answered(until_the_end=arguments is None) as stops:
+        try:
+            return stops.end(_answered(typed, stops))
+        except KeyboardInterrupt as stop:
+            code = stops.end(143 if isinstance(stop, Terminated) else 130)
+            say("stopped; no partial results were left")
+            return code
 
 
-def _answered(typed: list[str]) -> int:
-    """The command's exit code, and a sentence for each way in which it may fail."""
+def _answered(typed: list[str], stops: Stops) -> int:
+    """The command's exit code, and a sentence for each way in which it may fail; a wish to stop is raised."""
     try:
-        code = _command(sort_arguments(typed))
-        sys.stdout.flush()
-        return code
+        try:
+            return _flushed(0 if _shows(typed) else _command(sort_arguments(typed)))
+        finally:
+            stops.raise_lost()
     except UserError as error:
         say(str(error))
         return error.exit_code
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(bool(end.code))
-    except KeyboardInterrupt as stop:
-        say("stopped; no partial results were left")
-        return 143 if isinstance(stop, Terminated) else 130
-    except BrokenPipeError:
-        nobody_reads_on()
-        return 0
     except Exception as error:
         from recpoison.command.arguments import split_trust
         from recpoison.command.job import explain
@@ -66,6 +56,26 @@ def _answered(typed: list[str]) -> int:
         code, reason = explain(error, trusted=split_trust(typed)[1])
         say(reason)
         return code
+
+
+def _shows(typed: list[str]) -> bool:
+    """Print what needs neither Hydra nor a configuration, if it was asked for; whether it was."""
+    if {"--help", "-h"} & set(typed):
+        from rich.console import Console
+
+        from recpoison.command.help import show_help
+
+        show_help(Console())
+        return True
+    if "--version" in typed:
+        print(f"recpoison {__version__}")
+        return True
+    return False
+
+
+def _flushed(code: int) -> int:
+    sys.stdout.flush()
+    return code
 
 
 def _command(line: Arguments) -> int:
@@ -104,14 +114,15 @@ def _job(line: Arguments, codes: list[int]) -> Callable[[Any], None]:
 
     def job(cfg: Any) -> None:
         from recpoison.command.job import attempt
-        from recpoison.command.launching import task_of
+        from recpoison.command.launching import in_folder_of_call, task_of
         from recpoison.sweeps.sweep import run_cell
 
         task = task_of(cfg, line, traceback)
-        if task.among_many:
-            run_cell(cfg, task)
-            return
-        outcome = attempt(cfg, task)
+        with in_folder_of_call():
+            if task.among_many:
+                run_cell(cfg, task)
+                return
+            outcome = attempt(cfg, task)
         codes.append(outcome.code)
         if outcome.code:
             say(outcome.reason)

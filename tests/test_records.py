@@ -1,6 +1,7 @@
 """What a run leaves behind: numbers by hand, and files that are all there or not at all."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -181,3 +182,20 @@ def test_a_number_that_does_not_exist_is_read_back_by_reports(tmp_path: Path) ->
     read = read_runs([tmp_path / "run"]).runs[0].metrics
     assert read.value.isna().tolist() == [True, False]
     assert read.value.iloc[1] == 0.25
+
+
+def test_results_are_on_the_disk_before_they_take_their_places_and_metrics_come_last(two_seeds, tmp_path, monkeypatch):
+    done, run = [], tmp_path / "run"
+    settle, replace = os.fsync, os.replace
+
+    def replaced(old: Path, new: Path) -> None:
+        done.extend([new.name] * (new.parent == run))
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append(os.fstat(number).st_ino), settle(number)))
+    monkeypatch.setattr(os, "replace", replaced)
+    write(two_seeds, run, "", [])
+    numbers = {path.name: path.stat().st_ino for path in run.iterdir()}
+    others = sorted(numbers.keys() - {"metrics.csv"})
+    assert set(done[: len(numbers)]) == set(numbers.values())
+    assert done[len(numbers) :] == [*others, run.stat().st_ino, "metrics.csv", run.stat().st_ino]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -19,6 +21,7 @@ import recpoison.records
 from recpoison.command.arguments import split_trust
 from recpoison.command.cells import Status, identify, write_status
 from recpoison.command.help import described
+from recpoison.command.job import explain
 from recpoison.command.overrides import compose_root
 from recpoison.train_attack_eval import main
 
@@ -186,6 +189,38 @@ def test_an_impossible_folder_is_one_sentence(capsys, place):
     (said,) = capsys.readouterr().err.splitlines()
     assert "cannot be written" in said
     assert said.endswith("choose another hydra.run.dir")
+    assert "free space" not in said
+
+
+def test_a_folder_that_is_there_and_may_not_be_written_is_one_sentence(capsys, monkeypatch):
+    Path("mine").mkdir()
+    real = logging.FileHandler._open
+
+    def refuse(self):
+        raise PermissionError(13, "Permission denied", self.baseFilename)
+
+    monkeypatch.setattr(logging.FileHandler, "_open", refuse)
+    assert main([*SMALL, "hydra.run.dir=mine"]) == 2
+    monkeypatch.setattr(logging.FileHandler, "_open", real)
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"recpoison: {Path('mine/run.log').resolve()} cannot be written (Permission denied): ")
+    assert said.endswith("make it yours to write or choose another hydra.run.dir")
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "said"),
+    [
+        ("/x/ratings.csv", errno.EACCES, "/x/ratings.csv cannot be read (Permission denied): check the path and its"),
+        (None, errno.ENOSPC, "outputs/a cannot be written (No space left on device): free space there or choose an"),
+        ("outputs/a/x", errno.EACCES, "outputs/a/x cannot be written (Permission denied): make it yours to write or"),
+        ("/x/y", errno.EROFS, "/x/y cannot be written (Read-only file system): choose another hydra.run.dir"),
+    ],
+)
+def test_each_refusal_of_a_file_has_its_own_remedy(file, code, said):
+    error = OSError(code, os.strerror(code), file)
+    found = explain(error, Path("outputs/a"))
+    assert found[0] == 2
+    assert found[1].startswith(said)
 
 
 def test_a_full_disk_is_found_before_work_is_lost(capsys, monkeypatch):

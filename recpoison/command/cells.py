@@ -23,8 +23,9 @@ from omegaconf.errors import OmegaConfBaseException
 from recpoison.command.composed import settings_of
 from recpoison.command.config import build, targets
 from recpoison.descriptions import code_of, digest
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError
-from recpoison.intact import altered, sha256_of
+from recpoison.intact import altered, settle, sha256_of
 from recpoison.stages import locks
 
 STATUS = "status.json"
@@ -180,11 +181,14 @@ def write_status(folder: Path, status: Status, *, only_first: bool = False) -> N
         OSError: If it cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{STATUS}-{uuid.uuid4().hex[:8]}"
+    draft = draft_of(folder / STATUS)
     try:
+        clear_abandoned(folder / STATUS)
         draft.write_text(json.dumps(asdict(status), indent=1) + "\n", encoding="utf-8")
+        settle(draft)
         if not only_first:
             os.replace(draft, folder / STATUS)
+            settle(folder)
         elif not (folder / STATUS).exists():
             with suppress(OSError):  # another process was quicker, or the file system knows no links
                 os.link(draft, folder / STATUS)

@@ -20,8 +20,10 @@ from recpoison.command import cells
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
+from recpoison.command.ending import raise_stop_behind
 from recpoison.command.machine import choose_device, device_of_one, set_up
 from recpoison.command.typed import refuse_idle
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError, UserError, printable
 
 if TYPE_CHECKING:
@@ -30,7 +32,11 @@ if TYPE_CHECKING:
     from recpoison.records import RunRecord
     from recpoison.report.live import Overview
 
-_CANNOT_WRITE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST}
+# What helps where the machine refuses a file, beside choosing another place.
+REMEDIES = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free space there or ")
+REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM), "make it yours to write or ")
+REMEDIES |= dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "move the file that is in its way or ")
+REMEDIES |= {errno.ENAMETOOLONG: "give it a shorter name or ", errno.EROFS: ""}
 _PROBE_BYTES = 65536
 
 
@@ -92,6 +98,7 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
         _do(cfg, task)
         return Outcome(0, seconds=time.monotonic() - start)
     except Exception as error:
+        raise_stop_behind(error)
         code, reason = explain(error, task.folder, task.trusted, task.chosen_by)
         if task.traceback and not isinstance(error, UserError):
             traceback.print_exception(error)
@@ -115,9 +122,8 @@ def explain(
         return 2, described
     if (place := raised_in(error, trusted)) is not None:
         return 2, f"{place} raised {printable(said_by(error))}{_logged(error, 'a trusted package', folder)}"
-    if isinstance(error, OSError) and (error.errno in _CANNOT_WRITE or folder is None):  # no folder: none could be made
-        where = error.filename or folder or "the output folder"
-        return 2, unwritable(where, error, chosen_by)
+    if isinstance(error, OSError) and (error.errno in REMEDIES or folder is None):  # no folder: none could be made
+        return 2, _of_a_file(error, folder, chosen_by)
     told = f"a bug in recpoison, not in your settings ({said_by(error)})"
     return 1, f"{told}{_logged(error, 'a bug', folder)}; HYDRA_FULL_ERROR=1 before the command shows it"
 
@@ -131,6 +137,15 @@ def _of_the_machine(error: Exception) -> str | None:
     if type(error).__name__ in ("TerminatedWorkerError", "BrokenProcessPool"):
         return "a job's process was killed, perhaps for want of memory: run fewer at once; the same command goes on"
     return None
+
+
+def _of_a_file(error: OSError, folder: Path | None, chosen_by: str) -> str:
+    """What is said of a file: one of the run's is written, and only what is full or read-only fails nowhere else."""
+    where = error.filename or folder or "the output folder"
+    ours = folder is None or error.filename is None or folder.resolve() in Path(os.path.abspath(where)).parents
+    if ours or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        return unwritable(where, error, chosen_by)
+    return f"{where} cannot be read ({error.strerror}): check the path and its permissions"
 
 
 def _logged(error: Exception, what: str, folder: Path | None) -> str:
@@ -219,7 +234,8 @@ def run_configured(
 
 def unwritable(where: object, error: OSError, chosen_by: str) -> str:
     """What to tell a user whose folder cannot be written."""
-    return f"{where} cannot be written ({error.strerror}): free space there or choose another {chosen_by}"
+    remedy = REMEDIES.get(error.errno or 0, "")
+    return f"{where} cannot be written ({error.strerror}): {remedy}choose another {chosen_by}"
 
 
 def probe(folder: Path, chosen_by: str) -> None:
@@ -232,7 +248,7 @@ def probe(folder: Path, chosen_by: str) -> None:
     Raises:
         OutputError: If nothing can.
     """
-    draft = folder / f".probe-{os.getpid()}"
+    draft = folder / ".probe"  # the same for all: whoever comes after a killed process removes it
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
@@ -252,8 +268,8 @@ def point_latest(folder: Path) -> None:
     folder = folder.resolve()
     if outputs not in folder.parents:
         return
-    draft = outputs / f".latest-{os.getpid()}"
+    draft = draft_of(outputs / "latest")
     with suppress(OSError):
-        draft.unlink(missing_ok=True)
+        clear_abandoned(outputs / "latest")
         draft.symlink_to(folder.relative_to(outputs), target_is_directory=True)
         os.replace(draft, outputs / "latest")

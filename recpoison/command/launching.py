@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from recpoison.command.composed import options_of
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
 from recpoison.errors import ConfigError, UserError
-from recpoison.paths import CONF_DIR
+from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
 
 def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
@@ -28,6 +28,7 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
 
     Raises:
         ConfigError: If Hydra itself, told by the user how to start, cannot.
+        OSError: If it cannot make the run's folder, or its log in there.
     """
     import hydra
 
@@ -42,14 +43,30 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
 
     with _raising(), _argv(words):
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name="train_attack_eval")(told)()
+            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=ROOT_CONFIG)(told)()
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:
             if broken or not any("hydra" in word or word == "--config-dir" for word in words):
                 raise
+            if (refused := _refused_by_the_machine(error)) is not None:
+                raise refused from error
             said = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConfigError(f"Hydra cannot start the run ({said}): check the settings of hydra.*") from error
+
+
+def _refused_by_the_machine(error: BaseException | None) -> OSError | None:
+    """The refusal of a file behind what Hydra raised, such as of its log in a folder that may not be written."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def in_folder_of_call() -> AbstractContextManager[None]:
+    """Be where the command was typed, whatever ``hydra.job.chdir`` says: paths lead from there."""
+    from hydra.core.hydra_config import HydraConfig
+
+    return chdir(HydraConfig.get().runtime.cwd)
 
 
 def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:

@@ -45,7 +45,7 @@ def leased(
                     yield index
                 return
         if not waited:
-            log.info("all of %d GPUs have their %d jobs: waiting for one", len(devices), jobs_per_device)
+            log.warning("all of %d GPUs have their %d jobs: waiting for one", len(devices), jobs_per_device)
         waited = True
         time.sleep(look_seconds)
 

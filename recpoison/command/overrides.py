@@ -22,13 +22,12 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from recpoison.command.cells import identify
 from recpoison.command.checking import TARGET, describe, unknown_setting
 from recpoison.command.config import Root, settings
-from recpoison.command.words import names_options, texts_of, unreadable
+from recpoison.command.words import names_options, said_of, texts_of, unreadable
 from recpoison.descriptions import digest
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
-from recpoison.paths import CONF_DIR
+from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
-CONFIG_NAME = "train_attack_eval"
 SWEEPS = Path("outputs", "multirun")
 _SUBDIR = "${recpoison.cell:}"
 _LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
@@ -85,13 +84,13 @@ def misread(overrides: Sequence[str], *, sweeping: bool) -> list[str]:
 def compose_root(overrides: Sequence[str], *, with_hydra: bool = False) -> DictConfig:
     """The composed configuration, outside any run; with its ``hydra`` node if asked."""
     with _conf_dir():
-        return compose(CONFIG_NAME, overrides=list(overrides), return_hydra_config=with_hydra)
+        return compose(ROOT_CONFIG, overrides=list(overrides), return_hydra_config=with_hydra)
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:
     """Whether a preset among ``overrides`` is a sweep without being asked (``hydra.mode: MULTIRUN``)."""
     with _conf_dir() as hydra:
-        return hydra.get_mode(CONFIG_NAME, list(overrides)) == RunMode.MULTIRUN
+        return hydra.get_mode(ROOT_CONFIG, list(overrides)) == RunMode.MULTIRUN
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
     with _conf_dir() as hydra:
         loader = hydra.config_loader
         try:
-            cfg = loader.load_configuration(CONFIG_NAME, list(overrides), run_mode=RunMode.MULTIRUN)
+            cfg = loader.load_configuration(ROOT_CONFIG, list(overrides), run_mode=RunMode.MULTIRUN)
             typed = [f"{key}={value}" for key, value in (OmegaConf.select(cfg, "hydra.sweeper.params") or {}).items()]
             parsed = OverridesParser.create(config_loader=loader).parse_overrides([*typed, *cfg.hydra.overrides.task])
             jobs = None
@@ -142,7 +141,7 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
                 (batch,) = BasicSweeper.split_arguments(parsed, None)
                 jobs = [Job(texts, loader.load_sweep_config(cfg, texts)) for texts in batch]
         except _REFUSALS as error:
-            raise ConfigError(_first_line(error) + _swept(error)) from error
+            raise ConfigError(said_of(error) + _swept(error)) from error
         if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]
             raise ConfigError("hydra.sweep.subdir names each cell by its hash, so that it is found again: leave it out")
         if jobs == []:
@@ -222,7 +221,7 @@ class _Trial:
         good = []
         for text in texts_of(override):
             try:
-                compose(CONFIG_NAME, overrides=[*self.fixed, text])
+                compose(ROOT_CONFIG, overrides=[*self.fixed, text])
                 good.append(text)
             except _REFUSALS as error:
                 self.failed.add(name)
@@ -232,20 +231,20 @@ class _Trial:
 
     def _option_problem(self, text: str, name: str, error: Exception) -> str:
         option = text.partition("=")[2]
-        available = self.loader.get_group_options(name, overrides=self.fixed, config_name=CONFIG_NAME)
+        available = self.loader.get_group_options(name, overrides=self.fixed, config_name=ROOT_CONFIG)
         if name == "hydra/launcher" and option in _LAUNCHERS:
             return f"{text}: this launcher is not installed: pip install 'recpoison[{_LAUNCHERS[option]}]'"
         if option in available:
-            return f"{text}: {_first_line(error)}"
+            return f"{text}: {said_of(error)}"
         listed = f" ({name} offers {', '.join(available)})" if available else f" (there are no options of {name} yet)"
         return f"{text}: there is no such option{did_you_mean(nearest(option, available))}{listed}"
 
     def composes(self) -> bool:
         """Whether the chosen options compose with one another; settings cannot be tried where they do not."""
         try:
-            compose(CONFIG_NAME, overrides=self._contexts("")[0])
+            compose(ROOT_CONFIG, overrides=self._contexts("")[0])
         except _REFUSALS as error:
-            self.problems += [] if self.failed else [_first_line(error)]
+            self.problems += [] if self.failed else [said_of(error)]
             return False
         return True
 
@@ -258,7 +257,7 @@ class _Trial:
         for context in self._contexts(group):
             for text in texts_of(override):
                 try:
-                    compose(CONFIG_NAME, overrides=[*context, text])
+                    compose(ROOT_CONFIG, overrides=[*context, text])
                 except _REFUSALS as error:
                     found[self._setting_problem(override.key_or_group, text, context, error)] = None
         self.problems += found
@@ -272,18 +271,18 @@ class _Trial:
 
     def _setting_problem(self, key: str, text: str, context: list[str], error: Exception) -> str:
         cause = error.__cause__
-        cfg = compose(CONFIG_NAME, overrides=context, return_hydra_config=key.startswith("hydra"))
+        cfg = compose(ROOT_CONFIG, overrides=context, return_hydra_config=key.startswith("hydra"))
         if isinstance(cause, (ConfigAttributeError, ConfigKeyError)):
             sentence = unknown_setting(key, [*self.groups, *settings(cfg)])
             group = key.partition(".")[0]
-            option = compose(CONFIG_NAME, overrides=context, return_hydra_config=True).hydra.runtime.choices
+            option = compose(ROOT_CONFIG, overrides=context, return_hydra_config=True).hydra.runtime.choices
             return (
                 sentence.replace("there is no", f"{group}={option[group]} has no", 1) if group in option else sentence
             )
         hints = get_type_hints(Root)
         if isinstance(cause, ValidationError) and key in hints:
             return f"{key} is {text.partition('=')[2]}, but it must be {describe(hints[key])}"
-        return f"{text}: {_first_line(cause or error)}"
+        return f"{text}: {said_of(cause or error)}"
 
 
 def _swept(error: Exception) -> str:
@@ -293,7 +292,3 @@ def _swept(error: Exception) -> str:
     return (
         " The options of its group are swept, so write its value as choice(VALUE), such as attack.epsilon=choice(0.5)"
     )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0].removeprefix(f"In '{CONFIG_NAME}': ")

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import check
+from recpoison.command.ending import raise_stop_behind
 from recpoison.command.foreign import naming_problems, searchpath_problems
 from recpoison.command.overrides import Job, Sweep, compose_root, compose_sweep, is_sweep, misread, try_each
 from recpoison.command.references import reference_problems
+from recpoison.command.words import said_of
 from recpoison.errors import ConfigError, UserError
 
 _PRESETS = ("experiment", "setting", "victim", "hydra.mode")
@@ -33,7 +36,8 @@ def understand(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str])
     except UserError:
         raise
     except Exception as error:  # Hydra, OmegaConf and antlr raise what they like, and at depth Python does
-        raise ConfigError(_first_line(error)) from error
+        raise_stop_behind(error)
+        raise ConfigError(said_of(error)) from error
 
 
 def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str]) -> Sweep | None:
@@ -51,7 +55,8 @@ def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str]
             if not found:
                 return sweep
     except Exception as error:
-        reasons = [_first_line(error)]
+        raise_stop_behind(error)
+        reasons = [said_of(error)]
     raise ConfigError("\n".join(found or _problems(overrides, sweeping, trusted, reasons)))
 
 
@@ -61,19 +66,14 @@ def _references(jobs: Sequence[Job] | None, cfg: DictConfig) -> list[str]:
     return list(dict.fromkeys(problem for each in cfgs for problem in reference_problems(each)))
 
 
-def _first_line(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "a value is nested too deep: write it flatter"
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _problems(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], reasons: list[str]) -> list[str]:
     """Each override's own problem, else ``reasons``; and what is wrong with the rest, if that composes."""
     verdict = try_each(overrides, sweeping=sweeping)
     problems = verdict.problems or reasons
     if verdict.composes:
         try:
-            check(compose_root(verdict.good), trusted)
+            cfg = compose_root(verdict.good, with_hydra=True)
+            check(settings_of(cfg), trusted, options_of(cfg.hydra))
         except ConfigError as error:
             problems += [problem for problem in str(error).splitlines() if problem not in problems]
     return problems

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
+from yaml import MarkedYAMLError  # type: ignore[import-untyped]
+from yaml.reader import ReaderError  # type: ignore[import-untyped]
+
+from recpoison.paths import ROOT_CONFIG
 
 
 def names_options(override: Override) -> bool:
@@ -40,3 +44,25 @@ def texts_of(override: Override) -> list[str]:
     if not override.is_sweep_override():
         return [override.input_line or ""]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def said_of(error: BaseException) -> str:
+    """What Hydra, OmegaConf or a YAML reader says of a configuration, in a line; of a file, with its line."""
+    if isinstance(error, RecursionError):
+        return "a value is nested too deep: write it flatter"
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        mark = error.problem_mark
+        return (
+            f"{mark.name}, line {mark.line + 1} is no YAML ({_plain(error.problem or error.context)}): mend that line"
+        )
+    if isinstance(error, ReaderError):
+        return f"{error.name} is no YAML ({error.reason} at place {error.position}): take that character out"
+    if isinstance(error, UnicodeDecodeError):
+        return (
+            f"its file is no UTF-8 text (byte {error.object[error.start]:#x} at place {error.start}): save it as UTF-8"
+        )
+    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix(f"In '{ROOT_CONFIG}': ")
+
+
+def _plain(problem: str | None) -> str:
+    return (problem or "unknown").replace("character '\\t'", "a tab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,6 +88,9 @@ class OwnTable(Dataset):
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
             raise ConfigError("dataset.low and dataset.high go together: give both, or neither for implicit feedback")
+        scale = [number for number in (self.low, self.high, self.step) if number is not None]
+        if not all(map(math.isfinite, scale)):
+            raise ConfigError("dataset.low, dataset.high and dataset.step must be finite: give numbers with an end")
         if self.low is not None and self.high is not None and not (self.low < self.high and self.step > 0):
             raise ConfigError(
                 f"the scale dataset.low={self.low:g}, dataset.high={self.high:g}, dataset.step={self.step:g} is out of "

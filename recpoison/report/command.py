@@ -21,7 +21,7 @@ from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.published.tables import names
 from recpoison.report.comparisons import defense_table, effect_table
-from recpoison.report.equal_budget import BUDGETS
+from recpoison.report.equal_budget import BUDGETS, lengths_in
 from recpoison.report.every_figure import draw_every
 from recpoison.report.figures import as_files
 from recpoison.report.formats import to_console, to_csv, to_markdown
@@ -29,6 +29,7 @@ from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, measure
 from recpoison.report.page import to_html
 from recpoison.report.published import is_published, keep_ours, published
+from recpoison.report.reading import BrokenArrays
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
 from recpoison.report.tables import Table, default_metrics, pivot_table, with_notes
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--row-l2",
         metavar="0.5,1,2,4",
-        type=_lengths,
+        type=lengths_in,
         default=BUDGETS,
         help="columns of the table at equal budget: lengths of the longest row's shift (attacks on embeddings)",
     )
@@ -121,22 +122,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _lengths(text: str) -> tuple[float, ...]:
-    try:
-        lengths = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        lengths = ()
-    if not lengths or not all(0 < length < float("inf") for length in lengths):
-        raise ConfigError(f"--row-l2 is {text}: give lengths above 0 with commas between, such as 0.5,1,2,4")
-    return lengths
-
-
 def _report(options: argparse.Namespace) -> Runs:
     form = options.format or _form_of(options.output)
     if is_published(options.paths[0]):
         return _report_published(options, form)
     _refuse_what_is_published(options)
     runs = read_runs(options.paths)
+    while True:
+        try:
+            return _report_all(options, form, runs)
+        except BrokenArrays as error:
+            runs = runs.without(error.folder, str(error))
+            if not runs.runs:
+                raise
+
+
+def _report_all(options: argparse.Namespace, form: str, runs: Runs) -> Runs:
+    """Tables, then figures, and only then files: whoever catches an error of theirs finds nothing written."""
     measurements = measure(runs, options.average_repeated, options.test)
     metrics = _metrics(options, measurements)
     named = metrics if options.metric or options.subject else None

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from recpoison.errors import ConfigError
 from recpoison.evaluation.questions import FAMILY_SEPARATOR, Metric, over_seeds
 from recpoison.evaluation.significance import holm
 from recpoison.report.curves import Curves
@@ -27,6 +28,21 @@ from recpoison.report.tables import (
 
 BUDGETS = (0.5, 1.0, 2.0, 4.0)
 _ROUNDING = 1e-4  # a length of 0.49999998 is 0.5
+
+
+def lengths_in(text: str) -> tuple[float, ...]:
+    """The lengths typed for ``--row-l2``.
+
+    Raises:
+        ConfigError: If they are none.
+    """
+    try:
+        lengths = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        lengths = ()
+    if not lengths or not all(0 < length < float("inf") for length in lengths):
+        raise ConfigError(f"--row-l2 is {text}: give lengths above 0 with commas between, such as 0.5,1,2,4")
+    return lengths
 
 
 def followed(curves: Curves) -> str | None:

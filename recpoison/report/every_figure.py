@@ -22,12 +22,8 @@ def draw_every(runs: Runs, measurements: Measurements, metrics: Sequence[Metric]
     """Each figure that the runs have numbers or arrays for, by a name that suits a file.
 
     Raises:
-        DataError: If arrays of a run are broken.
+        BrokenArrays: If arrays of a run are broken.
     """
-    return (
-        draw_all(measurements, metrics)
-        | draw_robustness(measurements)
-        | draw_rank_shifts(runs, measurements)
-        | draw_fake_users(runs, measurements)
-        | draw_user_maps(runs, measurements)
-    )
+    of_arrays = draw_rank_shifts(runs, measurements)  # first: they may be broken
+    of_arrays |= draw_fake_users(runs, measurements) | draw_user_maps(runs, measurements)
+    return draw_all(measurements, metrics) | draw_robustness(measurements) | of_arrays

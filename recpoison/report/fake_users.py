@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recpoison.errors import DataError
 from recpoison.report.drawing import INKS, MARKERS, RECORDED, STYLE, legend_above, line_style, named, new_figure, titled
 from recpoison.report.measurements import Measurements
-from recpoison.report.reading import read_arrays
+from recpoison.report.reading import BrokenArrays, read_arrays
 from recpoison.report.runs import Run, Runs
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def draw_fake_users(runs: Runs, measurements: Measurements) -> dict[str, Figure]
     A cell of several seeds is drawn at its smallest. A run whose ``ranks.npz`` was removed is left out.
 
     Raises:
-        DataError: If a ``ranks.npz`` is broken.
+        BrokenArrays: If a ``ranks.npz`` is broken.
     """
     import matplotlib
 
@@ -178,7 +177,7 @@ def _read(run: Run, prefix: str) -> dict[str, np.ndarray] | None:
         return None
     arrays = read_arrays(file, prefix, _ARRAYS)
     if not _fit(*arrays.values()):
-        raise DataError(f"{file}: the arrays of {prefix} do not fit each other: run that job again")
+        raise BrokenArrays(file, f"holds arrays of {prefix} that do not fit each other")
     return arrays
 
 

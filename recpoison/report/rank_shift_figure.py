@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recpoison.errors import DataError
 from recpoison.report.drawing import FILLS, RECORDED, STYLE, minus, new_panels, with_settings
 from recpoison.report.figures import at_largest, is_numeric
 from recpoison.report.measurements import Measurements
-from recpoison.report.reading import read_arrays
+from recpoison.report.reading import BrokenArrays, read_arrays
 from recpoison.report.runs import Run, Runs
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def draw_rank_shifts(runs: Runs, measurements: Measurements) -> dict[str, Figure
     at its largest value. A run whose ``ranks.npz`` was removed is left out.
 
     Raises:
-        DataError: If a ``ranks.npz`` is broken.
+        BrokenArrays: If a ``ranks.npz`` is broken.
     """
     import matplotlib
 
@@ -141,7 +140,7 @@ def _read(run: Run, seed: int, attack: str, defense: str) -> np.ndarray | None:
     arrays = read_arrays(file, prefix, _ARRAYS)
     users, items, above, ties, owned = arrays.values()
     if len({len(array) for array in arrays.values()}) > 1 or owned.dtype.kind != "b" or above.dtype.kind not in "iu":
-        raise DataError(f"{file}: the arrays of {prefix} do not fit each other: run that job again")
+        raise BrokenArrays(file, f"holds arrays of {prefix} that do not fit each other")
     places = above.astype(np.int64) + (ties if str(run.config.get("evaluation.ties")) == "against" else ties / 2)
     order = np.lexsort((items, users))
     return places[order][~owned[order]]

@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml  # type: ignore[import-untyped]
 
 from recpoison.errors import DataError, printable, shown
 from recpoison.intact import altered
@@ -26,6 +28,19 @@ _NAMELESS = ("cell",)  # empty for a stage that all cells share, such as the spl
 _LARGEST = 1e100  # whose square is still a number
 _CELL = re.compile(r"seed=[^/=]+/attack=[^/=]+/defense=[^/=]+")
 _LEAST = {"users": 1, "items": 1, "train_rows": 1, "fake_users": 0, "rows": 0}
+
+
+class BrokenArrays(DataError):
+    """Arrays of a run cannot be read or do not fit: known only when a figure asks for them.
+
+    Args:
+        file: The file.
+        said: What is wrong with it.
+    """
+
+    def __init__(self, file: Path, said: str) -> None:
+        super().__init__(f"{file} {said}: {_AGAIN}")
+        self.folder = file.parent
 
 
 def read_table(file: Path, columns: Sequence[str]) -> pd.DataFrame:
@@ -170,13 +185,13 @@ def read_arrays(file: Path, prefix: str, names: Sequence[str]) -> dict[str, np.n
     """The arrays of an npz file under ``prefix``.
 
     Raises:
-        DataError: If one of ``names`` is not there or cannot be read.
+        BrokenArrays: If one of ``names`` is not there or cannot be read.
     """
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[f"{prefix}/{name}"] for name in names}
     except Exception as error:  # numpy and zipfile raise what they like on damaged bytes
-        raise DataError(f"{file} holds no readable arrays of {prefix} ({_reason(error)}): {_AGAIN}") from error
+        raise BrokenArrays(file, f"holds no readable arrays of {prefix} ({_reason(error)})") from error
 
 
 def _yaml(file: Path) -> Any:
@@ -186,7 +201,12 @@ def _yaml(file: Path) -> Any:
     from omegaconf import OmegaConf
 
     try:
-        return _printable(OmegaConf.to_container(OmegaConf.load(file), resolve=False))
+        text = file.read_text(encoding="utf-8")
+        if "*" in text and any(
+            isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)
+        ):  # they may grow for ever
+            raise ValueError("it holds aliases, which no run writes")
+        return _printable(OmegaConf.to_container(OmegaConf.load(StringIO(text)), resolve=False))
     except Exception as error:  # a YAML error has no common class with OmegaConf's own
         raise _unreadable(file, "YAML", error) from error
 

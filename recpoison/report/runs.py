@@ -73,6 +73,12 @@ class Runs:
     runs: tuple[Run, ...]
     missing: tuple[Missing, ...]
 
+    def without(self, folder: Path, reason: str) -> Runs:
+        """The same, with the run in ``folder`` among the missing, for a file that turned out to be broken."""
+        kept = tuple(run for run in self.runs if run.folder != folder)
+        left = [Missing(run.folder, run.overrides, reason, damaged=True) for run in self.runs if run.folder == folder]
+        return Runs(kept, (*self.missing, *left))
+
     def protocols(self) -> list[dict[str, str]]:
         """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes."""
         distinct: list[dict[str, str]] = []
@@ -107,7 +113,7 @@ def read_runs(paths: Iterable[str | Path]) -> Runs:
 
     Raises:
         ConfigError: If a path leads to no run.
-        DataError: If the only job has a broken file, or a folder cannot be read.
+        DataError: If the only job has a broken file or cannot be read.
     """
     jobs: dict[Path, None] = {}
     for path in paths:
@@ -125,17 +131,22 @@ def read_runs(paths: Iterable[str | Path]) -> Runs:
 
 def _read_job(folder: Path) -> Run | Missing:
     try:
+        os.scandir(folder).close()
         if reason := _no_results(folder):
             return Missing(folder, read_overrides(folder), reason)
         return _read_run(folder)
     except DataError as error:
-        with suppress(DataError):
-            return Missing(folder, read_overrides(folder), str(error), damaged=True)
-        return Missing(folder, (), str(error), damaged=True)
+        reason = str(error)
+    except OSError as error:  # a folder whose files may not even be asked for
+        reason = f"{folder} cannot be read ({error.strerror}): leave it out, or make it readable"
+    with suppress(DataError, OSError):
+        return Missing(folder, read_overrides(folder), reason, damaged=True)
+    return Missing(folder, (), reason, damaged=True)
 
 
 def _jobs_of(path: str) -> list[Path]:
-    folders = sorted(Path(found) for found in glob.glob(path)) if glob.has_magic(path) else [Path(path)]
+    typed = os.path.lexists(path) or not glob.has_magic(path)  # a folder may be called x[1]
+    folders = [Path(path)] if typed else sorted(Path(found) for found in glob.glob(path))
     jobs = [job for folder in folders if folder.is_dir() for job in _jobs_below(folder.resolve())]
     if not jobs:
         remedy = "give the folder of a run or a sweep, such as outputs/latest"
@@ -146,15 +157,16 @@ def _jobs_of(path: str) -> list[Path]:
 
 def _jobs_below(folder: Path) -> Iterator[Path]:
     """Job folders at or under ``folder``; a folder is one if it has results, or marks of a run and no jobs inside."""
-    if (folder / "metrics.csv").is_file():
+    if os.path.isfile(folder / "metrics.csv"):  # where Path would raise in a folder that may not be entered
         yield folder
         return
-    if (folder / ".locks").is_dir():  # a store of stages: thousands of folders, and no run
+    if os.path.isdir(folder / ".locks"):  # a store of stages: thousands of folders, and no run
         return
     try:
         children = [child for child in folder.iterdir() if child.is_dir() and not child.is_symlink()]
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read ({error.strerror}): leave it out, or make it readable") from error
+    except OSError:  # told when it is read
+        yield folder
+        return
     children = _in_order(folder, children)
     found = [job for child in children if not child.name.startswith(".") for job in _jobs_below(child)]
     if not found and any((folder / mark).is_file() for mark in _MARKS):

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recpoison.errors import DataError
 from recpoison.report.drawing import RECORDED, STYLE, legend_above, named, new_panels, plain
 from recpoison.report.measurements import Measurements
-from recpoison.report.reading import read_arrays
+from recpoison.report.reading import BrokenArrays, read_arrays
 from recpoison.report.runs import Runs
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def draw_user_maps(runs: Runs, measurements: Measurements) -> dict[str, Figure]:
     A cell of several seeds or settings is drawn once, at its first. A run whose ``ranks.npz`` was removed is left out.
 
     Raises:
-        DataError: If a ``ranks.npz`` is broken.
+        BrokenArrays: If a ``ranks.npz`` is broken.
     """
     import matplotlib
 
@@ -43,7 +42,7 @@ def draw_user_maps(runs: Runs, measurements: Measurements) -> dict[str, Figure]:
             prefix = f"seed={cell.seed}/attack={cell.attack}/defense={cell.defense}"
             arrays = read_arrays(file, prefix, _ARRAYS)
             if not _fit(**arrays):
-                raise DataError(f"{file}: the arrays of {prefix} do not fit each other: run that job again")
+                raise BrokenArrays(file, f"holds arrays of {prefix} that do not fit each other")
             victim, name = (part.loc[cell.Index].replace("\n", ", ") for part in named(cells, ()))
             words = [cell.dataset, cell.model, *(part for part in (cell.attack, cell.defense) if part != "none")]
             drawn[f"user_map_{'_'.join(words)}".lower()] = user_map(f"{victim}, {name}, seed {cell.seed}", **arrays)

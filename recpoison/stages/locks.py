@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def holding(path: Path, what: str) -> Iterator[bool]:
-    """Hold the lock ``path``; wait while another process holds it, and say in the log which.
+    """Hold the lock ``path``; wait while another process holds it, and say which.
 
     Where files cannot be locked (Windows, some network file systems) the block runs without a lock, so that it must be
     correct, if wasteful, when two processes run it at once.
@@ -117,7 +117,7 @@ def _wait_for(file: FileIO, what: str) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.pread(file.fileno(), 200, 0).decode(errors="replace") or "another process"
-        log.info("%s is being computed by %s: waiting for it", what, holder)
+        log.warning("%s is being computed by %s: waiting for it", what, holder)
         fcntl.flock(file, fcntl.LOCK_EX)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from recpoison.data.graph import NodeSplit
 from recpoison.data.saving import load_split, save_split
 from recpoison.data.splitting import Split
 from recpoison.descriptions import code_version, identity
+from recpoison.errors import DataError
 from recpoison.parts import Parts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -46,7 +48,7 @@ class SplitStage(Stage[Split]):
         """The dataset's settings and its raw files."""
         inputs = {
             "dataset": identity(self.parts.dataset),
-            "files": self.parts.dataset.fingerprint(self.data_dir),
+            "files": self._files,
             "seed": self.seed,
             "code": code_version(self.parts.dataset, load_split),
         }
@@ -55,11 +57,26 @@ class SplitStage(Stage[Split]):
             return inputs
         return inputs | {"division": evaluation.divide_inputs, "division_code": code_version(evaluation)}
 
+    @cached_property
+    def _files(self) -> str:
+        """The raw files as they were when first asked for."""
+        return self.parts.dataset.fingerprint(self.data_dir)
+
     def compute(self, progress: Progress) -> Split:
-        """Read and split."""
-        dataset, evaluation = self.parts.dataset, self.parts.evaluation
+        """Read and split.
+
+        Raises:
+            DataError: If other files were read than those that ``inputs`` name.
+        """
+        expected, dataset, evaluation = self._files, self.parts.dataset, self.parts.evaluation
         load = dataset.load_whole if evaluation.divides_edges and isinstance(dataset, Dataset) else dataset.load
-        return cast(Split, called(evaluation.divide, load(self.data_dir, self.seeds, progress), self.seeds))
+        loaded = load(self.data_dir, self.seeds, progress)
+        if dataset.fingerprint(self.data_dir) != expected:
+            name = self.parts.label("dataset")
+            raise DataError(
+                f"the files of dataset={name} changed while they were read: run it again when they are still"
+            )
+        return cast(Split, called(evaluation.divide, loaded, self.seeds))
 
     def save(self, value: Split | NodeSplit, folder: Path) -> None:
         """One npz."""

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError
 from recpoison.intact import altered, sha256_of
 from recpoison.stages import locks
@@ -121,12 +122,11 @@ class Store:
         """
         found = self.load(stage, key, load)
         if found is None:
-            with self.lock(stage, key) as held:
+            with self.lock(stage, key):
                 found = self.load(stage, key, load)
                 if found is None:
                     value, seconds, peak_mb = compute()
-                    if held:
-                        self._clear_drafts(stage, key)
+                    clear_abandoned(self.folder / stage / key, f"draft-{key}")
                     entry = self._keep(Entry(stage, key, inputs, seconds, peak_mb, time.time(), title), value, save)
                     return value, entry, False
         return *found, True
@@ -207,16 +207,11 @@ class Store:
             return None
         with contextlib.suppress(OSError):  # Gone, or a store we may only read.
             os.utime(folder / "entry.json")
+        shutil.rmtree(self.part(stage, key), ignore_errors=True)  # of a process that died once its entry was there
         return value, entry
 
-    def _clear_drafts(self, stage: str, key: str) -> None:
-        """Delete the drafts of the dead. Under the lock alone: a deletion would follow a live draft into its entry."""
-        for left in children(self.folder / stage):
-            if left.name.startswith(f".draft-{key}-"):
-                shutil.rmtree(left, ignore_errors=True)
-
     def _keep(self, entry: Entry, value: Value, save: Callable[[Value, Path], None]) -> Entry:
-        draft = self.folder / entry.stage / f".draft-{entry.key}-{uuid.uuid4().hex[:8]}"
+        draft = draft_of(self.path(entry), f"draft-{entry.key}")
         try:
             draft.mkdir(parents=True)
             save(value, draft)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recpoison.descriptions import digest
+from recpoison.drafts import is_abandoned
 from recpoison.intact import altered, named_by_content
 from recpoison.stages import locks
 from recpoison.stages.store import Entry, Store, children, delete
 
-# Age from which nobody is taken to be at work on a draft where files cannot be locked.
+# Age from which nobody is taken to be at work on a checkpoint where files cannot be locked.
 _SURELY_DEAD = 86400.0
 
 
@@ -131,10 +132,12 @@ def _leftovers(store: Store) -> Iterator[Leftover]:
         stage, key, touched = path.parent.name, rest.partition("-")[0], _touched(path)
         if kind == "removed":
             yield Leftover(path, "removed", touched)
-        elif kind in ("draft", "part"):
+        elif kind == "draft" and is_abandoned(path):
+            yield Leftover(path, "unfinished", touched)
+        elif kind == "part":
             free = locks.is_free(store.lock_path(stage, key))
             if free or (free is None and time.time() - touched > _SURELY_DEAD):
-                yield Leftover(path, "unfinished" if kind == "draft" else "checkpoint", touched)
+                yield Leftover(path, "checkpoint", touched)
 
 
 def _touched(path: Path) -> float:

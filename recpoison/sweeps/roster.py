@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from recpoison.command import cells
+from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.paths import ROSTER
 from recpoison.progress import duration
 from recpoison.report.live import Overview
@@ -38,8 +38,9 @@ class Roster:
             OSError: If it cannot be written.
         """
         earlier = {cell: differs for cell, differs in read_roster(folder).cells.items() if cell not in self.cells}
-        draft = folder / f".{ROSTER}-{uuid.uuid4().hex[:8]}"
+        draft = draft_of(folder / ROSTER)
         try:
+            clear_abandoned(folder / ROSTER)
             content = asdict(self) | {"cells": self.cells | earlier}
             draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             os.replace(draft, folder / ROSTER)

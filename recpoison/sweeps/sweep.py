@@ -136,7 +136,8 @@ def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Seque
     """
     if status is None or status.status not in ("done", "failed") or status.version != cells.version_of(cfg):
         return False
-    if status.data != cells.data_of(cfg, trusted):
+    data = cells.data_of(cfg, trusted)
+    if status.data != data and not (data is None and status.status == "done"):  # what is done needs no data
         return False
     return not cells.damaged(folder, status) if status.status == "done" else not retry_failed
 
@@ -152,6 +153,9 @@ def run_cell(cfg: DictConfig, task: Task) -> None:
             return
         data = cells.data_of(cfg, task.trusted)
         now = Status("running", task.cell, cells.version_of(cfg), task.overrides, data=data or "")
+        if before and before.status == "done" and data is None:  # by other code, or damaged: nothing can replace it now
+            print(f"{name}: its data cannot be read now; its results stay as they are", flush=True)
+            return
         if before and data is not None and _was_done(task.folder, before, now):
             _write(task.folder, replace(before, status="done", files=cells.digests(task.folder)))
             return
@@ -191,8 +195,8 @@ def _what_changed(folder: Path, before: Status | None, now: Status) -> str:
         return "its status cannot be read"
     if before.version != now.version:
         return "the code has changed since"
-    if before.data != now.data or not now.data:
-        return "the data have changed since" if now.data else "its data cannot be read now"
+    if before.data != now.data:
+        return "the data have changed since"
     return f"not as the run left it: {', '.join(cells.damaged(folder, before))}"
 
 
@@ -206,8 +210,17 @@ def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
         word, files = ("failed", {}) if outcome.code else ("done", cells.digests(task.folder))
         end = replace(end, status=word, code=outcome.code, reason=outcome.reason, files=files)
     finally:
-        _write(task.folder, replace(end, seconds=time.monotonic() - start))
+        if not _is_done_by_another(task.folder, end):
+            _write(task.folder, replace(end, seconds=time.monotonic() - start))
     return outcome
+
+
+def _is_done_by_another(folder: Path, end: Status) -> bool:
+    """Whether another process, which did not see our lock, did the cell that we could not do."""
+    there = cells.read_status(folder)
+    if end.status == "done" or there is None or there.status != "done" or there.version != end.version:
+        return False
+    return not cells.damaged(folder, there)
 
 
 def _write(folder: Path, status: Status) -> None:

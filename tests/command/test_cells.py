@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
@@ -180,3 +181,13 @@ def test_a_kill_while_results_are_set_aside_leaves_none_without_a_status(tmp_pat
     (tmp_path / "metrics.csv").write_text("again")
     assert {path.name for path in set_results_aside(tmp_path).iterdir()} == {"metrics.csv", "config.yaml", "run.json"}
     assert read_status(tmp_path) == Status("done", "abc")
+
+
+def test_a_status_is_on_the_disk_before_it_takes_its_place(tmp_path, monkeypatch):
+    """After a power cut a rename may be there, and the bytes not: what was an empty status.json."""
+    done = []
+    settle, replace_ = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append(os.fstat(number).st_ino), settle(number)))
+    monkeypatch.setattr(os, "replace", lambda old, new: (done.append(f"to {Path(new).name}"), replace_(old, new)))
+    write_status(tmp_path, Status("done"))
+    assert done == [(tmp_path / "status.json").stat().st_ino, "to status.json", tmp_path.stat().st_ino]

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from recpoison.command.understanding import understand
+from recpoison.command.words import said_of
 from recpoison.errors import ConfigError
 
 SMALL = ["dataset=planted", "attack=none"]
@@ -73,3 +74,36 @@ def test_a_foreign_yaml_may_name_only_what_is_trusted(tmp_path, settings):
     with pytest.raises(ConfigError, match=r"names os\.system, which is neither Hydra's nor recpoison's"):
         understand(words, False, [])
     assert understand(words, False, ["os"]) is None
+
+
+SLIPS = {
+    "a tab": ("x: 1\n\ty: 2\n", "line 3 is no YAML (found a tab that cannot start any token): mend that line"),
+    "a key twice": ("seed: 1\nseed: 2\n", "line 3 is no YAML (found duplicate key seed): mend that line"),
+    "an open bracket": ("seed: [1\n", "line 3 is no YAML ("),
+    "a control character": ("seed: \x01\n", "is no YAML (special characters are not allowed at place "),
+}
+
+
+@pytest.mark.parametrize("sweeping", [False, True])
+@pytest.mark.parametrize("slip", SLIPS)
+def test_a_slip_in_the_users_own_yaml_is_told_with_its_file_and_line(tmp_path, slip, sweeping):
+    text, said = SLIPS[slip]
+    (tmp_path / "experiment").mkdir()
+    file = tmp_path / "experiment" / "mine.yaml"
+    file.write_text(f"# @package _global_\n{text}")
+    words = [f"hydra.searchpath=[file://{tmp_path}]", *SMALL, "experiment=mine", *["seed=0,1"] * sweeping]
+    with pytest.raises(ConfigError) as told:
+        understand(words, sweeping, [])
+    assert said in str(told.value)
+    assert str(file) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_yaml_that_is_no_text_is_told():
+    error = UnicodeDecodeError("utf-8", b"a\xe9", 1, 2, "invalid continuation byte")
+    assert said_of(error) == "its file is no UTF-8 text (byte 0xe9 at place 1): save it as UTF-8"
+
+
+def test_options_are_called_by_their_names_also_beside_another_mistake():
+    with pytest.raises(ConfigError, match="model=bprmf works on interactions, but dataset=cora holds graph"):
+        understand(["dataset=cora", "model=bprmf", "seed=abc"], False, [])

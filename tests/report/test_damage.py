@@ -1,6 +1,7 @@
 """Damaged and hand-edited files of a run: a report ends in a sentence that names the file, never in a traceback."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -202,3 +203,57 @@ def test_damage_is_told_in_a_sentence(whole, capsys):
 @pytest.mark.parametrize("seed", range(4))
 def test_much_damage_is_told_in_a_sentence(whole, capsys, seed):
     check(whole, 100, seed + 10, capsys)
+
+
+def test_arrays_that_cannot_be_read_cost_their_run_and_not_the_report(whole, capsys):
+    """Figures alone need them, so that tables are made a second time, without that run."""
+    (whole / "0" / "ranks.npz").write_bytes(b"")
+    drawn = whole.parent / "drawn"
+    assert main([str(whole / "0"), "--figures", str(drawn)]) == 2
+    assert not drawn.exists()
+    capsys.readouterr()
+    assert main([str(whole / "0"), str(whole / "1"), "--figures", str(drawn)]) == 2
+    out, said = capsys.readouterr()
+    assert said.count("left out: ") == 1
+    assert f"left out: {whole}/0/ranks.npz holds no readable arrays of " in said
+    assert "1 of 2 jobs have no result and are in no mean" in out
+    assert list(drawn.glob("fake_users_*"))
+
+
+def test_a_folder_that_may_not_be_looked_into_is_missing_and_the_others_are_shown(whole, capsys, monkeypatch):
+    for name in ("listdir", "scandir", "stat"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name), whole / "1"))
+    assert main([str(whole)]) == 2
+    out, said = capsys.readouterr()
+    assert "1 of 4 jobs have no result" in out
+    assert said.endswith(f"left out: {whole}/1 cannot be read (Permission denied): leave it out, or make it readable\n")
+
+
+def refusing(real, closed: Path):
+    """As ``real`` for a user who may not read the folder ``closed``, or know what is in it."""
+
+    def refuse(path=".", *more, **named):
+        inside = not isinstance(path, int) and closed in Path(path).parents
+        if inside or (real.__name__ != "stat" and not isinstance(path, int) and Path(path) == closed):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, *more, **named)
+
+    return refuse
+
+
+def test_a_yaml_that_grows_for_ever_is_refused_at_once(whole, capsys):
+    bomb = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (whole / "0" / "config.yaml").write_text("\n".join(bomb))
+    assert main([str(whole / "0")]) == 2
+    assert "config.yaml is no readable YAML (it holds aliases, which no run writes)" in capsys.readouterr().err
+
+
+def test_a_folder_may_be_called_like_a_pattern(whole, capsys):
+    (whole / "0").rename(whole / "run[1]")
+    assert main([str(whole / "run[1]")]) == 0
+
+
+def test_a_name_that_is_too_long_is_a_sentence(whole, capsys):
+    assert main(["x" * 300]) == 2
+    assert main([str(whole / "0"), "--output", f"{'x' * 300}.csv"]) == 2
+    assert "Traceback" not in capsys.readouterr().err

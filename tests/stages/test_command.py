@@ -1,4 +1,5 @@
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -103,13 +104,15 @@ def test_sizes(text, bytes_):
 def test_prune_removes_what_the_dead_left_and_spares_the_living(store, capsys):
     put(store, 1)
     fit = store.folder / "fit"
-    for name in (".draft-dead-1", ".draft-alive-1", ".part-dead", ".part-alive", ".removed-1"):
+    host = socket.gethostname().replace("-", "_")
+    alive = f".draft-alive-{host}-{os.getpid()}-1"
+    for name in (f".draft-dead-{host}-99999999-1", alive, ".part-dead", ".part-alive", ".removed-1"):
         (fit / name).mkdir()
         (fit / name / "file").write_text("x")
     where = ("--store-dir", str(store.folder))
     with store.lock("fit", "alive"):
         said(capsys, "prune", *where)
-        assert {path.name for path in fit.glob(".*")} == {".draft-alive-1", ".part-alive", ".part-dead"}
+        assert {path.name for path in fit.glob(".*")} == {alive, ".part-alive", ".part-dead"}
         long_ago = time.time() - 31 * DAY
         for path in (
             fit / ".part-dead",
@@ -119,7 +122,7 @@ def test_prune_removes_what_the_dead_left_and_spares_the_living(store, capsys):
         ):
             os.utime(path, (long_ago, long_ago))
         said(capsys, "prune", "--older-than", "30d", *where)
-        assert {path.name for path in fit.glob(".*")} == {".draft-alive-1", ".part-alive"}
+        assert {path.name for path in fit.glob(".*")} == {alive, ".part-alive"}
     assert len(store.entries()) == 1
 
 

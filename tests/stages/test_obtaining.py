@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from sweeping import write_table
 
 from recpoison.attacks.embeddings.bim import BIM
 from recpoison.attacks.profiles.average import AverageAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.splitting import Splitter
 from recpoison.data.synthetic import Synthetic
+from recpoison.data.table import OwnTable
+from recpoison.errors import DataError
 from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import Parts, run
 from recpoison.models.bprmf import BPRMF
@@ -187,3 +190,25 @@ def test_an_attack_followed_over_its_steps_is_crafted_once(monkeypatch):
     assert not crafted
     path = followed.metrics().subject == "path"
     assert followed.metrics()[~path].reset_index(drop=True).equals(plain.metrics())
+
+
+def test_data_swapped_while_they_are_read_are_stored_under_no_key(tmp_path, monkeypatch):
+    """Whether before or after the rows were read: the key is of files that were there at another time."""
+    table = OwnTable("t", path=str(tmp_path / "t.csv"), split=Splitter("leave_one_out_random"))
+    store, read = Store(tmp_path / "store"), OwnTable.load
+    for swap_first in (True, False):
+        write_table(tmp_path / "t.csv", 3)
+
+        def swapping(self, *told, swap_first=swap_first):
+            if swap_first:
+                write_table(tmp_path / "t.csv", 7)
+            found = read(self, *told)
+            write_table(tmp_path / "t.csv", 7)
+            return found
+
+        monkeypatch.setattr(OwnTable, "load", swapping)
+        with pytest.raises(DataError, match="the files of dataset=t changed while they were read"):
+            run(replace(PARTS, dataset=table), store=store)
+        assert not store.entries()
+    monkeypatch.setattr(OwnTable, "load", read)
+    assert "split" in count(replace(PARTS, dataset=table), store)

@@ -1,10 +1,12 @@
 """Real processes and real damage. Children import no torch, so that each takes a fraction of a second."""
 
 import errno
+import io
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,7 +28,7 @@ CHILD = """
 import logging, os, sys, time
 from pathlib import Path
 from recpoison.stages.store import Store
-logging.basicConfig(level="INFO", format="%(message)s")
+logging.basicConfig(level="WARNING", format="%(message)s")
 folder, log, seconds = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
 
 def compute():
@@ -40,6 +42,9 @@ value, _, reused = Store(folder).obtain(
 )
 print(value, reused)
 """
+
+
+HOST = socket.gethostname().replace("-", "_")
 
 
 def obtain(store: Store, value: str = "mine", key: str = "k" * 64, load=None) -> tuple[str, bool]:
@@ -95,7 +100,7 @@ def test_of_racing_processes_one_computes_and_the_others_wait_for_it_by_name(sto
 def test_a_lock_and_a_draft_of_a_killed_process_block_nobody(store, tmp_path):
     child = start(store, tmp_path / "log", 60.0)
     wait_for(lambda: (tmp_path / "log").exists())
-    draft = store.folder / "fit" / f".draft-{'k' * 64}-dead"
+    draft = store.folder / "fit" / f".draft-{'k' * 64}-{HOST}-99999999-0a1b2c3d"
     draft.mkdir(parents=True)
     child.send_signal(signal.SIGKILL)
     child.wait()
@@ -245,6 +250,29 @@ def test_verify_names_an_entry_that_cannot_be_read(store, kind, capsys):
     assert not os.listdir(store.folder / ".damaged")
 
 
+@pytest.mark.parametrize("code", [errno.EIO, errno.EACCES, errno.EISDIR, errno.ELOOP])
+@pytest.mark.parametrize("name", ["entry.json", "value"])
+def test_a_file_that_cannot_be_read_is_damage(store, name, code, monkeypatch, caplog, capsys):
+    """Named, warned of once and computed again; ``verify`` lists it."""
+    real = io.open
+
+    def failing(file, *more, **named):
+        if Path(str(file)).parent.parent.name == "fit" and Path(file).name == name:
+            raise OSError(code, os.strerror(code), str(file))
+        return real(file, *more, **named)
+
+    for _ in range(2):
+        obtain(store)
+        monkeypatch.setattr(io, "open", failing)
+        if not caplog.records:
+            assert obtain(store, "again") == ("again", False)
+            assert f"is damaged ({name}): set aside as " in caplog.text
+        else:
+            assert main(["verify", "--store-dir", str(store.folder)]) == 1
+            assert f"({name}), set aside" in capsys.readouterr().out
+        monkeypatch.setattr(io, "open", real)
+
+
 def test_running_out_of_memory_while_loading_is_no_damage(store):
     obtain(store)
 
@@ -345,10 +373,39 @@ def test_without_working_locks_a_draft_may_be_of_the_living_and_stays(store, mon
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    draft = store.folder / "fit" / f".draft-{'k' * 64}-alive"
+    draft = store.folder / "fit" / f".draft-{'k' * 64}-{HOST}-{os.getppid()}-0a1b2c3d"
     draft.mkdir(parents=True)
     assert obtain(store) == ("mine", False)
     assert draft.exists()
+
+
+def test_where_each_host_has_locks_of_its_own_nobody_deletes_what_another_is_writing(store, monkeypatch):
+    """As NFS with local locks: both hold the lock, and the second finds the draft of the first."""
+    monkeypatch.setattr(locks.fcntl, "flock", lambda *_: None)
+    elsewhere = store.folder / "fit" / f".draft-{'k' * 64}-elsewhere-1-0a1b2c3d"
+    old = elsewhere.with_name(elsewhere.name[:-1] + "e")
+    for draft in (elsewhere, old):
+        draft.mkdir(parents=True)
+    os.utime(old, (1, 1))
+
+    def save(text: str, folder: Path) -> None:
+        assert obtain(store, "second") == ("second", False)
+        (folder / "value").write_text(text)  # fails if the folder went
+
+    value, entry, _ = store.obtain("fit", "k" * 64, {}, lambda: ("first", 1.0, 1.0), save, lambda folder: "?")
+    assert (value, list(entry.files)) == ("first", ["value"])
+    assert obtain(store)[0] == "second"
+    assert [path.name for path in (store.folder / "fit").glob(".draft-*")] == [elsewhere.name]
+
+
+def test_checkpoints_of_a_stage_that_is_stored_go_when_it_is_found(store):
+    """Their process died after the entry appeared and before it removed them."""
+    obtain(store)
+    part = store.part("fit", "k" * 64)
+    part.mkdir()
+    (part / "x.safetensors").write_text("")
+    assert obtain(store) == ("mine", True)
+    assert not part.exists()
 
 
 def test_no_two_hold_a_lock_while_its_file_comes_and_goes(tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -176,7 +177,7 @@ def test_a_folder_that_cannot_be_written_is_told_with_the_setting_that_helps(cap
     Path("outputs").write_text("")
     assert main([*SWEEP, "store_dir=null"]) == 2
     (said,) = capsys.readouterr().err.splitlines()
-    assert said.endswith("free space there or choose another hydra.sweep.dir")
+    assert said.endswith("move the file that is in its way or choose another hydra.sweep.dir")
 
 
 def test_reports_and_lines_follow_the_order_typed(capsys):
@@ -245,15 +246,46 @@ def test_a_cell_whose_data_have_appeared_is_tried_again(capsys, seeds_run):
     assert "2 of 2 cells done" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_results_on_data_that_are_gone_are_set_aside(capsys):
+def test_results_whose_data_cannot_be_reached_stay(capsys, monkeypatch):
     write_table("mine.csv")
     command = [*TABLE, "seed=range(0,1)"]
     assert main(command) == 0
+    before = results("outputs/s")
     Path("mine.csv").unlink()
-    assert main(command) == 2
-    assert "its data cannot be read now; its earlier results are in" in capsys.readouterr().out
-    assert results("outputs/s") == {}
+    assert main(command) == 0
+    assert "1 of 1 cells already done" in capsys.readouterr().out
+    monkeypatch.setattr(recpoison.command.cells, "version_of", lambda cfg: "edited")
+    assert main(command) == 0
+    assert "its data cannot be read now; its results stay as they are" in capsys.readouterr().out
+    assert results("outputs/s") == before
+
+
+def test_a_cell_that_fails_leaves_what_another_process_did_meanwhile(monkeypatch):
+    """Two hosts without common locks: the one that fails must not take the other's results out of the tables."""
+    command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
+    assert main(command) == 0
+    (file,) = Path("outputs/s").glob("*/status.json")
+    before, kept = file.read_text(), results("outputs/s")
+    aside = Path(shutil.move(file.parent, "aside"))
+
+    def fail(*told, **named):
+        shutil.rmtree(file.parent)
+        shutil.copytree(aside, file.parent)
+        raise DataError("its draft is gone")
+
+    monkeypatch.setattr(recpoison.experiment, "run", fail)
+    assert main(command) == 0
+    assert (file.read_text(), results("outputs/s")) == (before, kept)
+
+
+def test_paths_lead_from_the_folder_of_the_call_also_where_hydra_changes_it(monkeypatch):
+    write_table("mine.csv")
+    monkeypatch.setenv("RECPOISON_DATA", "nowhere")
+    assert main([*TABLE, "seed=0,1", "hydra.job.chdir=true"]) == 0
+    assert Path("outputs/store").is_dir()
+    assert not list(Path("outputs/s").rglob("store"))
+    assert main([*TABLE[1:-1], "hydra.job.chdir=true", "hydra.run.dir=outputs/one"]) == 0
+    assert not list(Path("outputs/one").rglob("store"))
 
 
 def test_a_cell_killed_before_it_could_say_done_is_believed(capsys, seeds_run):
@@ -292,10 +324,14 @@ def test_a_dead_cells_status_is_not_believed(seeds_run):
     (folder / "metrics.csv").unlink()
     (folder / "status.json").write_text(json.dumps(status | {"status": "running"}))
     (folder / ".lock").write_text("process 1 on elsewhere")
-    (folder / ".draft-dead").mkdir()
+    for litter in (".draft", ".status.json"):
+        (folder / f"{litter}-{socket.gethostname().replace('-', '_')}-99999999-0a1b2c3d").mkdir()
+    for litter in (folder.parent / ".probe", Path("outputs/.latest-elsewhere-1-0a1b2c3d")):
+        litter.touch()
+        os.utime(litter, (1, 1))
     assert main(command) == 0
     assert seeds_run == [0, 0]
-    assert {path.name for path in folder.iterdir() if path.name.startswith(".")} == set()
+    assert [path for path in Path("outputs").rglob(".*") if path.name != ".locks"] == []
 
 
 def test_a_folder_of_other_runs_is_refused_and_left_alone(capsys):
