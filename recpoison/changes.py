@@ -197,8 +197,8 @@ class FakeProfiles:
             rows = (file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
             trace = {name.removeprefix("trace/"): file[name] for name in file.files if name.startswith("trace/")}
             found = {name.removeprefix("diagnosis/"): float(file[name]) for name in file.files if "diagnosis/" in name}
-            marks = (int(file[name]) if name in file else None for name in ("cutoff", "best"))
-            return FakeProfiles(*rows, trace, *marks, diagnosis=found, repeats="repeats" in file)
+            cutoff, best = (int(file[name]) if name in file else None for name in ("cutoff", "best"))
+            return FakeProfiles(*rows, trace, cutoff, best, found, "repeats" in file)
 
     @staticmethod
     def none(targets: np.ndarray) -> FakeProfiles:

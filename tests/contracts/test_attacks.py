@@ -37,7 +37,7 @@ def given_file() -> str:
 def build(file: Path) -> Attack:
     """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates, and GANs train for 2."""
     node = OmegaConf.load(file)
-    if "path" in node:
+    if OmegaConf.is_missing(node, "path"):
         node.path = given_file()
     if "outer" in node:
         node.outer.iterations = 2

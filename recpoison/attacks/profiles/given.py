@@ -132,7 +132,7 @@ class GivenAttack(Attack):
         items = self._numbers(file.items, file, data)
         lengths = np.bincount(profile)
         kept = (lengths[profile] >= self.min_length) & (items >= 0)
-        found = {"in_file": len(lengths), "too_short": int((lengths < self.min_length).sum())}
+        found: dict[str, float] = {"in_file": len(lengths), "too_short": int((lengths < self.min_length).sum())}
         found["unknown_ids"] = len(set(file.items[items < 0]))
         found["unknown_clicks"] = int((items < 0).sum())
         values = self._values(file, data)
@@ -147,7 +147,9 @@ class GivenAttack(Attack):
         rows = self._trained_on(profile, items, data.n_items)
         found["clicks_left_out"] = len(profile) - len(rows)
         change = FakeProfiles(
-            *(column[rows] for column in (profile, items, values)),
+            profile[rows],
+            items[rows],
+            values[rows],
             n_fakes=len(numbers),
             targets=targets,
             diagnosis={name: float(x) for name, x in found.items()},

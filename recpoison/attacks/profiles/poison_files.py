@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from recpoison.crafted import COLUMNS
 from recpoison.errors import DataError, shown
 
 _PICKLED = (".pickle", ".pkl", ".pt", ".pth")
 _WHY = "a pickle, which runs its author's code when it is read: save the fake users as json, csv, or numbers in npy"
 _ARLIB = re.compile(r"fakeUser\d+")
+_RUN = ["seed", "fake_user", "item", "value"]  # columns of a run's fake_users.csv
 _FORMS = "json, npz, npy, data, txt, tsv or csv"
 
 
@@ -127,17 +127,16 @@ def _npz(path: Path) -> PoisonFile:
     places = sorted({name.removesuffix("profile") for name in arrays if name.split("/")[-1] == "profile"})
     if not places:
         raise DataError(f"{path} holds {', '.join(arrays)}: give fake users, as a sparse matrix or our change.npz")
-    kept = [{x: arrays.get(f"{place}{x}") for x in ("profile", "items", "values", "targets")} for place in places]
-    columns = kept[0]
-    if any(not _same(columns, other) for other in kept[1:]):
+    names = ("profile", "items", "values", "targets")
+    if any(f"{place}{name}" not in arrays for place in places for name in names):
+        raise DataError(f"{path} is a change without one of {', '.join(names)}: craft it again")
+    columns, *others = [{name: arrays[f"{place}{name}"] for name in names} for place in places]
+    if not all(_same(columns, other) for other in others):
         raise DataError(
             f"{path} holds {len(places)} changes that differ: run one attack with one seed and take its file"
         )
-    if (
-        any(column is None or column.ndim != 1 for column in columns.values())
-        or len({len(columns[x]) for x in ("profile", "items", "values")}) > 1
-    ):
-        raise DataError(f"{path} is a change without all of profile, items, values and targets: craft it again")
+    if len({columns[name].shape for name in names[:3]}) > 1 or any(x.ndim != 1 for x in columns.values()):
+        raise DataError(f"{path} is a change whose columns have different lengths: craft it again")
     profile, items, values, targets = columns.values()
     return PoisonFile(
         _words(profile), _words(items), values.astype(np.float64), _words(targets).tolist(), numbered=True
@@ -198,7 +197,7 @@ def _fields(line: str) -> list[str]:
 def _without_header(rows: list[tuple[int, list[str]]], path: Path) -> list[tuple[int, list[str]]]:
     """The rows of fake user, item and rating; a run's ``fake_users.csv`` has the seed before them."""
     head = rows[0][1] if rows else []
-    if head == COLUMNS:
+    if head == _RUN:
         if len({row[0] for _, row in rows[1:]}) > 1:
             raise DataError(f"{path} holds the fake users of several seeds: keep the lines of one")
         return [(n, row[1:]) for n, row in rows[1:]]
