@@ -112,6 +112,8 @@ class FakeProfiles:
             surrogate) and ``Objective``. Empty for other attacks.
         cutoff: Length of the lists in the trace's ``HR``.
         best: The iteration whose fake users these are.
+        diagnosis: What was found in a file of fake users, by name; empty for fake users that were crafted.
+        repeats: Whether a fake user may have several rows of an item.
 
     Example:
         >>> data = Interactions([0, 1], [0, 1], [1, 1], n_users=2, n_items=3)
@@ -128,6 +130,8 @@ class FakeProfiles:
     trace: dict[str, np.ndarray] = field(default_factory=dict)
     cutoff: int | None = None
     best: int | None = None
+    diagnosis: dict[str, float] = field(default_factory=dict)
+    repeats: bool = False
 
     def apply(self, data: Interactions) -> Interactions:
         """``data`` with the fake users after the real ones."""
@@ -149,7 +153,7 @@ class FakeProfiles:
         if len(self.items) and not (self.items.min() >= 0 and self.items.max() < data.n_items):
             raise ValueError(f"item ids run to {self.items.max()}, but the catalogue has {data.n_items} items")
         keys = self.profile * data.n_items + self.items
-        if len(np.unique(keys)) < len(keys):
+        if not self.repeats and len(np.unique(keys)) < len(keys):
             raise ValueError("a fake user rates an item twice")
         if (
             data.scale is not None
@@ -165,11 +169,14 @@ class FakeProfiles:
         names = ("profile", "items", "values", "targets")
         rows = {name: getattr(self, name) for name in names} | {"n_fakes": np.array(self.n_fakes)}
         rows |= {name: np.array(x) for name in ("cutoff", "best") if (x := getattr(self, name)) is not None}
+        rows |= {"repeats": np.array(True)} if self.repeats else {}
+        rows |= {f"diagnosis/{name}": np.array(x) for name, x in self.diagnosis.items()}
         return rows | {f"trace/{name}": figures for name, figures in self.trace.items()}
 
     def facts(self) -> dict[str, Any]:
-        """How large it is: fake users and their rows."""
-        return {"fake_users": self.n_fakes, "rows": len(self.profile)}
+        """How large it is: fake users and their rows; and what was found in their file."""
+        found = {"diagnosis": self.diagnosis} if self.diagnosis else {}
+        return {"fake_users": self.n_fakes, "rows": len(self.profile)} | found
 
     def in_words(self, n_rows: int) -> str:
         """Fake users, their rows, and these as a share of the real rows."""
@@ -189,9 +196,9 @@ class FakeProfiles:
         with np.load(path, allow_pickle=False) as file:
             rows = (file["profile"], file["items"], file["values"], int(file["n_fakes"]), file["targets"])
             trace = {name.removeprefix("trace/"): file[name] for name in file.files if name.startswith("trace/")}
-            return FakeProfiles(
-                *rows, trace, *(int(file[name]) if name in file else None for name in ("cutoff", "best"))
-            )
+            found = {name.removeprefix("diagnosis/"): float(file[name]) for name in file.files if "diagnosis/" in name}
+            cutoff, best = (int(file[name]) if name in file else None for name in ("cutoff", "best"))
+            return FakeProfiles(*rows, trace, cutoff, best, found, "repeats" in file)
 
     @staticmethod
     def none(targets: np.ndarray) -> FakeProfiles:

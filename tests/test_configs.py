@@ -21,7 +21,7 @@ OPTIONS = [(group, file) for group in BASES for file in sorted((CONF_DIR / group
 GLOBAL = ("victim", "setting", "experiment")  # groups whose files reach anywhere
 PRESETS = [(group, file) for group in GLOBAL for file in sorted((CONF_DIR / group).glob("*.yaml"))]
 ON_GRAPHS = {"dataset": "cora", "model": "gcn", "attack": "metattack", "evaluation": "node_accuracy"}  # go together
-GIVEN = {"csv": ["dataset.path=ratings.csv"]}  # values that only a user can know
+GIVEN = {"csv": ["dataset.path=ratings.csv"], "given": ["attack.path=fakes.json"]}  # values that only a user can know
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -39,10 +39,10 @@ def test_each_group_has_options():
 
 @pytest.mark.parametrize(("group", "file"), OPTIONS, ids=name)
 def test_every_option_composes_and_is_sound(group, file):
-    given = GIVEN.get(file.stem, []) if group == "dataset" else []
+    given = GIVEN.get(file.stem, []) if group in ("dataset", "attack") else []
     if file.stem in ON_GRAPHS.values():
         given = [f"{one}={option}" for one, option in ON_GRAPHS.items() if one != group]
-    check(composed(*given, f"{group}={file.stem}"))
+    check(composed(f"{group}={file.stem}", *given))
 
 
 @pytest.mark.parametrize(("group", "file"), PRESETS, ids=name)

@@ -58,6 +58,11 @@ class Attack(Part):
         return None
 
     @property
+    def reads(self) -> str | None:
+        """Digest of the files that its change of the data is made of; None where it reads none."""
+        return None
+
+    @property
     def planned(self) -> Attack:
         """The attack whose change of the data is crafted and kept, of which this one may use a part."""
         return self

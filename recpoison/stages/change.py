@@ -31,12 +31,18 @@ class ChangeStage(TrialStage[Poison]):
     @property
     def inputs(self) -> dict[str, Any]:
         """The attack, the rows it sees, its targets."""
-        return self.trial.base_inputs | {
-            "attack": identity(self.square.attack.planned),
-            "data": self.trial.split.train.fingerprint,
-            "targets": self.trial.targets.tolist(),
-            "code": code_version(self.square.attack),
-        }
+        reads = self.square.attack.planned.reads
+        files = {} if reads is None else {"reads": reads}
+        return (
+            self.trial.base_inputs
+            | files
+            | {
+                "attack": identity(self.square.attack.planned),
+                "data": self.trial.split.train.fingerprint,
+                "targets": self.trial.targets.tolist(),
+                "code": code_version(self.square.attack),
+            }
+        )
 
     def compute(self, progress: Progress) -> Poison:
         """Craft it."""

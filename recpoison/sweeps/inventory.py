@@ -110,6 +110,8 @@ def _aim(attack: Attack) -> Any:
     """
     if type(attack).choose_targets is Attack.choose_targets:
         return None
+    if attack.reads is not None:
+        return [identity(attack), attack.reads]
     if not hasattr(attack, "targets"):
         return identity(attack)
     return [identity(attack.targets), getattr(attack, "goal", None)]  # some attacks aim at items for one goal only

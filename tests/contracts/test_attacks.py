@@ -1,7 +1,10 @@
 """What every attack of conf/attack must keep, on explicit and on implicit data."""
 
+import json
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -22,9 +25,20 @@ FILES = sorted((Path(__file__).parents[2] / "conf" / "attack").glob("*.yaml"))
 CPU = torch.device("cpu")
 
 
+@cache
+def given_file() -> str:
+    """Three fake users of five items, item 59 among them, which is the target."""
+    file = Path(mkdtemp()) / "fakes.json"
+    fakes = {f"fake_{n}": [n, n + 10, n + 20, n + 30, 59] for n in range(3)}
+    file.write_text(json.dumps({"target_items": [59], "fake_users": fakes}))
+    return str(file)
+
+
 def build(file: Path) -> Attack:
     """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates, and GANs train for 2."""
     node = OmegaConf.load(file)
+    if OmegaConf.is_missing(node, "path"):
+        node.path = given_file()
     if "outer" in node:
         node.outer.iterations = 2
     if "gan" in node:

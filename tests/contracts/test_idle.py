@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,7 +162,12 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "missing": [["3"]],
     "header": [False],
     "test_path": ["more.csv", None],
-    "path": ["more.csv"],
+    "path": ["more.csv", "more.json"],
+    "repeated_clicks": ["keep"],
+    "min_length": [5],
+    "fake_split": ["70-10-20"],
+    "id_space": ["mapped"],
+    "first_fake": [2],
 }
 TRAINER = {"trainer.epochs": 4, "trainer.batch_size": 16}
 UNROLLED = {
@@ -288,9 +294,17 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "noise", {}, BPRMF)
     for goal in ({"goal": "targeted"}, {"goal": "untargeted"}, {"users": [0, 3]}):
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
+    yield from given()
     yield from learned_fillers()
     yield from learned_attacks()
     yield from edge_attacks()
+
+
+def given() -> Iterator[Case]:
+    """Fake users from files, one that names its targets and one with real users beside the fake ones."""
+    implicit = ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
+    yield Case("attack", "given", {"path": "fakes.json"}, implicit, unseen=("first_fake",))
+    yield Case("attack", "given", {"path": "fakes.data", "own_targets": False}, implicit)
 
 
 def learned_fillers() -> Iterator[Case]:
@@ -470,6 +484,11 @@ def files(tmp_path, monkeypatch) -> None:
         lines = [f"{u + 100},{i + 50},{values[u, i]},{rng.integers(10**6)}" for u, i in rows]
         lines += lines[:3]
         Path(name).write_text("user,item,rating,time\n" + "\n".join(lines) + "\n")
+    fakes = {"a": [50, 55, 9, 50], "b": [*range(50, 64, 2), 9], "c": [*range(51, 65), 9]}
+    Path("fakes.json").write_text(json.dumps({"target_items": [50], "fake_users": fakes}))
+    Path("more.json").write_text(json.dumps({"target_items": [52], "fake_users": fakes | {"a": [51, 60]}}))
+    lines = [f"{number}\t{item}\t5.0" for number, items in enumerate(fakes.values()) for item in items]
+    Path("fakes.data").write_text("\n".join(lines))
 
 
 def composed(case: Case) -> DictConfig:
