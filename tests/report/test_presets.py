@@ -44,6 +44,15 @@ def test_what_differs_is_counted_from_the_nearest_job():
     )
 
 
+def test_cells_that_come_and_go_keep_their_own_jobs():
+    """Merged cells are made anew where somebody asks, and their places in memory are used again."""
+    table = load("metagradient_table_4_6")
+    expected = Expected(table)
+    for _ in range(3):
+        for cell in table.distinct:
+            assert expected.jobs(cell) == Expected(table).jobs(cell), cell.names
+
+
 def test_a_setting_that_a_run_lacks_is_a_difference():
     table = load("apt_table_2")
     attacked = next(c for c in table.distinct if c.names == ("filmtrust", "unpopular", "Random", "Attack"))
