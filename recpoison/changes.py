@@ -183,8 +183,14 @@ class FakeProfiles:
         rows, noun = len(self.profile), "user" if self.n_fakes == 1 else "users"
         return (
             f"{self.n_fakes:,} fake {noun} with {rows / max(1, self.n_fakes):,.1f} rows each on average, "
-            f"{rows:,} in all: {rows / n_rows:.2%} of the {n_rows:,} real rows"
+            f"{rows:,} in all: {rows / n_rows:.2%} of the {n_rows:,} real rows{self._found}"
         )
+
+    @property
+    def _found(self) -> str:
+        """What was found in their file, after the rest of a sentence; nothing where there is no file."""
+        found = ", ".join(f"{name.replace('_', ' ')} {x:g}" for name, x in self.diagnosis.items())
+        return f"; their file: {found}" if found else ""
 
     def save(self, path: Path) -> None:
         """Write as npz."""

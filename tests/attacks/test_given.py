@@ -85,6 +85,7 @@ def test_defects_are_counted_and_options_decide(tmp_path):
     assert rows(change) == [(0, 3, 5.0), (0, 1, 5.0), (1, 0, 5.0), (2, 2, 5.0), (2, 1, 5.0)]
     told = {"fakes": 3, "repeated_clicks": 1, "unknown_ids": 1, "unknown_clicks": 1, "mean_length": 2, "pairs": 1}
     assert told.items() <= change.diagnosis.items()
+    assert "; their file: in file 3, too short 0, unknown ids 1, unknown clicks 1, fakes 3" in change.in_words(3)
     assert change.facts()["diagnosis"] == change.diagnosis
     assert change.apply(RATED).n_pairs == 3 + 5
     kept = poisoned(replace(attack, repeated_clicks="keep", min_length=2))

@@ -155,7 +155,6 @@ class GivenAttack(Attack):
             diagnosis={name: float(x) for name, x in found.items()},
             repeats=self.repeated_clicks == "keep",
         )
-        progress.note(f"{self.path}: {in_plain(found)}")
         return change
 
     def _fakes_alone(self, file: PoisonFile, data: Interactions) -> PoisonFile:
