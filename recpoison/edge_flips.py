@@ -30,10 +30,12 @@ class EdgeFlips:
         rows: ``(n,)`` users, or the lower node of each pair.
         columns: ``(n,)`` items, or the higher node.
         values: ``(n,)`` the new label: 1 is an edge, 0 none.
-        eligible: How many pairs could have been flipped: what a budget is a share of.
+        eligible: What a budget is a share of: how many zeros could have been flipped, or how many edges a graph has.
         n_new_users: Users added after the real ones.
         given: Rows that added users have before any flip.
         trace: What the attack saw on its surrogate, one entry a step from 0.
+        eligible_are: What the eligible ones are, in words.
+        per_step: Flips between two entries of the trace.
 
     Example:
         >>> zeros = Edges(np.array([0, 1]), np.array([1, 0]))
@@ -51,6 +53,8 @@ class EdgeFlips:
     n_new_users: int = 0
     given: Edges = field(default_factory=lambda: Edges(_EMPTY, _EMPTY))
     trace: dict[str, np.ndarray] = field(default_factory=dict)
+    eligible_are: str = "training zeros"
+    per_step: int = 1
 
     cutoff: ClassVar[int | None] = None  # of what the trace holds
     best: ClassVar[int | None] = None  # no step of the trace is chosen
@@ -74,7 +78,14 @@ class EdgeFlips:
             raise ConfigError(f"attack.plan holds {len(self):,} flips, but {count:,} are asked for: raise attack.plan")
         if count == len(self):
             return self
-        return replace(self, rows=self.rows[:count], columns=self.columns[:count], values=self.values[:count])
+        looks = -(-count // self.per_step)
+        return replace(
+            self,
+            rows=self.rows[:count],
+            columns=self.columns[:count],
+            values=self.values[:count],
+            trace={name: figures[:looks] for name, figures in self.trace.items()},
+        )
 
     def apply(self, data: Graph) -> Graph:
         """``data`` with these labels; what was given stays as it is."""
@@ -164,20 +175,23 @@ class EdgeFlips:
         """Everything about the change, by name."""
         named = {name: getattr(self, name) for name in ("rows", "columns", "values")}
         named |= {"given_users": self.given.users, "given_items": self.given.items}
-        named |= {name: np.array(getattr(self, name)) for name in ("eligible", "n_new_users")}
+        named |= {
+            name: np.array(getattr(self, name)) for name in ("eligible", "n_new_users", "eligible_are", "per_step")
+        }
         return named | {f"trace/{name}": figures for name, figures in self.trace.items()}
 
     def facts(self) -> dict[str, Any]:
         """How large it is: flips by their direction, and users added."""
         inserted = int((self.values == 1).sum())
-        found = {"flips": len(self), "inserted": inserted, "deleted": len(self) - inserted, "eligible": self.eligible}
+        found: dict[str, Any] = {"flips": len(self), "inserted": inserted, "deleted": len(self) - inserted}
+        found |= {"share_of": self.eligible, "these_are": self.eligible_are}
         return found | ({"new_users": self.n_new_users} if self.n_new_users else {})
 
     def in_words(self, n_rows: int) -> str:
         """Flips by direction, as a share of what could be flipped, and users added."""
         inserted = int((self.values == 1).sum())
         told = f"{len(self):,} edges flipped ({inserted:,} inserted, {len(self) - inserted:,} deleted)"
-        told += f": {len(self) / max(1, self.eligible):.2%} of the {self.eligible:,} that could be"
+        told += f": {len(self) / max(1, self.eligible):.2%} of the {self.eligible:,} {self.eligible_are}"
         if self.n_new_users:
             told += f", at {self.n_new_users:,} added users with {len(self.given.users):,} edges of their own"
         return told
@@ -199,6 +213,8 @@ class EdgeFlips:
                 int(file["n_new_users"]),
                 Edges(file["given_users"], file["given_items"]),
                 trace,
+                str(file["eligible_are"]),
+                int(file["per_step"]),
             )
 
 

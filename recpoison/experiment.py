@@ -192,7 +192,7 @@ def _cells(trial: Trial, obtain: Obtain, learned: _Learned) -> tuple[list[CellRe
         if fakes is not None and fakes.trace and isinstance(square.defense, NoDefense):  # the same for every defense
             curve += of_trace(fakes)
             measures += [] if fakes.best is None else on_surrogate(fakes, trial.split.train.n_users)
-        if isinstance(fakes, EdgeFlips) and any(row[0] == "flips" for row in curve.rows):
+        if isinstance(fakes, EdgeFlips) and getattr(parts.evaluation, "curve_flips", None) is not None:
             curve = points("flips", 0, results[-1].measures) + curve + points("flips", len(fakes), measures)
         if not (square.clean or isinstance(square.defense, NoDefense)):
             gained, notes = robustness_improvement(results[0].measures, results[1].measures, measures)

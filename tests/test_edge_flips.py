@@ -113,6 +113,8 @@ def test_a_part_is_the_first_in_order() -> None:
     assert flips.first(1).columns.tolist() == [2]
     assert flips.first(None, 0.5).columns.tolist() == [2]
     assert flips.first(2) is flips
+    seen = EdgeFlips(*(np.arange(5),) * 2, np.ones(5), 9, trace={"Accuracy": np.arange(3)}, per_step=2)
+    assert [len(seen.first(n).trace["Accuracy"]) for n in (1, 2, 3, 4)] == [1, 1, 2, 2], "looks before these flips"
     with pytest.raises(ConfigError, match=r"attack\.plan holds 2 flips, but 3 are asked for"):
         flips.first(3)
 
@@ -126,8 +128,15 @@ def test_it_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     assert read.arrays().keys() == flips.arrays().keys()
     for name, found in read.arrays().items():
         assert np.array_equal(found, flips.arrays()[name]), name
-    assert read.facts() == {"flips": 1, "inserted": 1, "deleted": 0, "eligible": 4, "new_users": 2}
-    assert "25.00% of the 4 that could be, at 2 added users with 1 edges of their own" in read.in_words(3)
+    assert read.facts() == {
+        "flips": 1,
+        "inserted": 1,
+        "deleted": 0,
+        "share_of": 4,
+        "these_are": "training zeros",
+        "new_users": 2,
+    }
+    assert "25.00% of the 4 training zeros, at 2 added users with 1 edges of their own" in read.in_words(3)
 
 
 def test_zeros_of_rows_are_refused_beyond_the_sizes() -> None:

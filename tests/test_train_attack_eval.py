@@ -156,7 +156,7 @@ def test_each_mistake_has_its_sentence_before_any_folder_is_made(capsys, argumen
         (["device=cuda:99"], "device is cuda:99, but"),
         (["dataset=ml_100k", "data_dir=nowhere"], "recpoison-data fetch ml_100k"),
         (["attack._target_=os.system"], "os.system lies outside recpoison: if you trust it, add --trust os"),
-        (["dataset=cora"], "but dataset=cora holds graph"),
+        (["dataset=cora"], "but dataset=cora holds a graph"),
     ],
 )
 def test_each_bad_value_has_its_sentence_and_leaves_only_the_log(capsys, arguments, said):

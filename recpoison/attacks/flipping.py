@@ -73,6 +73,11 @@ class EdgeAttack(Attack, ABC):
             raise ConfigError(f"attack.n_flips is {self.n_flips}: give 1 or more, or attack=none")
         if self.plan is not None and (self.plan <= 0 or (self.plan >= 1 and self.plan != int(self.plan))):
             raise ConfigError(f"attack.plan is {self.plan:g}: give a share below 1, or a whole number of flips")
+        if self.plan is not None and 1 <= self.plan < (self.n_flips or 0):
+            raise ConfigError(
+                f"attack.plan is {self.plan:g}, but attack.n_flips is {self.n_flips}, which are its first: raise "
+                "attack.plan"
+            )
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given."""
@@ -112,7 +117,12 @@ class EdgeAttack(Attack, ABC):
         n_flips = self._allowed(eligible, "edges" if isinstance(data, NodeGraph) else "zeros")
         flipping = Flipping(data, n_flips, seeds.child("attack"), seeds, device, progress)
         given = edge_flips(called(self._flip, flipping), data, method(self._flip), n_flips)
-        return replace(given, eligible=eligible)
+        return replace(given, eligible=eligible, eligible_are=self.eligible_are)
+
+    @property
+    def eligible_are(self) -> str:
+        """What ``eligible`` counts, in words."""
+        return "edges of the graph" if self.works_on == "graph" else "training zeros"
 
     def eligible(self, data: Interactions | NodeGraph) -> int:
         """Pairs that a budget is a share of."""

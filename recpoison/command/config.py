@@ -225,6 +225,9 @@ def _inner(node: DictConfig) -> Iterator[DictConfig]:
                 yield child
 
 
+_A: dict[str | None, str] = {"graph": "a graph"}  # as a sentence has it
+
+
 def _agreement_problems(
     cfg: DictConfig, groups: Sequence[str], labels: Mapping[str, str], trusted: Sequence[str]
 ) -> list[str]:
@@ -239,7 +242,8 @@ def _agreement_problems(
             continue
         fitting = ", ".join(name for name, target in options(group).items() if _works_on(target) in (kind, None))
         problems.append(
-            f"{group}={labels[group]} works on {own}, but dataset={labels['dataset']} holds {kind}: "
+            f"{group}={labels[group]} works on {_A.get(own, own)}, but dataset={labels['dataset']} holds "
+            f"{_A.get(kind, kind)}: "
             + (f"choose {group}={fitting}" if fitting else f"no {group} works on {kind} yet, so choose another dataset")
         )
     return problems

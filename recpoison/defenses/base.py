@@ -22,6 +22,7 @@ class Defense(Part, ABC):
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
     needs_ratings: ClassVar[bool] = False  # whether it can do nothing where feedback is implicit
+    learns_edges: ClassVar[bool] = False  # whether it can fit a model to edges and zeros
 
     @property
     def reads_values(self) -> bool:

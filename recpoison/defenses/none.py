@@ -24,6 +24,7 @@ class NoDefense(Defense):
     """
 
     works_on: ClassVar[str | None] = None
+    learns_edges: ClassVar[bool] = True
 
     @property
     def reads_values(self) -> bool:

@@ -148,7 +148,7 @@ class NodeAccuracy(GraphEvaluation[Classified]):
             own = seeds.child("retraining", number)
             again = fitted if not number else fitted.model.fitted(fitted.data, own, device, QUIET)
             right.append((again.scores(nodes).argmax(dim=1) == classes).cpu().numpy())
-            progress.step(number + 1, self.retrainings, accuracy=float(right[-1].mean()))
+            progress.step(number + 1, self.retrainings, accuracy=float(np.mean(right)))
         return Classified(split.test, np.stack(right))
 
     def read(self, path: Path) -> Classified:

@@ -95,7 +95,10 @@ def test_what_is_no_flip_is_told_in_a_sentence(given: object, message: str) -> N
         flipped(Odd(n_flips=3))
 
 
-@pytest.mark.parametrize("settings", [{"budget": 0.0}, {"budget": 1.5}, {"n_flips": 0}, {"plan": -1.0}, {"plan": 2.5}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"budget": 0.0}, {"budget": 1.5}, {"n_flips": 0}, {"plan": -1.0}, {"plan": 2.5}, {"plan": 2, "n_flips": 3}],
+)
 def test_values_out_of_range_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"attack.{next(iter(settings))} is"):
         FirstZeros(**settings)  # type: ignore[arg-type]

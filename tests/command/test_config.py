@@ -225,7 +225,7 @@ def test_parts_that_do_not_fit_the_data_are_named_with_those_that_do():
         "attack=average",
         "evaluation=full_ranking",
     ]
-    assert found[1].endswith("but dataset=cora holds graph: choose attack=none")
+    assert found[1].endswith("but dataset=cora holds a graph: choose attack=metattack, none")
 
 
 def test_a_broken_reference_is_named():

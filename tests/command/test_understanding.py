@@ -105,5 +105,5 @@ def test_yaml_that_is_no_text_is_told():
 
 
 def test_options_are_called_by_their_names_also_beside_another_mistake():
-    with pytest.raises(ConfigError, match="model=bprmf works on interactions, but dataset=cora holds graph"):
+    with pytest.raises(ConfigError, match="model=bprmf works on interactions, but dataset=cora holds a graph"):
         understand(["dataset=cora", "model=bprmf", "seed=abc"], False, [])

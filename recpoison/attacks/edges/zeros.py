@@ -124,6 +124,11 @@ class ZeroFlips(EdgeAttack):
             )
 
     @final
+    @property
+    def eligible_are(self) -> str:
+        """Training zeros, or pairs of added users."""
+        return "pairs of added users" if self.new_users + self.similar_users else super().eligible_are
+
     def eligible(self, data: Interactions | NodeGraph) -> int:
         """Training zeros, or all pairs of added users."""
         zeros = super().eligible(data)
@@ -146,7 +151,10 @@ class ZeroFlips(EdgeAttack):
             )
         places, trace = self._choose(Board(data, edges, free), flipping)
         ones = np.ones(len(places), dtype=np.int64)
-        return replace(added, rows=edges.users[places], columns=edges.items[places], values=ones, trace=trace)
+        step = getattr(self, "edges_per_step", 1)
+        return replace(
+            added, rows=edges.users[places], columns=edges.items[places], values=ones, trace=trace, per_step=step
+        )
 
     @abstractmethod
     def _choose(self, board: Board, flipping: Flipping) -> Chosen:

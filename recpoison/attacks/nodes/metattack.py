@@ -94,7 +94,9 @@ class Metattack(EdgeAttack):
             flipping.progress.step(len(state["pairs"]), flipping.n_flips, surrogate_loss=float(state["trace"][-1]))
             loop.keep(partial(dict, state))
         rows, columns = state["pairs"].T.numpy()
-        return EdgeFlips(rows, columns, _opposite(graph, rows, columns), 0, trace={"LogLoss": state["trace"].numpy()})
+        trace = {"LogLoss": state["trace"].numpy()}
+        values = _opposite(graph, rows, columns)
+        return EdgeFlips(rows, columns, values, 0, per_step=self.edges_per_step, trace=trace)
 
     def _round(
         self, flipping: Flipping, graph: NodeGraph, outer: Judged, state: dict[str, Tensor]
