@@ -269,6 +269,13 @@ STATED = {
     "msap_figure_3": [*MSAP, *STEPS_25, ("msap 4.3", {"evaluation.metrics": '["NDCG"]'})],
     "defenses_ml_100k": COMPARED + FILTERS,
     "defenses_ml_100k_pcmf": COMPARED,
+    "lightgcn_gowalla": [
+        ("victim=gowalla_lightgcn", {"model.layers": 3, "model.embedding_size": 64, "model.regularization": 1e-4}),
+        ("victim=gowalla_lightgcn", {"model.trainer.epochs": 1000, "model.trainer.batch_size": 2048}),
+        ("victim=gowalla_lightgcn", {"model.trainer.optimizer": "adam", "model.trainer.learning_rate": 0.001}),
+        ("LightGCN's authors' log", {"evaluation.cutoffs": "[20]", "dataset.filters.k_core": 0}),
+        ("LightGCN's authors' split", {"dataset.split.method": "given"}),
+    ],
     "equal_budget": [*BPR, ("setting=equal_budget_[bp]*", {"attack.steps": 25})],  # msap 5.1.2
     "apr_report_table_3": [*APR, ("apr_report table 3", {"dataset.name": "book_crossing"})],
     "apr_report_table_4": [*APR, ("apr_report table 4", {"dataset.name": "yelp"})],
