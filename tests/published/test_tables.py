@@ -21,7 +21,7 @@ DESIGN = {  # option names that users will type, also of parts that are still to
 }
 # other readings of tables that are there already
 AGAIN = {"apt_table_2_drawn", "msap_table_1_valid", "apr_report_table_4_gowalla"}
-AGAIN |= {"metagradient_table_4_2_single", "metagradient_table_4_3_repeats"}
+AGAIN |= {"metagradient_table_4_1_cora", "metagradient_table_4_2_single", "metagradient_table_4_3_repeats"}
 
 
 def rows_of(file) -> list[dict[str, str]]:
