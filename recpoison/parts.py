@@ -11,7 +11,6 @@ from recpoison.data.dataset import Dataset, GraphDataset
 from recpoison.defenses.base import Defense
 from recpoison.defenses.none import NoDefense
 from recpoison.descriptions import describe
-from recpoison.errors import IncompatibleParts
 from recpoison.evaluation.base import Evaluation
 from recpoison.idle import PARTS, at_rest, idle_settings
 from recpoison.models.base import Model
@@ -54,11 +53,7 @@ class Parts:
         self.defense.check_model(self.model)
         self.defense.check_ratings(self.dataset.has_ratings)
         self.evaluation.check_attack(self.attack)
-        if self.evaluation.divides_edges and not self.defense.learns_edges:
-            raise IncompatibleParts(
-                f"{type(self.evaluation).__name__} fits a model to edges and sampled zeros in full batches, which "
-                f"{type(self.defense).__name__} cannot: choose defense=none"
-            )
+        self.evaluation.check_defense(self.defense)
         self.evaluation.check_parts(self.model, self.attack)
         idle = idle_settings(self)
         for name in PARTS:

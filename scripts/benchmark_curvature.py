@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
+from benchmark_rows import in_turn, rows_of
 from torch import Tensor
 
 from recpoison.algebra.curvature import RatingCurvature
@@ -47,7 +45,7 @@ def _products(data: Interactions, model: MF, params: Params, rounds: int) -> lis
     ways = {"recpoison": lambda: here.product(v), "torch double backward": lambda: _double_backward(model, here, v)}
     found = {label: way() for label, way in ways.items()}  # compiled now, and the same product
     torch.testing.assert_close(*found.values(), rtol=1e-2, atol=1e-2 * found["recpoison"].abs().mean().item())
-    return _rows("hvp", "s a product over all ratings", ways, rounds)
+    return rows_of("hvp", "s a product over all ratings", in_turn(ways, rounds))
 
 
 def _double_backward(model: MF, here: RatingCurvature, v: Tensor) -> Tensor:
@@ -67,26 +65,4 @@ def _influences(data: Interactions, model: MF, params: Params, rounds: int) -> l
     }
     for way in ways.values():
         way()
-    return _rows("influence", "s an influence vector", ways, rounds)
-
-
-def _rows(name: str, unit: str, ways: dict[str, Callable[[], object]], rounds: int) -> list[dict[str, object]]:
-    taken: dict[str, list[float]] = {label: [] for label in ways}
-    for _ in range(rounds):
-        for label, way in ways.items():
-            start = time.process_time()
-            way()
-            taken[label].append(time.process_time() - start)
-    ours = float(np.median(next(iter(taken.values()))))
-    return [
-        {
-            "benchmark": name,
-            "contender": label,
-            "value": float(np.median(seconds)),
-            "low": min(seconds),
-            "high": max(seconds),
-            "unit": unit,
-            "ratio": float(np.median(seconds)) / ours,
-        }
-        for label, seconds in taken.items()
-    ]
+    return rows_of("influence", "s an influence vector", in_turn(ways, rounds))

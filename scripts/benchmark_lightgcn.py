@@ -12,6 +12,7 @@ from unittest.mock import patch
 import numpy as np
 import scipy.sparse as sp
 import torch
+from benchmark_rows import rows_of
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from torch import Tensor
@@ -52,19 +53,7 @@ def lightgcn_benchmark(rounds: int) -> list[dict[str, object]]:
             ends[label] = way(batches)
             taken[label].append((time.process_time() - before) / BATCHES)
     _agree(ends, start)
-    ours = float(np.median(taken["recpoison"]))
-    return [
-        {
-            "benchmark": "lightgcn",
-            "contender": label,
-            "value": float(np.median(seconds)),
-            "low": min(seconds),
-            "high": max(seconds),
-            "unit": "s a batch",
-            "ratio": float(np.median(seconds)) / ours,
-        }
-        for label, seconds in taken.items()
-    ]
+    return rows_of("lightgcn", "s a batch", taken)
 
 
 def gowalla() -> Interactions:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
 from benchmark_embeddings import _highest, _resident
+from benchmark_rows import in_turn, rows_of
 from torch import Tensor
 
 from recpoison.data.filtering import Filters
@@ -47,9 +46,9 @@ def meta_gradient_benchmark(rounds: int) -> list[dict[str, object]]:
             f"{name}: recpoison": lambda n=network, p=params: _ours(n, p, edges, FEW),
             f"{name}: plain unroll": lambda n=network, p=params: _plain(n, p, edges, FEW),
         }
-        found += _rows("meta-gradient", f"s a step, of {FEW}", ways, rounds, FEW)
+        found += rows_of("meta-gradient", f"s a step, of {FEW}", in_turn(ways, rounds, FEW))
         whole = {f"{name}: recpoison": lambda n=network, p=params: _ours(n, p, edges, MANY)}
-        found += _rows("meta-gradient", f"s, of {MANY} steps", whole, 1, 1)
+        found += rows_of("meta-gradient", f"s, of {MANY} steps", in_turn(whole, 1))
     return found + _memory()
 
 
@@ -124,27 +123,3 @@ def _peak_here(way: str, steps: int, limit: float) -> float:
     for _ in range(200 if way == "200 in a row" else 1):
         _plain(network, params, edges, steps) if way == "plain" else _ours(network, params, edges, steps, limit)
     return _highest() - before
-
-
-def _rows(
-    name: str, unit: str, ways: dict[str, Callable[[], object]], rounds: int, per: int
-) -> list[dict[str, object]]:
-    taken: dict[str, list[float]] = {label: [] for label in ways}
-    for _ in range(rounds):
-        for label, way in ways.items():
-            start = time.process_time()
-            way()
-            taken[label].append((time.process_time() - start) / per)
-    ours = float(np.median(next(iter(taken.values()))))
-    return [
-        {
-            "benchmark": name,
-            "contender": label,
-            "value": float(np.median(seconds)),
-            "low": min(seconds),
-            "high": max(seconds),
-            "unit": unit,
-            "ratio": float(np.median(seconds)) / ours,
-        }
-        for label, seconds in taken.items()
-    ]

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import torch
+from benchmark_rows import rows_of
 
 from recpoison.data.interactions import Interactions
 from recpoison.models.item_knn import BLOCK_BYTES, ItemKNN
@@ -31,19 +32,7 @@ def neighbors_benchmark(rounds: int) -> list[dict[str, object]]:
             taken[label].append(time.process_time() - start)
     if not np.isclose(*sums.values(), rtol=1e-5):
         raise AssertionError(f"the two ways find other neighbours: {sums}")
-    ours = float(np.median(taken["recpoison"]))
-    return [
-        {
-            "benchmark": "neighbors",
-            "contender": label,
-            "value": float(np.median(seconds)),
-            "low": min(seconds),
-            "high": max(seconds),
-            "unit": "s a fit",
-            "ratio": float(np.median(seconds)) / ours,
-        }
-        for label, seconds in taken.items()
-    ]
+    return rows_of("neighbors", "s a fit", taken)
 
 
 def _ours(data: Interactions) -> float:

@@ -7,7 +7,6 @@ formed once, by one product, and no step holds more than nodes times the hidden 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -94,13 +93,21 @@ class LinearGCN:
         first = self.features.transposed @ (self.spread.matrix @ of_sxw)
         return Weights(first, passed.sxw.T @ of_thin), of_sxw
 
+    def training(self, weights: Weights, judged: Judged, rule: Momentum) -> list[Weights]:
+        """``weights`` and what they are after each step of training on ``judged``."""
+        kept, velocity = [weights], Weights(*map(torch.zeros_like, weights))
+        for _ in range(rule.steps):
+            slopes = self.gradient(kept[-1], judged)[1]
+            velocity = Weights(*(rule.momentum * v + g for v, g in zip(velocity, slopes, strict=True)))
+            kept.append(Weights(*(w - rule.learning_rate * v for w, v in zip(kept[-1], velocity, strict=True))))
+        return kept
+
     def meta_gradient(
         self,
         weights: Weights,
         trained_on: Judged,
         outer: Judged,
         rule: Momentum,
-        step: Callable[[int, int], None] = lambda done, total: None,
     ) -> tuple[Tensor, float]:
         """How the cross-entropy of ``outer`` after training moves with each pair of nodes, both directions at once.
 
@@ -109,17 +116,11 @@ class LinearGCN:
             trained_on: Nodes that training sees.
             outer: Nodes of the loss that is differentiated.
             rule: How is trained.
-            step: Told the passes done, of all.
 
         Returns:
             ``(n_nodes, n_nodes)`` symmetric, its diagonal without meaning, and the loss.
         """
-        kept, velocity = [weights], Weights(*map(torch.zeros_like, weights))
-        for number in range(rule.steps):
-            _, slopes = self.gradient(kept[-1], trained_on)
-            velocity = Weights(*(rule.momentum * v + g for v, g in zip(velocity, slopes, strict=True)))
-            kept.append(Weights(*(w - rule.learning_rate * v for w, v in zip(kept[-1], velocity, strict=True))))
-            step(number + 1, 2 * rule.steps)
+        kept = self.training(weights, trained_on, rule)
         passed = self._passed(kept[-1])
         loss = float(F.cross_entropy(passed.logits[outer.nodes], outer.classes))
         errors = _errors(passed.logits, outer)
@@ -136,7 +137,6 @@ class LinearGCN:
             of_velocity = along
             curved = self._looked_back(kept[number], along, trained_on, factors)
             of_weights = Weights(*(a + b for a, b in zip(of_weights, curved, strict=True)))
-            step(2 * rule.steps - number, 2 * rule.steps)
         return self._of_edges(factors.dense()), loss
 
     def _looked_back(self, weights: Weights, along: Weights, judged: Judged, factors: _Factors) -> Weights:

@@ -198,7 +198,7 @@ def write_status(folder: Path, status: Status, *, only_first: bool = False) -> N
         draft.unlink(missing_ok=True)
 
 
-def claim(folder: Path, what: str) -> AbstractContextManager[bool]:
+def claim(folder: Path, what: str) -> AbstractContextManager[None]:
     """Hold a cell's folder for a block; wait while another process holds it. A dead process holds nothing."""
     return locks.holding(_lock(folder), what)
 

@@ -14,6 +14,7 @@ import torch
 
 from recpoison.attacks.base import Attack, EmbeddingAttack
 from recpoison.data.splitting import Split
+from recpoison.defenses.base import Defense
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.idle import Part, Together
@@ -132,6 +133,19 @@ class Evaluation(Part, ABC, Generic[Seen]):
             raise IncompatibleParts(
                 f"{type(attack).__name__} flips edges, and {type(self).__name__} has no sampled zeros for that: "
                 "choose evaluation=link_prediction, or an attack that adds fake users, such as attack=random"
+            )
+
+    @final
+    def check_defense(self, defense: Defense) -> None:
+        """Refuse a defense that cannot fit a model to edges and zeros where these are fitted, before any data are read.
+
+        Raises:
+            IncompatibleParts: If it cannot.
+        """
+        if self.divides_edges and not defense.learns_edges:
+            raise IncompatibleParts(
+                f"{type(self).__name__} fits a model to edges and sampled zeros in full batches, which "
+                f"{type(defense).__name__} cannot: choose defense=none"
             )
 
     def divide(self, loaded: Any, seeds: Seeds) -> Any:

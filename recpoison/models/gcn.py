@@ -17,7 +17,7 @@ from recpoison.errors import ConfigError, UserError
 from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import uniform
+from recpoison.training.initial_values import glorot
 
 
 class _Graph(NamedTuple):
@@ -79,8 +79,7 @@ class GCN(Model):
         streams, sizes = seeds.child("init"), (data.features.shape[1], self.hidden, data.n_classes)
         params: Params = {}
         for layer, (inputs, width) in enumerate(pairwise(sizes)):
-            bound = math.sqrt(6 / (inputs + width))
-            params[f"weight_{layer}"] = uniform(streams.numpy("weight", layer), (inputs, width), bound)
+            params[f"weight_{layer}"] = glorot(streams.numpy("weight", layer), (inputs, width))
             params[f"bias_{layer}"] = torch.zeros(width)
         return params
 

@@ -13,7 +13,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
 from recpoison.seeds import Seeds
 from recpoison.training.edges.network import Drops, Network
-from recpoison.training.initial_values import factor_tables, uniform
+from recpoison.training.initial_values import factor_tables, glorot, uniform
 
 
 def initial_values(network: Network, data: Interactions, std: float, seeds: Seeds) -> Params:
@@ -34,7 +34,7 @@ def initial_values(network: Network, data: Interactions, std: float, seeds: Seed
         if name == "output":
             params[name] = uniform(streams.numpy(name), shape, math.sqrt(3 / shape[0]))
         elif kind.endswith("weight"):
-            params[name] = uniform(streams.numpy(kind, layer), shape, math.sqrt(6 / sum(shape)))
+            params[name] = glorot(streams.numpy(kind, layer), (shape[0], shape[1]))
         elif name not in params:
             params[name] = torch.zeros(shape)
     return params

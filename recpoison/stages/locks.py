@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def holding(path: Path, what: str) -> Iterator[bool]:
+def holding(path: Path, what: str) -> Iterator[None]:
     """Hold the lock ``path``; wait while another process holds it, and say which.
 
     Where files cannot be locked (Windows, some network file systems) the block runs without a lock, so that it must be
@@ -30,13 +30,10 @@ def holding(path: Path, what: str) -> Iterator[bool]:
     Args:
         path: The lock's file; it is there only while somebody holds the lock or waits for it.
         what: What the holder does, for the log, such as ``fit 0a1b2c``.
-
-    Yields:
-        Whether the lock is held, so that nobody else is in the block.
     """
     file = _acquire(path, what)
     try:
-        yield file is not None
+        yield
     finally:
         _release(path, file)
 

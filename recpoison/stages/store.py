@@ -131,10 +131,10 @@ class Store:
                     return value, entry, False
         return *found, True
 
-    def lock(self, stage: str, key: str) -> AbstractContextManager[bool]:
+    def lock(self, stage: str, key: str) -> AbstractContextManager[None]:
         """Hold the stage's lock for a block; none in a store that may only be read, where nothing can be kept."""
         if self.folder.is_dir() and not os.access(self.folder, os.W_OK):
-            return nullcontext(False)
+            return nullcontext()
         _make(self.lock_path(stage, key).parent)
         return locks.holding(self.lock_path(stage, key), f"{stage} {key[:12]}")
 

@@ -37,6 +37,11 @@ def xavier(generator: np.random.Generator, rows: int, size: int, n_items: int) -
     return uniform(generator, (rows, size), math.sqrt(6 / (n_items + size)))
 
 
+def glorot(generator: np.random.Generator, shape: tuple[int, int]) -> Tensor:
+    """Weights of a layer, float32, uniform within ±sqrt(6 / (fan-in + fan-out)) (Glorot and Bengio 2010)."""
+    return uniform(generator, shape, math.sqrt(6 / sum(shape)))
+
+
 def uniform(generator: np.random.Generator, shape: tuple[int, ...], bound: float) -> Tensor:
     """``shape`` float32 between ``-bound`` and ``bound``."""
     return _table(bound * (2 * generator.random(shape) - 1))

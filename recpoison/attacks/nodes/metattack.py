@@ -18,7 +18,7 @@ from recpoison.data.graph import NodeGraph
 from recpoison.edge_flips import EdgeFlips
 from recpoison.errors import ConfigError, UserError
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import uniform
+from recpoison.training.initial_values import glorot
 
 VARIANTS = ("meta_train", "meta_self")
 
@@ -126,8 +126,8 @@ class Metattack(EdgeAttack):
         drawn = number if self.initialisation == "redrawn" else 0
         sizes = (graph.features.shape[1], self.hidden, graph.n_classes)
         layers = (
-            uniform(seeds.numpy("weights", drawn, layer), (a, b), math.sqrt(6 / (a + b))).to(device)
-            for layer, (a, b) in enumerate(pairwise(sizes))
+            glorot(seeds.numpy("weights", drawn, layer), shape).to(device)
+            for layer, shape in enumerate(pairwise(sizes))
         )
         return Weights(*layers)
 
@@ -137,12 +137,7 @@ class Metattack(EdgeAttack):
         if self.variant == "meta_train":
             return known
         surrogate = LinearGCN(graph.adjacency, graph.features, device)
-        weights = self._weights(graph, seeds, 0, device)
-        velocity = Weights(*map(torch.zeros_like, weights))
-        for _ in range(self.steps):
-            slopes = surrogate.gradient(weights, known)[1]
-            velocity = Weights(*(self.momentum * v + g for v, g in zip(velocity, slopes, strict=True)))
-            weights = Weights(*(w - self.learning_rate * v for w, v in zip(weights, velocity, strict=True)))
+        weights = surrogate.training(self._weights(graph, seeds, 0, device), known, self._rule)[-1]
         others = torch.ones(graph.n_nodes, dtype=torch.bool, device=device)
         others[known.nodes] = False
         nodes = others.nonzero().flatten()

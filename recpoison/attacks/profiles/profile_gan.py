@@ -20,7 +20,7 @@ from recpoison.idle import Part, Together
 from recpoison.models.base import Params
 from recpoison.progress import Progress, alike
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import uniform
+from recpoison.training.initial_values import glorot, uniform
 from recpoison.training.optimizers import State, initial_state, slots, step
 
 HIGHEST = 5.0  # ratings are put on a scale that ends here, so that weights mean the same on every scale
@@ -247,7 +247,7 @@ def _layers(seeds: Seeds, sizes: Sequence[int]) -> Params:
     params = {}
     for number, (below, above) in enumerate(pairwise(sizes)):
         rng = seeds.numpy(number)
-        params[f"weight_{number}"] = uniform(rng, (above, below), math.sqrt(6 / (below + above)))
+        params[f"weight_{number}"] = glorot(rng, (above, below))
         params[f"bias_{number}"] = uniform(rng, (above,), 0.01)
     return params
 
