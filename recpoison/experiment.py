@@ -134,6 +134,7 @@ def _facts(split: Split | NodeSplit) -> dict[str, Any]:
         "train_rows": len(split.train),
         **({} if zeros is None else {"train_zeros": len(zeros.users)}),
         "test_rows": len(split.test),
+        "ratings": None if split.train.scale is None else list(split.train.scale),  # lowest, highest, step
         "users_judged": split.n_judged,
         "density": shape.density,
         "size": shape.size,

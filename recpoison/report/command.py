@@ -8,7 +8,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
-from textwrap import fill
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -16,17 +15,17 @@ from rich.console import Console
 from recpoison.answering import answered
 from recpoison.errors import ConfigError, DataError
 from recpoison.evaluation.questions import Metric
-from recpoison.evaluation.subjects import PAIRED_TESTS, SUBJECTS, in_words
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.published.tables import names
 from recpoison.report.comparisons import defense_table, effect_table
-from recpoison.report.equal_budget import BUDGETS, lengths_in
 from recpoison.report.every_figure import draw_every
+from recpoison.report.export import export
 from recpoison.report.figures import as_files
 from recpoison.report.formats import to_console, to_csv, to_markdown
 from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, measure
+from recpoison.report.options import ENDINGS, parser
 from recpoison.report.page import to_html
 from recpoison.report.published import is_published, keep_ours, published
 from recpoison.report.reading import BrokenArrays
@@ -38,91 +37,17 @@ from recpoison.report.writing import write_file, write_report
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_ENDINGS = {"console": "txt", "csv": "csv", "markdown": "md", "latex": "tex", "html": "html"}
 _DETAILED = ("csv", "html")  # forms that have room for every cell that was not run
-_EXAMPLES = """examples:
-  recpoison-report outputs/latest
-  recpoison-report 'outputs/multirun/*' --all report
-  recpoison-report outputs/latest --rows attack.budget --columns attack --metric HR@50
-  recpoison-report outputs/latest --format latex --output table.tex
-  recpoison-report apt_table_2
-
-published tables (before any paths; runs are those below outputs/ where no path is given):
-{tables}"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit code is 0, 2 for a user's mistake, 130 for Ctrl-C, and 1 (with a trace) for ours."""
-    return answered("recpoison-report", lambda: _warn(_report(_parser().parse_args(arguments))))
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="recpoison-report",
-        description="One table over runs and sweeps: what each attack did, mean ± sd over seeds, with stars.",
-        epilog=_EXAMPLES.format(tables=fill(", ".join(names()), 78, initial_indent="  ", subsequent_indent="  ")),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add(
-        "paths",
-        nargs="+",
-        metavar="PATH",
-        help="folder of a run, of a sweep, or of several; a glob in quotes; or first the name of a published table",
-    )
-    add("--rows", metavar="KEY[,KEY]", help="down: dataset, model, attack, defense, or a key such as attack.budget")
-    add("--columns", metavar="KEY", help="across: the same choice")
-    add("--metric", metavar="HR@50", help="what is measured (default: HR@50 of target, HR@10 of test)")
-    add(
-        "--subject",
-        choices=SUBJECTS,
-        metavar="NAME",
-        help=f"whose metric (default: target if measured): {in_words(set(SUBJECTS))}",
-    )
-    add("--format", choices=tuple(_ENDINGS), help="default: by the ending of --output, else console")
-    add("--output", metavar="FILE|DIR", type=Path, help="write there instead of printing")
-    add("--figures", metavar="DIR", type=Path, help="write figures there as PNG and PDF")
-    add(
-        "--all",
-        metavar="DIR",
-        type=Path,
-        help="write report.csv, .md, .tex, .html and figures there; of runs with curves also curve.csv and "
-        "equal_budget.csv, .md, .tex",
-    )
-    add(
-        "--row-l2",
-        metavar="0.5,1,2,4",
-        type=lengths_in,
-        default=BUDGETS,
-        help="columns of the table at equal budget: lengths of the longest row's shift (attacks on embeddings)",
-    )
-    add(
-        "--characteristics",
-        action="store_true",
-        help="also the loss of a metric (default: NDCG@10 of test) over density, size and shape of the data, with "
-        "fitted lines, over runs on subsamples, such as dataset.filters.k_core=10,20,30; --all adds "
-        "characteristics.csv",
-    )
-    add(
-        "--keep",
-        action="store_true",
-        help="of a published table: write what the runs gave for each cell into recpoison/published/ours/TABLE.csv",
-    )
-    add(
-        "--test",
-        choices=tuple(PAIRED_TESTS),
-        default="t",
-        help="what p-values over seeds are of (default: t); wilcoxon and permutation are exact for small n",
-    )
-    add(
-        "--average-repeated",
-        action="store_true",
-        help="take the mean where a cell was measured twice with different numbers",
-    )
-    return parser
+    return answered("recpoison-report", lambda: _warn(_report(parser().parse_args(arguments))))
 
 
 def _report(options: argparse.Namespace) -> Runs:
+    if options.export:
+        return _export(options)
     form = options.format or _form_of(options.output)
     if is_published(options.paths[0]):
         return _report_published(options, form)
@@ -135,6 +60,17 @@ def _report(options: argparse.Namespace) -> Runs:
             runs = runs.without(error.folder, str(error))
             if not runs.runs:
                 raise
+
+
+def _export(options: argparse.Namespace) -> Runs:
+    tabular = ("rows", "columns", "metric", "subject", "figures", "characteristics", "format", "all", "keep")
+    refused = [f"--{name}" for name in tabular if getattr(options, name)]
+    if refused:
+        raise ConfigError(f"--export writes fake users and no tables: leave out {', '.join(refused)}")
+    runs = read_runs(options.paths)
+    for file in export(runs, options.export, options.output):
+        print(file)
+    return runs
 
 
 def _report_all(options: argparse.Namespace, form: str, runs: Runs) -> Runs:
@@ -230,7 +166,7 @@ def _write_all(
     contents: dict[str, bytes] = {}
     for kind in ("csv", "markdown", "latex", "html"):
         shown = [*tables, *details] if kind in _DETAILED else tables
-        contents[f"report.{_ENDINGS[kind]}"] = _text(kind, runs, shown, figures).encode()
+        contents[f"report.{ENDINGS[kind]}"] = _text(kind, runs, shown, figures).encode()
     written = [*contents, *["figures/"] * bool(figures and not options.figures), *files]
     contents |= {name: text.encode() for name, text in files.items()}
     if not options.figures:
@@ -266,7 +202,7 @@ def _form_of(output: Path | None) -> str:
     """The form that the ending of ``--output`` names; the console's for a folder and for the screen."""
     if output is None or output.is_dir() or not output.suffix:
         return "console"
-    endings = {f".{ending}": form for form, ending in _ENDINGS.items()}
+    endings = {f".{ending}": form for form, ending in ENDINGS.items()}
     if output.suffix not in endings:
         raise ConfigError(
             f"--output {output}: no form ends in {output.suffix}: choose one of {', '.join(endings)}, or give --format"
@@ -276,7 +212,7 @@ def _form_of(output: Path | None) -> str:
 
 def _file(output: Path, form: str) -> Path:
     is_folder = output.is_dir() or not output.suffix
-    return output / f"report.{_ENDINGS[form]}" if is_folder else output
+    return output / f"report.{ENDINGS[form]}" if is_folder else output
 
 
 def _text(form: str, runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure]) -> str:
