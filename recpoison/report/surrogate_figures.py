@@ -58,16 +58,18 @@ def draw_surrogate(curves: Curves) -> dict[str, Figure]:
 def over_iterations(curves: Curves) -> Figure:
     """The adversarial objective and the hit ratio over the iterations of the attack."""
     metrics = sorted(curves.metrics("iterations"), key=lambda metric: metric != OBJECTIVE)
+    lines = {metric: _lines(curves.over_seeds("iterations", metric), curves.keys) for metric in metrics}
+    labels = _labels(list(lines.values()))
     figure, grid = new_panels(1, len(metrics), same_y=False)
     for metric, axes in zip(metrics, grid[0], strict=True):
-        summary = curves.over_seeds("iterations", metric)
-        names = _names(summary, curves.keys)
-        for number, name in enumerate(in_natural_order(names)):
-            line = summary[(names == name).to_numpy()].sort_values("at")
+        for number, (name, label) in enumerate(labels.items()):
+            if name not in lines[metric]:
+                continue
+            line = lines[metric][name]
             mean, spread = line["mean"].to_numpy(float), line.sd.fillna(0.0).to_numpy(float)
             style, every = line_style(number), max(1, len(line) // 8)
             marks: dict[str, Any] = {"markersize": 4.5, "markevery": (number % every, every)}
-            axes.plot(line["at"], mean, label=name, linewidth=1.3, **marks, **style)
+            axes.plot(line["at"], mean, label=label, linewidth=1.3, **marks, **style)
             if spread.any():
                 low, high = (np.clip(edge, *bounds(metric)) for edge in (mean - spread, mean + spread))
                 axes.fill_between(line["at"], low, high, color=style["color"], alpha=0.15, linewidth=0)
@@ -80,6 +82,26 @@ def over_iterations(curves: Curves) -> Figure:
     )
     legend_above(figure, *grid[0])
     return figure
+
+
+def _lines(summary: pd.DataFrame, keys: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The points of each cell by its name, in natural order."""
+    names = _names(summary, keys)
+    return {name: summary[(names == name).to_numpy()].sort_values("at") for name in in_natural_order(names)}
+
+
+def _labels(metrics: Sequence[dict[str, pd.DataFrame]]) -> dict[str, str]:
+    """What is drawn, and its label: of cells that share one crafting, alike in every metric, the first one."""
+    alike: dict[bytes, list[str]] = {}
+    for name in dict.fromkeys(name for lines in metrics for name in lines):
+        known = [
+            (n, lines[name]) for n, lines in enumerate(metrics) if name in lines
+        ]  # attacks differ in what they see
+        points = b"".join(b"%d" % n + line[["at", "mean", "sd"]].to_numpy(float).tobytes() for n, line in known)
+        alike.setdefault(points, []).append(name)
+    return {
+        first: f"{first} (and {len(more)} more: one crafting)" if more else first for first, *more in alike.values()
+    }
 
 
 def best_iterations(curves: Curves) -> pd.DataFrame:

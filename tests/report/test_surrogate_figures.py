@@ -57,6 +57,16 @@ def test_of_equal_hit_ratios_the_lowest_objective_and_for_nuke_the_lowest(tmp_pa
     assert best_iterations(read(tmp_path / "1"))["at"].tolist() == [1]
 
 
+def test_cells_that_share_one_crafting_are_one_line(tmp_path: Path, make_run, make_curve) -> None:
+    for unroll, last in ((5, 0.2), (50, 0.2), (100, 0.3)):
+        write(tmp_path / str(unroll), make_run, make_curve, {0: (0.1, last)}, {0: (5, 4)}, unroll)
+    (legend,) = over_iterations(read(tmp_path)).legends
+    assert [text.get_text() for text in legend.get_texts()] == [
+        "bilevel, unroll steps 5 (and 1 more: one crafting)",
+        "bilevel, unroll steps 100",
+    ]
+
+
 def test_over_iterations_objective_left_and_hits_right(unrolled: Path) -> None:
     left, right = over_iterations(read(unrolled)).axes
     assert left.get_ylabel().startswith("Objective on the surrogate")
