@@ -15,6 +15,7 @@ from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.models.bprmf import BPRMF
+from recpoison.models.lightgcn import LightGCN
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.adversarial import adversarial
@@ -99,13 +100,23 @@ class AdversarialTraining(Defense):
                 f"defense.from_epoch is {begin}, but model.trainer.epochs is {trainer.epochs}, so the adversary would "
                 "never come in: lower the one or raise the other"
             )
-        if self.inner_attack().unit == "instance" and not isinstance(model, BPRMF):
+        if self.inner_attack().unit == "instance":
+            self._check_instances(model, trainer)
+
+    def _check_instances(self, model: Model, trainer: Trainer) -> None:
+        """A shift of each triple's own rows needs triples of rows that are shifted."""
+        name, setting = type(model).__name__, "defense.unit=instance"
+        if not any(field.name == "unit" for field in fields(self)):
+            setting = type(self).__name__
+        if not isinstance(model, BPRMF | LightGCN):
             raise IncompatibleParts(
-                f"defense.unit=instance needs a model trained on triples, and {type(model).__name__} is not: "
-                "choose model=bprmf or defense.unit=row_batch"
+                f"{setting} needs a model trained on triples, and {name} is not: choose model=bprmf or lightgcn, or "
+                "defense=apr with defense.unit=row_batch"
             )
-        if self.inner_attack().unit == "instance" and trainer.backend == "numba":
-            raise ConfigError("defense.unit=instance has no numba kernel: set model.trainer.backend=auto")
+        if isinstance(model, LightGCN) and model.shifted != "final":
+            raise ConfigError(f"{setting} shifts the rows of a triple, after propagation: set model.shifted=final")
+        if trainer.backend == "numba" and not self.inner_attack().in_one_step:
+            raise ConfigError(f"{setting} has a numba kernel for one step alone: set model.trainer.backend=auto")
 
     @final
     def fit(

@@ -28,7 +28,7 @@ class APR(AdversarialTraining):
         start: Where a shift starts: ``zero`` or ``uniform``.
         start_width: Every number of a uniform start lies within plus or minus this.
         unit: ``row_batch``, or ``instance``: each occurrence of a row has a shift of its own (VAT and GPA); bprmf
-            only, by torch.
+            and lightgcn only.
 
     Raises:
         ConfigError: If a value is out of range.

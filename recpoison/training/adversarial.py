@@ -15,8 +15,11 @@ from recpoison.models.base import Params
 from recpoison.seeds import Seeds
 from recpoison.training.adversarial_rating_kernel import adversarial_rating_epoch
 from recpoison.training.apr_kernel import apr_batches
+from recpoison.training.graph_objective import GraphObjective
 from recpoison.training.inner_attack import Generator, InnerAttack
-from recpoison.training.objectives import BPRObjective, JointTables, runs_on_numba
+from recpoison.training.instance_kernel import instance_epoch
+from recpoison.training.magnitudes import RULES
+from recpoison.training.objectives import BPRObjective, JointTables, bpr_slopes, runs_on_numba
 from recpoison.training.optimizers import State, gather, slots, step, write_back
 from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
@@ -31,6 +34,8 @@ def adversarial(plain: BatchObjective, model: Trainable, attack: InnerAttack, we
         return AdversarialRating(plain, model, attack, weight)
     if isinstance(plain, BPRObjective) and attack.direction == "row_l2":
         return AdversarialBPR(plain, attack, weight)
+    if isinstance(plain, GraphObjective) and attack.unit == "instance":
+        return AdversarialGraph(plain, attack, weight)
     return AdversarialLoss(plain, model, attack, weight)
 
 
@@ -56,9 +61,15 @@ class AdversarialBPR(Objective):
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One epoch; returns the mean loss of a pair without the shift."""
-        if runs_on_numba(trainer, state) and self.attack.unit == "row_batch":
+        if not runs_on_numba(trainer, state):
+            return self._torch_epoch(trainer, state, epoch)
+        if self.attack.unit == "row_batch":
             return self._numba_epoch(trainer, state, epoch)
-        return self._torch_epoch(trainer, state, epoch)
+        return (
+            self._instance_epoch(trainer, state, epoch)
+            if self.attack.in_one_step
+            else self._torch_epoch(trainer, state, epoch)
+        )
 
     def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         arrays, figures = self.plain.kernel_inputs(trainer, state, epoch)
@@ -79,6 +90,14 @@ class AdversarialBPR(Objective):
             total += apr_batches(*arguments)
         return total / n_rows
 
+    def _instance_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        arrays, figures = self.plain.kernel_inputs(trainer, state, epoch)
+        n_rows, by = self.plain.n_rows(trainer), self.attack.magnitude
+        rule, ceiling = (-1, 0.0) if by is None else (RULES.index(by.rule), by.ceiling)
+        inner = np.float32(self.weight), self.attack.reach, rule, ceiling
+        arguments = (*arrays, n_rows, trainer.batch_size, *figures, *inner)
+        return float(instance_epoch(*arguments)) / n_rows
+
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """The host never waits inside an epoch, as in ``BPRObjective``."""
         joint = JointTables(trainer, state)
@@ -90,7 +109,11 @@ class AdversarialBPR(Objective):
             values = joint.values(rows)
             loss, slopes = self.plain.slopes(values)
             total += loss
-            adverse = self.plain.slopes(values + self._shift(rows, values, slopes, sums, generator))[1]
+            shift = self._shift(rows, values, slopes, sums, generator)
+            if self.attack.magnitude is not None:
+                factors = self.attack.magnitude.factors(batch[0], values, joint.n_users)
+                shift = shift * factors.view(1, -1, 1)
+            adverse = self.plain.slopes(values + shift)[1]
             joint.step(rows, slopes.add_(adverse, alpha=self.weight))  # the two terms of the APR report's eq. 11
         joint.write_back()
         return float(total) / self.plain.n_rows(trainer)
@@ -119,6 +142,45 @@ class AdversarialBPR(Objective):
             first = torch.full((n_rows,), 3 * n, device=rows.device)
             place = first.scatter_reduce_(0, rows, place, "amin").index_select(0, rows)
         return starts.index_select(0, place)
+
+
+class AdversarialGraph(Objective):
+    """BPR of the rows that a graph makes, where each triple's final rows have a shift of their own.
+
+    Args:
+        plain: What is minimised without the adversary.
+        attack: How final rows are shifted, by ``instance``.
+        weight: Of the second loss.
+    """
+
+    def __init__(self, plain: GraphObjective, attack: InnerAttack, weight: float) -> None:
+        self.plain, self.attack, self.weight = plain, attack, weight
+
+    def inputs(self) -> object:
+        """Those of the plain objective, and how it is attacked."""
+        return self.plain.inputs(), self.attack, self.weight
+
+    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """One epoch; returns the mean of -ln sigmoid(s_ui - s_uj) without the shift."""
+        generator = _generator(self.plain.seeds, epoch, state["param.user"].device)
+        on_final, n_users = self.plain.loss.weights[1], len(state["param.user"])
+
+        def adverse(users: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+            def gradient(shift: Params | None) -> Params:
+                moved = values if shift is None else values + shift["rows"].view_as(values)
+                return {"rows": slopes if shift is None else bpr_slopes(moved, on_final)[1]}
+
+            start = None if self.attack.starts_at_zero else {"rows": self.attack.starts(_rows_of(slopes), generator)}
+            shift = self.attack.climb(start, gradient)["rows"].view_as(values)
+            if self.attack.magnitude is not None:
+                shift = shift * self.attack.magnitude.factors(users, values, n_users).view(1, -1, 1)
+            return bpr_slopes(values + shift, on_final)[1].mul_(self.weight)
+
+        return self.plain.epoch(trainer, state, epoch, adverse, 1 + self.weight)
+
+
+def _rows_of(table: Tensor) -> tuple[int, int]:
+    return table.shape[0], table.shape[1]
 
 
 class AdversarialLoss(Objective):

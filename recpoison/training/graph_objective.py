@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -119,19 +119,42 @@ class GraphObjective(BatchObjective):
         """All rows of both tables, and none of the offsets: these are where an adversary's shift goes."""
         return dict.fromkeys(OFFSETS, batch[0][:0])
 
-    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """One step for each batch; returns the mean of -ln sigmoid(s_ui - s_uj). The host never waits inside."""
+    def epoch(
+        self,
+        trainer: Trainer,
+        state: State,
+        epoch: int,
+        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        losses: float = 1.0,
+    ) -> float:
+        """One step for each batch; returns the mean of -ln sigmoid(s_ui - s_uj). The host never waits inside.
+
+        Args:
+            trainer: How to step.
+            state: Changed in place.
+            epoch: Its number, from 0.
+            adverse: What is added to the gradient in the final rows of each batch: of users ``(n,)``, these rows ``(3,
+                n, embedding_size)``, and their gradient ``(3 * n, embedding_size)``.
+            losses: How often the regulariser of layer 0 counts.
+        """
         joint = JointTables(trainer, state)
         offset = torch.cat([state[f"param.{name}"] for name in OFFSETS]) if f"param.{OFFSETS[0]}" in state else None
         total = torch.zeros((), device=joint.device)
         for batch in self.batches(trainer, epoch, joint.device):
-            loss, gradient = self._gradient(joint, batch, offset)
+            loss, gradient = self._gradient(joint, batch, offset, adverse, losses)
             joint.step_all(gradient)
             total += loss
         joint.write_back()
         return float(total) / trainer.n_rows(len(self.pairs))
 
-    def _gradient(self, joint: JointTables, batch: GraphBatch, offset: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _gradient(
+        self,
+        joint: JointTables,
+        batch: GraphBatch,
+        offset: Tensor | None,
+        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None,
+        losses: float,
+    ) -> tuple[Tensor, Tensor]:
         """The sum over a batch, without the regulariser, and the gradient of its mean, with it, of both tables."""
         rows, table = joint.rows((batch[0], batch[1], batch[2])), joint.tables["param"]
         on_first, on_final = self.loss.weights
@@ -139,10 +162,13 @@ class GraphObjective(BatchObjective):
         values = final.index_select(0, rows)
         if offset is not None:
             values += offset.index_select(0, rows)
-        loss, slopes = bpr_slopes(values.view(3, n, -1), on_final)
+        values = values.view(3, n, -1)
+        loss, slopes = bpr_slopes(values, on_final)
+        if adverse is not None:
+            slopes = slopes + adverse(batch[0], values, slopes)
         gradient = batch.graph.mean(joint.gradient.zero_().index_add_(0, rows, slopes.div_(n)))
         if on_first:
-            gradient.index_add_(0, rows, table.index_select(0, rows), alpha=on_first / n)
+            gradient.index_add_(0, rows, table.index_select(0, rows), alpha=losses * on_first / n)
         return loss, gradient
 
 

@@ -16,6 +16,7 @@ from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, direction, p
 from recpoison.errors import ConfigError
 from recpoison.models.base import Params
 from recpoison.training.initial_values import CUT
+from recpoison.training.magnitudes import Magnitude
 
 STARTS = ("zero", "uniform")
 UNITS = ("row_batch", "instance")
@@ -41,6 +42,7 @@ class InnerAttack:
         unit: ``row_batch``: a row has one shift a batch, by the sum of its gradients there (the APR authors);
             ``instance``: one for each of its occurrences (VAT and GPA).
         direction: What a step of size 1 is, of ``recpoison.algebra.perturbation.direction``; ``row_l2`` in APR.
+        magnitude: What the shifts of a user's triples are multiplied by; None: nothing. With unit ``instance`` only.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -55,6 +57,7 @@ class InnerAttack:
     noise: bool = False
     unit: str = "row_batch"
     direction: str = "row_l2"
+    magnitude: Magnitude | None = None
 
     def __post_init__(self) -> None:
         for name in ("epsilon", "start_width"):
@@ -75,6 +78,16 @@ class InnerAttack:
         if self.step_size is not None:
             return self.step_size
         return self.epsilon if self.steps == 1 else self.epsilon / STEPS_OF
+
+    @property
+    def in_one_step(self) -> bool:
+        """Whether each row's shift is known from its gradient alone: its length is ``reach``."""
+        return self.steps == 1 and self.starts_at_zero and self.direction == "row_l2" and self.projection != "box"
+
+    @property
+    def reach(self) -> float:
+        """How long a shift of one step is."""
+        return min(self.length, self.epsilon) if self.projection == "row_l2" else self.length
 
     @property
     def starts_at_zero(self) -> bool:

@@ -16,6 +16,7 @@ from recpoison.data.interactions import Interactions, Scale
 from recpoison.defenses.base import Defense
 from recpoison.errors import IncompatibleParts
 from recpoison.models.base import Fitted, GradientModel, Model, Params
+from recpoison.models.bprmf import BPRMF
 from recpoison.models.mf import MF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -97,13 +98,15 @@ def fit(defense: Defense, data: Interactions) -> Fitted:
     """Of counts, or of ratings for a defense that is about these."""
     if takes(defense, NoisyCounts()):
         return defense.fit(NoisyCounts(), data, Seeds(3), CPU, Progress())
+    if takes(defense, BPRMF()):
+        return defense.fit(BPRMF(4, trainer=Trainer(4, 256)), data, Seeds(3), CPU, Progress())
     values = 1 + (data.users + 3 * data.items) % 5
     rated = replace(data, values=values, scale=Scale(1, 5))
     return defense.fit(MF(4, trainer=Trainer(5, 256, "adagrad", 1.0)), rated, Seeds(3), CPU, Progress())
 
 
 def test_there_are_defenses():
-    assert {"none", "filter", "apr", "amf_random", "at", "distillation", "apt", "apt_rand"} <= {
+    assert {"none", "filter", "apr", "vat", "pamacf", "amf_random", "at", "distillation", "apt", "apt_rand"} <= {
         file.stem for file in FILES
     }
 

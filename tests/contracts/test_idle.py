@@ -112,6 +112,9 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "step_size": [0.07],
     "confidence": [0.5],
     "unit": ["instance", "row_batch"],
+    "user_lambda": [0.7],
+    "loss_of_user": ["mean"],
+    "length": ["plain"],
     "from_epoch": [1],
     "teacher_embedding_size": [2],
     "components": [1],
@@ -371,6 +374,9 @@ def defenses() -> Iterator[Case]:
         yield Case("defense", option, {"from_epoch": 0}, BPRMF, bound)
         yield Case("defense", option, {"weight": 0.0}, BPRMF)
     yield Case("defense", "apr", {"start": "uniform", "start_width": 0.4, "steps": 2}, BPRMF)
+    for option in ("vat", "pamacf"):
+        yield Case("defense", option, {}, BPRMF)
+        yield Case("defense", option, {"weight": 0.0}, BPRMF)
     yield Case("defense", "at", {}, MF)
     yield Case("defense", "at", {"from_epoch": 2, "direction": "sign"}, MF)
     yield Case("defense", "at", {"weight": 0.0}, MF)

@@ -15,6 +15,7 @@ from recpoison.experiment import Parts, run
 from recpoison.models.base import Monitor, Params
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
+from recpoison.models.lightgcn import LightGCN
 from recpoison.models.mf import MF
 from recpoison.models.popularity import Popularity
 from recpoison.models.wrmf import WRMF
@@ -138,10 +139,11 @@ def test_a_model_without_gradients_is_refused_before_work_is_done(tmp_path, mode
         ({"from_epoch": 6}, BPR, "defense.from_epoch is 6, but model.trainer.epochs is 6"),
         ({"unit": "instance"}, MF(), "defense.unit=instance needs a model trained on triples, and MF is not"),
         (
-            {"unit": "instance"},
+            {"unit": "instance", "steps": 2},
             replace(BPR, trainer=Trainer(6, backend="numba")),
-            "defense.unit=instance has no numba kernel: set model.trainer.backend=auto",
+            "defense.unit=instance has a numba kernel for one step alone: set model.trainer.backend=auto",
         ),
+        ({"unit": "instance"}, LightGCN(), "after propagation: set model.shifted=final"),
     ],
 )
 def test_what_a_model_does_not_allow(settings, model, words):

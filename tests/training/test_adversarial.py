@@ -12,6 +12,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.gmf import GMF
+from recpoison.models.lightgcn import LightGCN
 from recpoison.models.mf import MF
 from recpoison.models.wrmf import WRMF
 from recpoison.progress import Progress
@@ -20,6 +21,7 @@ from recpoison.training import adversarial
 from recpoison.training.adversarial import AdversarialBPR, AdversarialLoss
 from recpoison.training.apr_kernel import _climb
 from recpoison.training.inner_attack import InnerAttack
+from recpoison.training.magnitudes import RULES, Magnitude
 from recpoison.training.objectives import BPRObjective, LossObjective
 from recpoison.training.trainer import Trainer
 
@@ -249,7 +251,7 @@ def test_one_adagrad_step_by_hand(backend, attack):
     the root.
     """
     data, params = one_triple()
-    trainer = Trainer(1, 4, "adagrad", 0.1, 0.1, 0.0, backend="torch" if attack.unit == "instance" else backend)
+    trainer = Trainer(1, 4, "adagrad", 0.1, 0.1, 0.0, backend=backend)
     got = trainer.fit(AdversarialBPR(BPRObjective(data, Seeds(0)), attack, 0.5), params, QUIET)
 
     def gradients(p, q, r):
@@ -262,9 +264,10 @@ def test_one_adagrad_step_by_hand(backend, attack):
     assert [got["user"].item(), *got["item"].flatten().tolist()] == pytest.approx(want, abs=1e-6)
 
 
-def test_an_instance_is_shifted_by_its_own_gradient(data, params):
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_an_instance_is_shifted_by_its_own_gradient(data, params, backend):
     """Against the definition: the loss of each triple alone, at its own shifted three rows."""
-    trainer = Trainer(1, 16, "sgd", 0.02, backend="torch")
+    trainer = Trainer(1, 16, "sgd", 0.02, backend=backend)
     plain = BPRObjective(data, Seeds(0))
     got = trainer.fit(AdversarialBPR(plain, INSTANCE, 1.0), params, QUIET)
     model, tables = BPRMF(embedding_size=5), {name: tensor.clone() for name, tensor in params.items()}
@@ -284,6 +287,39 @@ def test_an_instance_is_shifted_by_its_own_gradient(data, params):
     same(got, tables, 3e-6)
     by_row = trainer.fit(AdversarialBPR(plain, FGSM, 1.0), params, QUIET)
     assert (got["item"] - by_row["item"]).abs().max() > 1e-3, "the two units should differ"
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("regularization", [0.0, 0.05])
+def test_the_kernel_weighs_users_as_torch_does(planted, seeds, rule, regularization):
+    plain = BPRObjective(planted.train, seeds, regularization)
+    params = BPRMF(16, initial_std=0.4).init(planted.train, seeds)
+    attack = InnerAttack(0.4, unit="instance", magnitude=Magnitude(rule, 1.5))
+    fits = [
+        Trainer(2, 48, "adagrad", 0.05, backend=backend).fit(AdversarialBPR(plain, attack, 0.8), params, QUIET)
+        for backend in ("numba", "torch")
+    ]
+    same(fits[0], fits[1], 2e-5)
+    equal = Trainer(2, 48, "adagrad", 0.05).fit(AdversarialBPR(plain, INSTANCE, 0.8), params, QUIET)
+    assert (equal["user"] - fits[0]["user"]).abs().max() > 1e-3, "the factors should matter"
+
+
+def test_a_graph_without_layers_is_two_tables(planted, seeds):
+    """Shifts of final rows by triple, with the regulariser of either place; Adam, on a mean instead of a sum."""
+    attack = InnerAttack(0.4, unit="instance", magnitude=Magnitude("loss", 2.0))
+    for place in ("layer_0", "final"):
+        model = LightGCN(8, 0, 0.03, place, shifted="final", trainer=Trainer(2, 48, "sgd", 0.1, drop_last=True))
+        plain = model.objective(planted.train, seeds, CPU)
+        params = model.init(planted.train, seeds)
+        got = model.trainer.fit(adversarial.adversarial(plain, model, attack, 0.7), params, QUIET)
+        two = BPRObjective(planted.train, plain.seeds, 0.03)
+        tables = {name: params[name] for name in ("user", "item")}
+        trainer = replace(model.trainer, learning_rate=0.1 / 48, backend="torch")
+        want = trainer.fit(AdversarialBPR(two, attack, 0.7), tables, QUIET)
+        if place == "final":
+            same({name: got[name] for name in want}, want, 1e-5)
+        else:  # there the gradient that makes the shift knows no regulariser
+            assert 0 < (got["user"] - want["user"]).abs().max() < 0.05
 
 
 @pytest.mark.parametrize(
