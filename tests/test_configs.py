@@ -151,7 +151,8 @@ def test_a_difference_would_be_seen():
 EVERY_TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
 OF_APT = [file for file in EVERY_TUNED if file.stem.startswith("apt_")]  # what presets of that paper name
 OF_METAGRADIENT = [file for file in EVERY_TUNED if file.stem.startswith("metagradient_")]
-TUNED = [file for file in EVERY_TUNED if file not in (*OF_APT, *OF_METAGRADIENT)]
+OF_VAT = [file for file in EVERY_TUNED if file.stem.startswith("vat_")]
+TUNED = [file for file in EVERY_TUNED if file not in (*OF_APT, *OF_METAGRADIENT, *OF_VAT)]
 
 
 @pytest.mark.parametrize("file", TUNED, ids=name)
@@ -177,6 +178,16 @@ def test_what_a_paper_gives_a_defense_is_taken_by_its_presets_alone(file):
     assert OmegaConf.merge(preset.defense, given.defense) == preset.defense != own
     assert preset.defense.fillers == {"filmtrust": 100, "ml_100k": 400, "ml_1m": 700, "yelp": 2500}[dataset]
     assert composed("experiment=apt_table_2", f"defense={defense}", "defense.fillers=7").defense.fillers == 7
+
+
+@pytest.mark.parametrize("file", OF_VAT, ids=name)
+def test_what_vat_gives_a_defense_is_taken_by_its_preset_alone(file):
+    defense = file.stem.removeprefix("vat_gowalla_")
+    own, given = OmegaConf.load(CONF_DIR / "defense" / f"{defense}.yaml"), OmegaConf.load(file)
+    assert composed("dataset=gowalla", f"defense={defense}").defense == own
+    assert (
+        composed("experiment=vat_gowalla", f"defense={defense}").defense == OmegaConf.merge(own, given.defense) != own
+    )
 
 
 @pytest.mark.parametrize("name", ["cf", "cf_small", "gmf", "neumf"])

@@ -76,6 +76,17 @@ def test_our_own_change_comes_back_bit_for_bit(tmp_path):
     assert found.apply(RATED).fingerprint == change.apply(RATED).fingerprint
 
 
+def test_a_path_leads_from_here_and_else_from_the_datasets(tmp_path, monkeypatch):
+    for place, item in (("here", 11), ("data", 13)):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "f.csv").write_text(f"a,{item},5\n")
+    monkeypatch.setenv("RECPOISON_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    assert rows(poisoned(given(Path("f.csv")))) == [(0, 3, 5.0)]
+    monkeypatch.chdir(tmp_path / "here")
+    assert rows(poisoned(given(Path("f.csv")))) == [(0, 1, 5.0)]
+
+
 def test_defects_are_counted_and_options_decide(tmp_path):
     file = tmp_path / "vat.json"
     fakes = {"z": ["13", "11", "13", "99"], "a": ["10"], "m": ["12", "11"]}

@@ -276,6 +276,14 @@ STATED = {
         ("LightGCN's authors' log", {"evaluation.cutoffs": "[20]", "dataset.filters.k_core": 0}),
         ("LightGCN's authors' split", {"dataset.split.method": "given"}),
     ],
+    "vat_gowalla": [
+        ("defense=apr", {"defense.epsilon": 0.3, "defense.unit": "instance", "defense.from_epoch": 5}),  # D24.3, 4
+        ("defense=vat", {"defense.epsilon": 0.6, "defense.user_lambda": 2.0, "defense.from_epoch": 5}),
+        ("defense=pamacf", {"defense.epsilon": 0.9, "defense.user_lambda": 2.0, "defense.from_epoch": 5}),  # D25.2
+        ("setting=*_as_authors", {"attack.repeated_clicks": "keep", "attack.min_length": 10}),  # D28.4
+        ("setting=*_as_authors", {"attack.fake_split": "70-10-20"}),
+        ("D24.8", {"evaluation.owners": "excluded", "evaluation.cutoffs": "[20, 50]"}),
+    ],
     "equal_budget": [*BPR, ("setting=equal_budget_[bp]*", {"attack.steps": 25})],  # msap 5.1.2
     "apr_report_table_3": [*APR, ("apr_report table 3", {"dataset.name": "book_crossing"})],
     "apr_report_table_4": [*APR, ("apr_report table 4", {"dataset.name": "yelp"})],
@@ -309,6 +317,7 @@ def test_every_preset_is_held_against_its_paper():
 
 BIG = {
     "msap_figure_3",
+    "vat_gowalla",
     "injection_table_2",
     "injection_figure_5",
     "injection_ml_100k",

@@ -14,6 +14,7 @@ from recpoison.attacks.profiles.poison_files import PoisonFile, read_poison
 from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
+from recpoison.data.provenance import data_folder
 from recpoison.descriptions import NO_EFFECT
 from recpoison.errors import ConfigError, DataError, some_of
 from recpoison.idle import Together
@@ -38,7 +39,7 @@ class GivenAttack(Attack):
     the data do not know are fake; of ARLib's, those called ``fakeUser``.
 
     Args:
-        path: The file, relative to where you are.
+        path: The file, relative to where you are or else to the folder of the datasets (``$RECPOISON_DATA``).
         own_targets: Whether targets are those that the file names (JSON, ``change.npz``); else ``targets``.
         targets: How the items to promote are chosen.
         repeated_clicks: ``drop`` all but the first click of a fake user on an item, or ``keep`` them as more rows, as
@@ -90,11 +91,17 @@ class GivenAttack(Attack):
     @property
     def reads(self) -> str:
         """sha256 of the file."""
-        return hashlib.sha256(Path(self.path).read_bytes()).hexdigest() if Path(self.path).is_file() else "missing"
+        return hashlib.sha256(self._file.read_bytes()).hexdigest() if self._file.is_file() else "missing"
+
+    @property
+    def _file(self) -> Path:
+        """Where ``path`` leads from here, or else from the folder of the datasets."""
+        here, there = Path(self.path), data_folder(None) / self.path
+        return there if there.is_file() and not here.exists() else here
 
     def check_model(self, model: Model) -> None:
         """Read the file once before anything is fitted, so that what is wrong with it is told then."""
-        read_poison(Path(self.path))
+        read_poison(self._file)
 
     def choose_targets(self, data: Interactions, seeds: Seeds) -> np.ndarray:
         """The file's own targets, or those of ``targets``.
@@ -104,7 +111,7 @@ class GivenAttack(Attack):
         """
         if not self.own_targets:
             return self.targets.choose(data, seeds.numpy("targets"))
-        file = read_poison(Path(self.path))
+        file = read_poison(self._file)
         if not file.targets:
             raise ConfigError(f"{self.path} names no targets: set attack.own_targets=false and choose attack.targets")
         found = self._numbers(np.array(file.targets, dtype=object), file, data)
@@ -124,7 +131,7 @@ class GivenAttack(Attack):
         Raises:
             ConfigError: If nobody is left.
         """
-        file = self._fakes_alone(read_poison(Path(self.path)), data)
+        file = self._fakes_alone(read_poison(self._file), data)
         names, profile = np.unique(file.users.astype(str), return_inverse=True)
         first = np.full(len(names), len(profile))
         np.minimum.at(first, profile, np.arange(len(profile)))
