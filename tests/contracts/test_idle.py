@@ -83,7 +83,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "item_std": ["population", "sample"],
     "select": ["popular", {"select": "similar", "selected_items": []}, {"select": "list", "selected_items": [1, 5]}],
     "selected_items": [[1, 4]],
-    "rule": ["random", {"rule": "list", "items": [3]}, "head"],
+    "rule": ["random", {"rule": "list", "items": [3]}, "head", "similarity", "in_degree"],
     "items": [[5, 6]],
     "labels": [True, False],
     "objective": ["untargeted", "nuke"],
@@ -112,6 +112,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "step_size": [0.07],
     "confidence": [0.5],
     "unit": ["instance", "row_batch"],
+    "copied": [3],
     "user_lambda": [0.7],
     "loss_of_user": ["mean"],
     "length": ["plain"],
@@ -279,6 +280,10 @@ def attacks() -> Iterator[Case]:
             "attack", option, FILLED, ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
         )
     yield Case("attack", "average", FILLED | {"fillers": 0}, MF)
+    for rule in ("in_degree", "ratings"):
+        yield Case("attack", "power_users", {"budget": 0.2, "rule": rule, "neighbours": 3}, MF)
+        yield Case("attack", "power_items", FILLED | {"rule": rule, "neighbours": 3, "round_ratings": False}, MF)
+    yield Case("attack", "power_items", FILLED | {"fillers": 0}, MF)
     yield Case("attack", "random", FILLED | {"n_fake_users": 2}, MF)
     yield Case("attack", "random", FILLED | LISTED, MF)
     yield Case("attack", "random", FILLED | {"targets.rule": "unpopular", "targets.below": 12}, MF)
