@@ -90,6 +90,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "start": ["zeros", "zero", "users", "uniform"],
     "fakes_per_step": [4],
     "shrink": [0.3],
+    "expected_hit_ratio": [0.5],
     "longest_start": [4],
     "unroll_steps": [1],
     "weights": ["detached", "differentiated"],
@@ -336,6 +337,9 @@ def clicks() -> Iterator[Case]:
     unlifted = {"hit_weight": 0.0, "keep": "last", "alpha": 3.0}
     for own in ({"alpha": 0.1}, {"rounds": 0}, {"alpha": 0.0}, unlifted, {"fillers": 0}):
         yield Case("attack", "dp", small | trained | own)
+    near = {"attack_weight": 1000.0, "stealth_weight": 1.0, "neighbours": 7, "sampled_neighbours": 3}
+    for own in ({}, {"rounds": 0}, {"attack_weight": 0.0}, {"stealth_weight": 0.0}):
+        yield Case("attack", "feo", small | trained | near | own)
 
 
 def learned_attacks() -> Iterator[Case]:
