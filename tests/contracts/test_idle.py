@@ -91,6 +91,10 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "fakes_per_step": [4],
     "shrink": [0.3],
     "expected_hit_ratio": [0.5],
+    "sampled_users": [0.5],
+    "popular_items": [0.8],
+    "target_vector": ["mean_entry"],
+    "lists": ["fake_user"],
     "longest_start": [4],
     "unroll_steps": [1],
     "weights": ["detached", "differentiated"],
@@ -340,6 +344,9 @@ def clicks() -> Iterator[Case]:
     near = {"attack_weight": 1000.0, "stealth_weight": 1.0, "neighbours": 7, "sampled_neighbours": 3}
     for own in ({}, {"rounds": 0}, {"attack_weight": 0.0}, {"stealth_weight": 0.0}):
         yield Case("attack", "feo", small | trained | near | own)
+    solved = {"surrogate.embedding_size": 4, "surrogate.sweeps": 2, "popular_items": 0.5, "n_fake_users": 5}
+    for share in (0.2, 1.0):
+        yield Case("attack", "rapu_r", small | solved | {"sampled_users": share})
 
 
 def learned_attacks() -> Iterator[Case]:
