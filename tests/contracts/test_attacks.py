@@ -13,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from recpoison.attacks.base import Attack, ProfileAttack
-from recpoison.attacks.profiles.base import FilledAttack
+from recpoison.attacks.profiles.base import SizedAttack
 from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions, Scale
@@ -52,7 +52,7 @@ def build(file: Path) -> Attack:
 BUILT = {file.stem: build(file) for file in FILES}
 ATTACKS = [pytest.param(attack, id=name) for name, attack in BUILT.items() if not attack.flips]
 PROFILE_ATTACKS = [param for param in ATTACKS if isinstance(param.values[0], ProfileAttack)]
-FILLER_ATTACKS = [param for param in PROFILE_ATTACKS if isinstance(param.values[0], FilledAttack)]
+FILLER_ATTACKS = [param for param in PROFILE_ATTACKS if isinstance(param.values[0], SizedAttack)]
 
 
 @pytest.fixture(params=["explicit", "implicit"])

@@ -88,12 +88,19 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "labels": [True, False],
     "objective": ["untargeted", "nuke"],
     "start": ["zeros", "zero", "users", "uniform"],
+    "fakes_per_step": [4],
+    "shrink": [0.3],
+    "expected_hit_ratio": [0.5],
+    "sampled_users": [0.5],
+    "popular_items": [0.8],
+    "target_vector": ["mean_entry"],
+    "lists": ["fake_user"],
     "longest_start": [4],
     "unroll_steps": [1],
     "weights": ["detached", "differentiated"],
     "decay": ["none", "linear"],
     "gradient": ["raw", "row_l2"],
-    "keep": ["projected", "latent"],
+    "keep": ["projected", "latent", "last", "best"],
     "projection": [{"projection": "top_n", "profile_size": 4}, "box", "none", "row_l2", "threshold"],
     "threshold": [0.8],
     "bound": [0.3],
@@ -304,6 +311,7 @@ def attacks() -> Iterator[Case]:
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
     yield from given()
     yield from learned_fillers()
+    yield from clicks()
     yield from learned_attacks()
     yield from edge_attacks()
 
@@ -330,6 +338,23 @@ def learned_fillers() -> Iterator[Case]:
         yield Case("attack", "tna", FILLED | some | cg, around, ("iterations", "tolerance"))
         yield Case("attack", "tna", FILLED | some | lissa, around, one_order)
         yield Case("attack", "tna", FILLED | some | {"influential_users": None}, around)
+
+
+def clicks() -> Iterator[Case]:
+    """Attacks made for implicit data, whose surrogates show in which items fake users click, and in nothing finer."""
+    small = {"budget": 0.2, "targets.rule": "random", "targets.count": 2, "fillers": 4}
+    trained = {"surrogate.embedding_size": 4, "surrogate.initial_std": 0.3}
+    trained |= {"surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
+    trained |= {"rounds": 2, "users_per_batch": 7, "cutoff": 3}
+    unlifted = {"hit_weight": 0.0, "keep": "last", "alpha": 3.0}
+    for own in ({"alpha": 0.1}, {"rounds": 0}, {"alpha": 0.0}, unlifted, {"fillers": 0}):
+        yield Case("attack", "dp", small | trained | own)
+    near = {"attack_weight": 1000.0, "stealth_weight": 1.0, "neighbours": 7, "sampled_neighbours": 3}
+    for own in ({}, {"rounds": 0}, {"attack_weight": 0.0}, {"stealth_weight": 0.0}):
+        yield Case("attack", "feo", small | trained | near | own)
+    solved = {"surrogate.embedding_size": 4, "surrogate.sweeps": 2, "popular_items": 0.5, "n_fake_users": 5}
+    for share in (0.2, 1.0):
+        yield Case("attack", "rapu_r", small | solved | {"sampled_users": share})
 
 
 def learned_attacks() -> Iterator[Case]:

@@ -17,21 +17,18 @@ from recpoison.memory import refuse_beyond_memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class FilledAttack(ProfileAttack):
+class SizedAttack(ProfileAttack):
     """Every fake user rates the targets, perhaps selected items, and a number of fillers besides.
 
     Args:
         fillers: Items of a fake user besides targets and selected items; ``mean`` makes the whole profile as long as
             the mean profile of users who have one (the APT paper adds the targets on top: give that number instead).
-        round_ratings: Whether filler ratings are snapped to the scale's grid. AUSH's code leaves them continuous, which
-            no real rating form would accept. They never leave the scale either way.
 
     Raises:
         ConfigError: If ``fillers`` is neither a number from 0 nor ``mean``.
     """
 
     fillers: int | str = "mean"
-    round_ratings: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -48,6 +45,18 @@ class FilledAttack(ProfileAttack):
                 f"{n_pushed} of them targets or selected: give {free} or less"
             )
         return self.fillers
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilledAttack(SizedAttack):
+    """One whose fillers have ratings of their own.
+
+    Args:
+        round_ratings: Whether filler ratings are snapped to the scale's grid. AUSH's code leaves them continuous, which
+            no real rating form would accept. They never leave the scale either way.
+    """
+
+    round_ratings: bool = True
 
     def _on_scale(self, ratings: np.ndarray, scale: Scale) -> np.ndarray:
         return scale.snap(ratings) if self.round_ratings else ratings.clip(scale.low, scale.high)
