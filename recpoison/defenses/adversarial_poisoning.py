@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import final
 
 import numpy as np
 import torch
@@ -52,8 +52,6 @@ class AdversarialPoisoning(Defense):
         ConfigError: If a value is out of range.
     """
 
-    needs_ratings: ClassVar[bool] = True
-
     erm_users: float = 0.05
     n_erm_users: int | None = None
     fillers: int | str = "mean"
@@ -98,6 +96,11 @@ class AdversarialPoisoning(Defense):
             "defense.statistics=before rates items as they were rated before the attack: an oracle, for no defender "
             "knows which ratings are fake"
         ]
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Items are rated."""
+        return True
 
     @property
     def oracle(self) -> bool:

@@ -21,8 +21,17 @@ class Defense(Part, ABC):
     """Fits a model in a way that should withstand an attack. Only an oracle learns which users are fake."""
 
     works_on: ClassVar[str | None] = "interactions"  # a Dataset.kind; None: any
-    needs_ratings: ClassVar[bool] = False  # whether it can do nothing where feedback is implicit
     learns_edges: ClassVar[bool] = False  # whether it can fit a model to edges and zeros
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Whether it can do nothing where feedback is implicit."""
+        return False
+
+    @property
+    def told(self) -> bool:
+        """Whether ``fit`` is given, last, the rows before the attack: an oracle in whole or in part."""
+        return self.oracle
 
     @property
     def reads_values(self) -> bool:
@@ -36,7 +45,7 @@ class Defense(Part, ABC):
 
     @property
     def oracle(self) -> bool:
-        """Whether it is told the rows before the attack, which no defender knows: ``fit`` is then given them last."""
+        """Whether it is told what no defender knows."""
         return False
 
     def check_model(self, model: Model) -> None:
@@ -55,8 +64,8 @@ class Defense(Part, ABC):
         """
         if self.needs_ratings and not has_ratings:
             raise IncompatibleParts(
-                f"{type(self).__name__} adds ratings, and these data have none: choose a dataset with ratings (such as "
-                "ml_100k, without filters.binarise_at), or another defense"
+                f"{type(self).__name__} works with ratings, and these data have none: choose a dataset with ratings "
+                "(such as ml_100k, without filters.binarise_at), or another defense"
             )
 
     def check_data(self, data: Interactions) -> None:

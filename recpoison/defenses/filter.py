@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +33,8 @@ class FilterThenFit(Defense):
     Args:
         detector: Says how suspicious each user is.
         suspected: Share of all users, real or fake, to drop, in [0, 1), rounded down; 0 is the plain fit. By
-            default five times an attack's budget: a defender who drops as many as were added knows too much.
+            default five times an attack's budget: a defender who drops as many as were added knows too much. None: as
+            many as the detector's own rule calls fake, where it has one.
         n_suspected: Their number; it wins over ``suspected``.
         oracle: Drop as many users as the attack added, and nobody where nothing is attacked: what no defender knows,
             and what much published code takes for granted. Who is fake is not told.
@@ -52,17 +54,37 @@ class FilterThenFit(Defense):
     """
 
     detector: Detector = field(default_factory=PCASelectUsers)
-    suspected: float = 0.05
+    suspected: float | None = 0.05
     n_suspected: int | None = None
     oracle: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.suspected < 1:
+        if self.suspected is not None and not 0 <= self.suspected < 1:
             raise ConfigError(
                 f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
             )
         if self.n_suspected is not None and self.n_suspected < 0:
             raise ConfigError(f"defense.n_suspected is {self.n_suspected}: give a number of users from 0, or null")
+        if self._cuts and not self.oracle and not self.detector.has_cut:
+            raise ConfigError(
+                f"defense.suspected and n_suspected are null, but {type(self.detector).__name__} ranks users and does "
+                "not say how many are fake: give a share"
+            )
+
+    @property
+    def _cuts(self) -> bool:
+        """Whether the detector's own rule says how many to drop."""
+        return self.suspected is None and self.n_suspected is None
+
+    @property
+    def told(self) -> bool:
+        """Where the number of fake users is told, or the detector learns from some of them."""
+        return self.oracle or self.detector.told
+
+    @property
+    def needs_ratings(self) -> bool:
+        """Where its detector would see nothing else."""
+        return self.detector.needs_ratings
 
     @property
     def reads_values(self) -> bool:
@@ -72,7 +94,7 @@ class FilterThenFit(Defense):
     @property
     def _drops(self) -> bool:
         """Whether anybody is dropped, by the settings alone."""
-        return (self.suspected if self.n_suspected is None else self.n_suspected) > 0
+        return self._cuts or bool(self.suspected if self.n_suspected is None else self.n_suspected)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What a setting that wins leaves nothing to; the detector, where nobody is dropped."""
@@ -89,7 +111,10 @@ class FilterThenFit(Defense):
         return found
 
     def remarks(self, parts: Together) -> list[str]:
-        """That the defender knows the budget, where they drop just as many as were added."""
+        """That the defender knows the budget, where they drop just as many as were added; who told the detector."""
+        return self._known_number(parts) + ([] if "detector" in self.idle(parts) else self.detector.remarks(parts))
+
+    def _known_number(self, parts: Together) -> list[str]:
         if self.oracle and parts.attack.poisons:
             return ["defense.oracle=true drops as many users as the attack added, and no defender knows that number"]
         if self.oracle:
@@ -97,7 +122,7 @@ class FilterThenFit(Defense):
         number, budget = (getattr(parts.attack, name, None) for name in ("n_fake_users", "budget"))
         if self.n_suspected is not None and self.n_suspected == number:
             known = f"defense.n_suspected is the attack's number of fake users ({number})"
-        elif self.n_suspected is None and self._drops and number is None and budget == self.suspected:
+        elif self.n_suspected is None and self.suspected and number is None and budget == self.suspected:
             known = f"defense.suspected is the attack's budget ({self.suspected:g})"
         else:
             return []
@@ -109,7 +134,7 @@ class FilterThenFit(Defense):
         Raises:
             ConfigError: If they are.
         """
-        if not self.oracle:
+        if not (self.oracle or self._cuts):
             self._checked(self._count(data.n_users), data.n_users)
 
     def suspects(self, data: Interactions, n_fakes: int | None = None) -> np.ndarray:
@@ -117,7 +142,7 @@ class FilterThenFit(Defense):
 
         Args:
             data: Whom to suspect.
-            n_fakes: How many users are fake, which an oracle is told.
+            n_fakes: How many users are fake, the last ones, which an oracle is told.
 
         Raises:
             ConfigError: If a share above 0 comes to less than one user, or a number to all users.
@@ -126,10 +151,15 @@ class FilterThenFit(Defense):
 
     def _suspects(self, data: Interactions, n_fakes: int | None) -> tuple[np.ndarray, np.ndarray | None]:
         """The users to drop, and how suspicious each user is; None where nobody is dropped."""
-        count = self._checked(self._count(data.n_users) if n_fakes is None else n_fakes, data.n_users)
-        if count == 0:
+        count = n_fakes if self.oracle and n_fakes is not None else None
+        if count is None and not self._cuts:
+            count = self._count(data.n_users)
+        if count == 0 or (self.detector.told and n_fakes == 0):
             return np.zeros(0, dtype=np.int64), None
-        suspicion = self.detector.scores(data)
+        detector: Any = self.detector  # one that is told takes a second argument
+        told = () if n_fakes is None or not detector.told else (data.n_users - n_fakes,)
+        suspicion = detector.scores(data, *told)
+        count = self._checked(detector.cut(data, suspicion) if count is None else count, data.n_users)
         return np.argsort(-suspicion, kind="stable")[:count], suspicion
 
     @staticmethod
@@ -160,13 +190,15 @@ class FilterThenFit(Defense):
 
         Raises:
             ConfigError: As ``suspects``; of an oracle that is not told what was before.
+            IncompatibleParts: If the detector needs ratings, and the data have none.
         """
+        self.check_ratings(not data.implicit)
         if self.oracle and before is None:
             raise ConfigError(
                 "defense.oracle is true, but nobody has said what was before the attack: give fit these rows, or "
                 "set it to false"
             )
-        n_fakes = data.n_users - before.n_users if self.oracle and before is not None else None
+        n_fakes = data.n_users - before.n_users if self.told and before is not None else None
         suspects, suspicion = self._suspects(data, n_fakes)
         kept = data.take(~np.isin(data.users, suspects))
         progress.note(f"filter: {len(suspects)} of {data.n_users} users and their {len(data) - len(kept)} rows dropped")

@@ -80,7 +80,7 @@ class FitStage(TrialStage[Fit]):
             "selection": watching.selection_inputs(self.trial),
             "code": code_version(model, defense),
         }
-        return lineage | ({"before": self.trial.split.train.fingerprint} if defense.oracle else {})
+        return lineage | ({"before": self.trial.split.train.fingerprint} if defense.told else {})
 
     @property
     def inputs(self) -> dict[str, Any]:
@@ -97,7 +97,7 @@ class FitStage(TrialStage[Fit]):
         monitor, watch = watching.monitor_of(trial, self.data, look)
         defense = self.square.defense
         heard = _HeardLosses(progress)
-        told = (trial.split.train,) if defense.oracle else ()
+        told = (trial.split.train,) if defense.told else ()
         given = called(defense.fit, model, self.data, trial.seeds, trial.device, heard, monitor, *told)
         fitted = _checked(given, model, self.data, defense, trial.device)
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)

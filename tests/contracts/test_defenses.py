@@ -96,12 +96,13 @@ def takes(defense: Defense, model: Model) -> bool:
 
 def fit(defense: Defense, data: Interactions) -> Fitted:
     """Of counts, or of ratings for a defense that is about these."""
+    values = 1 + (data.user_counts[data.users] + 3 * data.items) % 5
+    rated = replace(data, values=values, scale=Scale(1, 5))
+    data = rated if defense.needs_ratings else data
     if takes(defense, NoisyCounts()):
         return defense.fit(NoisyCounts(), data, Seeds(3), CPU, Progress())
     if takes(defense, BPRMF()):
         return defense.fit(BPRMF(4, trainer=Trainer(4, 256)), data, Seeds(3), CPU, Progress())
-    values = 1 + (data.users + 3 * data.items) % 5
-    rated = replace(data, values=values, scale=Scale(1, 5))
     return defense.fit(MF(4, trainer=Trainer(5, 256, "adagrad", 1.0)), rated, Seeds(3), CPU, Progress())
 
 

@@ -142,6 +142,12 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "feature": ["rdma", "wdma", "length_variance", "degree_similarity"],
     "neighbours": [5],
     "trees": [3],
+    "source": ["truth", "known"],
+    "simulated": [0.3],
+    "known": [0.9],
+    "genuine": [0.7],
+    "rounds": [1, 8],
+    "window": [6, 2],
     "sample_size": [8],
     "metrics": [["HR", "MRR"], ["OutlierAUROC"], ["AUROC"]],
     "cutoffs": [[2]],
@@ -419,6 +425,20 @@ def defenses() -> Iterator[Case]:
             yield Case("defense", option, small | own, [*MF, *AIMED])
     yield Case("defense", "filter", {"suspected": 0.2}, MF)
     yield Case("defense", "filter_degree", {"suspected": 0.2, "detector.feature": "rdma"}, MF)
+    yield from labelled_filters()
+    yield Case("defense", "filter_un_rap", {"suspected": None, "detector.window": 3}, [*MF, *AIMED])
+    yield Case("defense", "filter_un_rap", {"suspected": 0.2}, [*MF, *AIMED])
+
+
+def labelled_filters() -> Iterator[Case]:
+    small = {"fap": {"rounds": 2}, "degree_sad": {"trees": 9}, "semi_sad": {"neighbours": 2, "rounds": 1}}
+    for option, own in small.items():
+        settings = {f"detector.{name}": value for name, value in own.items()} | {"suspected": 0.2}
+        for source in ({"source": "simulated"}, {"source": "known", "known": 0.4}, {"source": "truth"}):
+            labels = {f"detector.labels.{name}": value for name, value in source.items()}
+            attacked = [*MF, *AIMED, "attack.budget=0.2"]
+            yield Case("defense", f"filter_{option}", settings | labels, attacked)
+        yield Case("defense", f"filter_{option}", settings | {"detector.labels.source": "truth"}, MF)
 
 
 def erm_users() -> Iterator[Case]:
@@ -624,7 +644,7 @@ def marked(case: Case):
     """A case, slow where it takes more than a second or two of a processor, or others show the same mechanism."""
     slow = case.option in LONG or NOISY[-1] in case.around
     slow = slow or (case.group in ("attack", "evaluation") and case.option not in ("random", "full_ranking"))
-    slow = slow or case.option in ("filter_degree", "filter_isolation")
+    slow = slow or case.option.startswith("filter_")
     slow = slow or (case.option == "lightgcn" and len(case.around) > 0)
     slow = slow or (case.group == "model" and case.own.get("trainer.optimizer") in ("sgd", "adagrad"))
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)

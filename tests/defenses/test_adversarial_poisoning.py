@@ -286,10 +286,10 @@ def test_what_is_refused_before_any_work(kind, data):
         parts(kind(), model=BPRMF(4))
     with pytest.raises(ConfigError, match=r"defense\.pre_training is 10, but model\.trainer\.epochs is 10"):
         parts(kind(pre_training=10))
-    with pytest.raises(IncompatibleParts, match="adds ratings, and these data have none"):
+    with pytest.raises(IncompatibleParts, match="works with ratings, and these data have none"):
         parts(kind(), dataset=Planted("planted"))
     implicit = replace(data, scale=None, values=np.ones(len(data)))
-    with pytest.raises(IncompatibleParts, match="adds ratings, and these data have none"):
+    with pytest.raises(IncompatibleParts, match="works with ratings, and these data have none"):
         fit(kind(), implicit)
     with pytest.raises(ConfigError, match=r"defense\.fillers is 51, but the catalogue has 50 items"):
         fit(kind(fillers=51), data)

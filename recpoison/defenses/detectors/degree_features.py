@@ -59,6 +59,11 @@ class DegreeFeatures(Detector):
             raise ConfigError(f"defense.detector.feature is {self.feature!r}: choose one of all, {', '.join(FEATURES)}")
         check_neighbours(self.neighbours)
 
+    @property
+    def needs_ratings(self) -> bool:
+        """Deviations alone are all 0 on implicit data."""
+        return self.feature in ("rdma", "wdma")
+
     def idle(self, parts: Together) -> dict[str, str]:
         """The neighbours of features that have none."""
         if self.feature in ("all", "degree_similarity"):
@@ -69,7 +74,7 @@ class DegreeFeatures(Detector):
         """Suspicion ``(n_users,)``; 1 below all others for users without rows."""
         rated = data.user_counts > 0
         if self.feature == "all":
-            suspicion = _standardised(profile_features(data, self.neighbours)[rated]).sum(axis=1)
+            suspicion = standardised(profile_features(data, self.neighbours)[rated]).sum(axis=1)
         elif self.feature == "degree_similarity":
             suspicion = degree_similarity(data, self.neighbours)[rated]
         else:
@@ -95,10 +100,10 @@ def profile_features(data: Interactions, neighbours: int) -> np.ndarray:
 def degrees(data: Interactions) -> np.ndarray:
     """RDMA, WDMA and the length's variance, ``(n_users, 3)``; 0 for deviations of a user without rows."""
     rows = data.csr if not data.implicit else data.seen
-    deviations = np.abs(rows.data - _item_means(rows)[rows.indices])
+    deviations = np.abs(rows.data - item_means(rows)[rows.indices])
     counts = np.maximum(data.item_counts, 1)[rows.indices]
     lengths = np.maximum(data.user_counts, 1)
-    found = [_row_sums(rows, deviations / counts**power) / lengths for power in (1, 2)]
+    found = [row_sums(rows, deviations / counts**power) / lengths for power in (1, 2)]
     off = data.user_counts - data.user_counts.mean()
     spread = np.square(np.sort(off)).sum()  # sorted: a sum must not depend on how users are numbered
     return np.column_stack([*found, np.abs(off) / spread if spread else np.zeros(len(off))])
@@ -129,7 +134,7 @@ def among_all(suspicion: np.ndarray, rated: np.ndarray) -> np.ndarray:
     return found
 
 
-def _standardised(features: np.ndarray) -> np.ndarray:
+def standardised(features: np.ndarray) -> np.ndarray:
     """Z-scores of each column; 0 where it does not vary."""
     if not len(features):
         return features
@@ -139,14 +144,14 @@ def _standardised(features: np.ndarray) -> np.ndarray:
     return np.where(varies, (features - ordered.mean(axis=0)) / np.where(varies, spread, 1), 0)
 
 
-def _item_means(rows: sp.csr_matrix) -> np.ndarray:
+def item_means(rows: sp.csr_matrix) -> np.ndarray:
     """Mean value of each item over the users who have it, ``(n_items,)``; values are added in order of size."""
     order = np.lexsort((rows.data, rows.indices))
     sums = np.bincount(rows.indices[order], weights=rows.data[order], minlength=rows.shape[1])
     return sums / np.maximum(np.bincount(rows.indices, minlength=rows.shape[1]), 1)
 
 
-def _row_sums(rows: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
+def row_sums(rows: sp.csr_matrix, values: np.ndarray) -> np.ndarray:
     """Sum of ``values``, one for each entry of ``rows``, over each row."""
     users = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     return np.bincount(users, weights=values, minlength=rows.shape[0])
@@ -156,13 +161,13 @@ def _unit_rows(data: Interactions) -> tuple[sp.csr_matrix, np.ndarray]:
     """Rows U and levels c with corr(u, v) = U_u·U_v - c_u c_v; zeros where a row does not vary."""
     rows = (data.seen if data.implicit else data.csr).astype(np.float64)
     lengths = np.maximum(np.diff(rows.indptr), 1)
-    means = _row_sums(rows, rows.data) / lengths
+    means = row_sums(rows, rows.data) / lengths
     if data.implicit:  # of 0 and 1 over all items
         share = data.user_counts / data.n_items
         norms, level = np.sqrt(data.n_items * share * (1 - share)), np.sqrt(data.n_items) * share
     else:
         rows.data = rows.data - np.repeat(means, np.diff(rows.indptr))
-        norms, level = np.sqrt(_row_sums(rows, rows.data**2)), np.zeros(data.n_users)
+        norms, level = np.sqrt(row_sums(rows, rows.data**2)), np.zeros(data.n_users)
     varies = norms > 1e-9
     inverse = np.where(varies, 1 / np.where(varies, norms, 1), 0)
     return sp.csr_matrix(sp.diags_array(inverse) @ rows), level * inverse
