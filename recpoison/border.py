@@ -50,8 +50,13 @@ def is_plain(tensor: Tensor, device: torch.device) -> bool:
         not tensor.is_complex()
         and not tensor.is_quantized
         and tensor.layout == torch.strided
-        and tensor.device in (device, torch.device("cpu"))
+        and (tensor.device.type == "cpu" or _is_on(tensor, device))
     )
+
+
+def _is_on(tensor: Tensor, device: torch.device) -> bool:
+    """Whether it is there; a ``device`` without a number, such as ``cuda``, is any of its kind."""
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
 
 
 def in_words(given: object) -> str:
