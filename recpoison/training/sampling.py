@@ -147,17 +147,20 @@ class DevicePairs:
 
     def epoch(self, seeds: Seeds, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """Users, positive and negative items of an epoch in shuffled order, each ``(n,)`` int64."""
-        device = self.users.device
-        if device.type == "cpu":
-            order, uniforms = (torch.from_numpy(array) for array in self.pairs.draws(seeds, epoch))
-            order = order.long()
-        else:
-            generator = seeds.torch("epoch", epoch, device=device)
-            order = torch.randperm(len(self.users), generator=generator, device=device)
-            uniforms = torch.rand(len(self.users), generator=generator, device=device, dtype=torch.float64)
+        order, uniforms = self.draws(seeds, epoch)
         columns = (self.users, self.items, self.negatives(self.users, uniforms))
         users, items, negatives = (column.index_select(0, order) for column in columns)
         return users, items, negatives
+
+    def draws(self, seeds: Seeds, epoch: int, per_pair: int = 1) -> tuple[Tensor, Tensor]:
+        """``Pairs.draws`` as tensors: those numbers on a CPU, the device's own elsewhere."""
+        device, n = self.users.device, len(self.users)
+        if device.type == "cpu":
+            order, uniforms = (torch.from_numpy(array) for array in self.pairs.draws(seeds, epoch, per_pair))
+            return order.long(), uniforms
+        generator = seeds.torch("epoch", epoch, device=device)
+        order = torch.randperm(n, generator=generator, device=device)
+        return order, torch.rand(n * per_pair, generator=generator, device=device, dtype=torch.float64)
 
     def epoch_by_users(self, seeds: Seeds, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
         """As many triples as ``epoch`` has, of users drawn uniformly with replacement, each with one of its pairs.
@@ -188,15 +191,10 @@ class DevicePairs:
 
         The negatives of a pair are independent: one may come twice.
         """
-        device = self.users.device
-        if device.type == "cpu":
-            order, uniforms = self.pairs.draws(seeds, epoch, n_negatives)
-            negatives = torch.from_numpy(self.pairs.negatives(uniforms)).long()
-            places = torch.from_numpy(order).long()
+        places, shares = self.draws(seeds, epoch, n_negatives)
+        if self.users.device.type == "cpu":
+            negatives = torch.from_numpy(self.pairs.negatives(shares.numpy())).long()
         else:
-            generator = seeds.torch("epoch", epoch, device=device)
-            places = torch.randperm(len(self.users), generator=generator, device=device)
-            shares = torch.rand(len(self.users) * n_negatives, generator=generator, device=device, dtype=torch.float64)
             negatives = self.negatives(self.users.repeat_interleave(n_negatives), shares)
         columns = (self.users, self.items, negatives.view(-1, n_negatives))
         users, items, others = (column.index_select(0, places) for column in columns)
