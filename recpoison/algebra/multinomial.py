@@ -103,7 +103,9 @@ def _scores_to_slopes(
 def _cells(observed: Observed, user_weights: Tensor, users: slice) -> tuple[Tensor, Tensor, Tensor]:
     """Row within ``users``, item and weight of each of their cells."""
     counts = observed.counts[users]
-    first, last = torch.stack([observed.indptr[users.start], observed.indptr[users.stop]]).tolist()
+    whole = users == slice(0, observed.n_rows)  # of all cells nobody need ask where they begin
+    ends = torch.stack([observed.indptr[users.start], observed.indptr[users.stop]])
+    first, last = (0, len(observed.indices)) if whole else ends.tolist()
     cells = slice(first, last)
     place = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts, output_size=last - first)
     return place, observed.indices[cells], user_weights[users].index_select(0, place)

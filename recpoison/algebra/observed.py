@@ -47,24 +47,36 @@ class Observed:
         return self.indptr.diff()
 
     @cached_property
+    def begins(self) -> np.ndarray:
+        """``indptr`` on the host, which asks the device for it once."""
+        return self.indptr.cpu().numpy()
+
+    @cached_property
     def rows(self) -> Tensor:
         """``(n_cells,)`` the row of each cell."""
-        return torch.repeat_interleave(torch.arange(self.n_rows, device=self.indptr.device), self.counts)
+        numbers = torch.arange(self.n_rows, device=self.indptr.device)
+        return torch.repeat_interleave(numbers, self.counts, output_size=len(self.indices))
 
-    def take(self, rows: Tensor) -> Observed:
-        """Only ``rows``, in that order."""
+    def take(self, rows: Tensor, on_host: np.ndarray | None = None) -> Observed:
+        """Only ``rows``, in that order.
+
+        Args:
+            rows: Which, ``(n,)``.
+            on_host: The same on the host, which then knows how many cells there are without asking the device.
+        """
+        numbers = rows.cpu().numpy() if on_host is None else on_host
+        n_cells = int((self.begins[numbers + 1] - self.begins[numbers]).sum())
         counts = self.counts[rows]
         indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
-        start = torch.repeat_interleave(self.indptr[rows] - indptr[:-1], counts)
-        cells = start + torch.arange(len(start), device=start.device)
+        start = torch.repeat_interleave(self.indptr[rows] - indptr[:-1], counts, output_size=n_cells)
+        cells = start + torch.arange(n_cells, device=start.device)
         return Observed(indptr, self.indices.index_select(0, cells), self.n_columns)
 
     @cached_property
     def transposed(self) -> tuple[Observed, Tensor]:
         """The same cells by column, rows ascending, and ``(n_cells,)`` the place of each here."""
-        order = torch.argsort(self.indices, stable=True)
-        counts = torch.bincount(self.indices, minlength=self.n_columns)
-        indptr = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+        columns, order = torch.sort(self.indices, stable=True)
+        indptr = torch.searchsorted(columns, torch.arange(self.n_columns + 1, device=columns.device))
         return Observed(indptr, self.rows.index_select(0, order), self.n_rows), order
 
     def times(self, values: Tensor, right: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import uniform
+from recpoison.training.row_batches import Rows
 from recpoison.training.trainer import Trainer
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "selu": F.selu}
@@ -126,15 +127,15 @@ class ItemAE(WholeMatrixModel):
         hidden = self._hidden(tables[:-1], columns, columns.transposed[0], None)
         return whole_matrix_loss(tables[-1], _with_one(hidden), columns.transposed[0], self.weight)
 
-    def gradient(self, tables: Tensors, seen: Observed, rows: Tensor | None, dense: Tensor | None = None) -> Tensors:
+    def gradient(self, tables: Tensors, seen: Observed, rows: Rows | None, dense: Tensor | None = None) -> Tensors:
         """Gradient of the loss of the items ``rows`` in all layers."""
         given = tables if dense is None else (*tables, dense)
         differentiable = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
         columns = seen.transposed[0]
         if rows is not None:
-            columns = columns.take(rows)
+            columns = columns.take(*rows)
             seen = columns.transposed[0]
-            dense = None if dense is None else dense.index_select(1, rows)
+            dense = None if dense is None else dense.index_select(1, rows.tensor)
         with torch.enable_grad():
             *below, output = _leaves(tables, differentiable)
             hidden = self._hidden(tuple(below), columns, seen, dense)

@@ -129,7 +129,7 @@ class MultVAE(TrainedModel):
             kept: ``(n_cells,)`` factor of each cell, of dropout; None for none.
         """
         counts = observed.counts
-        values = counts.clamp(min=1).to(params["input_weight"].dtype).rsqrt().repeat_interleave(counts)
+        values = counts.clamp(min=1).to(params["input_weight"].dtype).rsqrt().index_select(0, observed.rows)
         values = values if kept is None else values * kept
         begins = observed.indptr[:-1]
         summed = F.embedding_bag(
@@ -200,7 +200,7 @@ class _Reconstruction(BatchObjective):
         generator = self.seeds.torch("noise", epoch, device=device)
         for number in rows.steps(epoch):
             users = rows(number)
-            batch = observed if users is None else observed.take(users)
+            batch = observed if users is None else observed.take(*users)
             shares = torch.rand(len(batch.indices), generator=generator, device=device)
             kept = (shares >= model.dropout).to(shares.dtype) / (1 - model.dropout)
             noise = torch.randn(batch.n_rows, model.code_size, generator=generator, device=device)

@@ -18,7 +18,7 @@ from recpoison.idle import Together
 from recpoison.models.trained import TrainedModel
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State, slots
-from recpoison.training.row_batches import RowBatches, functional_optimizer, step_functionally
+from recpoison.training.row_batches import RowBatches, Rows, functional_optimizer, step_functionally
 from recpoison.training.trainer import BatchObjective, Trainer
 
 
@@ -74,7 +74,7 @@ class WholeMatrixModel(TrainedModel):
         """``seen`` (users x items) with the rows of which batches are made."""
 
     @abstractmethod
-    def gradient(self, tables: Tensors, seen: Observed, rows: Tensor | None, dense: Tensor | None = None) -> Tensors:
+    def gradient(self, tables: Tensors, seen: Observed, rows: Rows | None, dense: Tensor | None = None) -> Tensors:
         """Gradient of the loss of ``rows`` (ascending; None means all) in all tables; may be differentiated once.
 
         Args:
@@ -127,9 +127,10 @@ class WholeMatrixObjective(BatchObjective):
 
     def _batch(self, batches: RowBatches, number: int) -> tuple[Tensor, Tensor, Tensor]:
         by_row, rows = self.model.by_row(self.seen), batches(number)
-        rows = torch.arange(by_row.n_rows, device=by_row.indptr.device) if rows is None else rows
-        part = by_row.take(rows)
-        return rows, part.indptr, part.indices
+        if rows is None:
+            return torch.arange(by_row.n_rows, device=by_row.indptr.device), by_row.indptr, by_row.indices
+        part = by_row.take(*rows)
+        return rows.tensor, part.indptr, part.indices
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One step a batch; returns the mean loss of a cell of the last batch after the epoch."""

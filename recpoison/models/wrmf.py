@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,7 @@ from recpoison.models.base import DataLoss, Params
 from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import factor_tables
+from recpoison.training.row_batches import Rows
 from recpoison.training.trainer import Trainer
 
 
@@ -98,16 +100,17 @@ class WRMF(WholeMatrixModel):
         return whole_matrix_loss(params["user"].index_select(0, users), params["item"], observed, self.weight)
 
     def gradient(
-        self, tables: Tensors, seen: Observed, rows: Tensor | None, dense: Tensor | None = None
+        self, tables: Tensors, seen: Observed, rows: Rows | None, dense: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Gradient of the loss of the users ``rows`` in both tables."""
         p, q = tables
         if rows is None:
             return whole_matrix_gradient(p, q, seen, self.weight, dense)
-        real, fake = rows[rows < seen.n_rows], rows[rows >= seen.n_rows] - seen.n_rows
-        values = None if dense is None else dense.index_select(0, fake)
-        g_rows, g_q = whole_matrix_gradient(p.index_select(0, rows), q, seen.take(real), self.weight, values)
-        return torch.zeros_like(p).index_copy(0, rows, g_rows), g_q
+        users, n_real = rows.tensor, int(np.searchsorted(rows.on_host, seen.n_rows))
+        real = seen.take(users[:n_real], rows.on_host[:n_real])
+        values = None if dense is None else dense.index_select(0, users[n_real:] - seen.n_rows)
+        g_rows, g_q = whole_matrix_gradient(p.index_select(0, users), q, real, self.weight, values)
+        return torch.zeros_like(p).index_copy(0, users, g_rows), g_q
 
     def factors(self, tables: Tensors, seen: Observed, dense: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The tables, which depend on no data but by training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,13 @@ from recpoison.algebra.unroll import SGD, Adam, Optimizer, Tensors
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State
 from recpoison.training.trainer import Trainer
+
+
+class Rows(NamedTuple):
+    """The rows of a batch, ascending, on the device and on the host."""
+
+    tensor: Tensor
+    on_host: np.ndarray
 
 
 class RowBatches:
@@ -31,7 +39,7 @@ class RowBatches:
         self.per_epoch = max(1, whole + (rest > 0 and not trainer.drop_last))
         self._epoch = lru_cache(maxsize=1)(self._draw)
 
-    def __call__(self, number: int) -> Tensor | None:
+    def __call__(self, number: int) -> Rows | None:
         """The rows of step ``number`` (from 0), ascending; None for all."""
         if self.n_rows <= self.trainer.batch_size:
             return None
@@ -42,11 +50,14 @@ class RowBatches:
         """The numbers of the steps of ``epoch``."""
         return range(epoch * self.per_epoch, (epoch + 1) * self.per_epoch)
 
-    def _draw(self, epoch: int) -> list[Tensor]:
+    def _draw(self, epoch: int) -> list[Rows]:
         order = self.seeds.numpy("epoch", epoch).permutation(self.n_rows)
         size = self.trainer.batch_size
-        parts = (np.sort(order[start : start + size]) for start in range(0, self.per_epoch * size, size))
-        return [torch.from_numpy(part).to(self.device) for part in parts]
+        parts = [np.sort(order[start : start + size]) for start in range(0, self.per_epoch * size, size)]
+        tensors = (
+            torch.from_numpy(np.concatenate(parts)).to(self.device, non_blocking=True).split(list(map(len, parts)))
+        )
+        return list(map(Rows, tensors, parts))
 
 
 def functional_optimizer(trainer: Trainer, weight_decay: float) -> Optimizer:

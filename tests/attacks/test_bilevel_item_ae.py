@@ -54,7 +54,7 @@ def dense_gradient(training, data, shown):
             tables = [t.detach().requires_grad_() for t in tables]
             memory = [(m.detach(), v.detach()) for m, v in memory]
         items = training.batches(number)
-        items = torch.arange(len(x)) if items is None else items
+        items = torch.arange(len(x)) if items is None else items.tensor
         loss = (weights[items] * (x[items] - written(tables, x[items], activation)).square()).sum()
         for k, g in enumerate(torch.autograd.grad(loss, tables, create_graph=True)):
             g = g + model.regularization * tables[k]

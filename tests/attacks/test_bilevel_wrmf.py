@@ -45,7 +45,7 @@ def dense_gradient(training, data, shown):
     memory = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tables]
     for number in range(training.steps):
         users = training.batches(number)
-        users = torch.arange(len(x)) if users is None else users
+        users = torch.arange(len(x)) if users is None else users.tensor
         loss = (weights[users] * (x[users] - tables[0][users] @ tables[1].T).square()).sum()
         for k, g in enumerate(torch.autograd.grad(loss, tables, create_graph=True)):
             g = g + model.regularization * tables[k]

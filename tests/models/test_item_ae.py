@@ -10,7 +10,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Monitor, Watch
 from recpoison.models.item_ae import ItemAE
 from recpoison.progress import Progress
-from recpoison.training.row_batches import RowBatches
+from recpoison.training.row_batches import RowBatches, Rows
 from recpoison.training.trainer import Diverged, Trainer
 
 CPU = torch.device("cpu")
@@ -57,7 +57,7 @@ def dense_scores(ae, data, seeds):
     batches = RowBatches(data.n_items, ae.trainer, seeds.child("train"), CPU)
     for number in range(ae.trainer.epochs * batches.per_epoch):
         items = batches(number)
-        rows = x if items is None else x[items]
+        rows = x if items is None else x[items.tensor]
         optimizer.zero_grad()
         weighted(ae, rows, net(rows)).backward()
         optimizer.step()
@@ -88,7 +88,7 @@ def test_gradient_is_that_of_the_loss(planted, seeds):
     part = seen.transposed[0].take(rows)
     wanted = torch.autograd.grad(ae.loss(params, (rows, part.indptr, part.indices)), list(params.values()))
     with torch.no_grad():
-        found = ae.gradient(tuple(params.values()), seen, rows)
+        found = ae.gradient(tuple(params.values()), seen, Rows(rows, rows.numpy()))
     for a, b in zip(found, wanted, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 

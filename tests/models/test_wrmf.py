@@ -29,7 +29,7 @@ def dense_fit(wrmf, data, seeds):
     batches = RowBatches(data.n_users, wrmf.trainer, seeds.child("train"), CPU)
     for number in range(wrmf.trainer.epochs * batches.per_epoch):
         users = batches(number)
-        users = torch.arange(data.n_users) if users is None else users
+        users = torch.arange(data.n_users) if users is None else users.tensor
         loss = (weights[users] * (x[users] - tables[0][users] @ tables[1].T).square()).sum()
         optimizer.zero_grad()
         loss.backward()

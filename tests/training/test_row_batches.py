@@ -19,25 +19,26 @@ def test_every_row_is_in_one_batch_of_an_epoch():
     assert made.per_epoch == 5
     assert [list(made.steps(epoch)) for epoch in (0, 2)] == [[0, 1, 2, 3, 4], [10, 11, 12, 13, 14]]
     for epoch in range(3):
-        rows = [made(number) for number in made.steps(epoch)]
+        rows = [made(number).tensor for number in made.steps(epoch)]
         assert [len(part) for part in rows] == [5, 5, 5, 5, 3]
         assert torch.cat(rows).sort().values.tolist() == list(range(23))
         assert all(part.tolist() == sorted(part.tolist()) for part in rows)
+        assert [made(number).on_host.tolist() for number in made.steps(epoch)] == [part.tolist() for part in rows]
 
 
 def test_draws_depend_on_seed_and_epoch_alone():
     made, again = batches(23), batches(23)
-    later = [made(number) for number in range(5, 10)]
-    assert all(torch.equal(again(number), part) for number, part in enumerate(later, 5))
-    assert torch.equal(made(0), again(0)), "an epoch that was left can be gone back to"
-    assert not torch.equal(made(0), later[0])
-    assert not torch.equal(made(0), RowBatches(23, made.trainer, Seeds(1), CPU)(0))
+    later = [made(number).tensor for number in range(5, 10)]
+    assert all(torch.equal(again(number).tensor, part) for number, part in enumerate(later, 5))
+    assert torch.equal(made(0).tensor, again(0).tensor), "an epoch that was left can be gone back to"
+    assert not torch.equal(made(0).tensor, later[0])
+    assert not torch.equal(made(0).tensor, RowBatches(23, made.trainer, Seeds(1), CPU)(0).tensor)
 
 
 def test_the_incomplete_batch_may_be_left_out():
     made = batches(23, drop_last=True)
     assert made.per_epoch == 4
-    rows = torch.cat([made(number) for number in made.steps(1)])
+    rows = torch.cat([made(number).tensor for number in made.steps(1)])
     assert len(rows) == len(rows.unique()) == 20
 
 
