@@ -156,7 +156,7 @@ class _Hinges(RowObjective):
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
         """As ``RowObjective``, and the number of items."""
-        n_items = torch.tensor(self.data.n_items, device=device)
+        n_items = torch.full((), self.data.n_items, device=device)
         for batch in super().batches(trainer, epoch, device):
             yield *batch, n_items
 

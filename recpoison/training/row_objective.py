@@ -83,11 +83,12 @@ class RowObjective(BatchObjective):
         device = state["param.user"].device
         total = torch.zeros((), device=device)
         for batch in self.batches(trainer, epoch, device):
-            rows, batch = _compact(batch) if self.rows_only else ({}, batch)
+            rows, alike, batch = _compact(batch) if self.rows_only else ({}, {}, batch)
             part = gather(state, rows)
             leaves = {name: tensor.detach().requires_grad_() for name, tensor in slots(part, "param").items()}
             loss = self.loss(leaves, batch)
             gradients = dict(zip(leaves, torch.autograd.grad(loss, list(leaves.values())), strict=True))
+            gradients |= {name: gradients[name].index_select(0, places) for name, places in alike.items()}
             step(trainer.optimizer, part, gradients, trainer.learning_rate, trainer.eps)
             if self.max_norm is not None:
                 for name in TABLES:
@@ -104,14 +105,38 @@ def only_for_adam(trainer: Trainer) -> dict[str, str]:
     return {"rows_only": f"trainer.optimizer is {trainer.optimizer}, which never moves rows without a gradient"}
 
 
-def _compact(batch: Batch) -> tuple[dict[str, Tensor], Batch]:
-    """The distinct rows of each table, ascending, and the batch in terms of these; further columns stay."""
+def _compact(batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Batch]:
+    """The rows of each table, ascending, where to take the gradient of each, and the batch in terms of the rows.
+
+    Further columns stay. On a CPU rows are distinct, and each has its own gradient.
+    """
     users, positives, negatives, *others = batch
-    user_rows, users = torch.unique(users, return_inverse=True)
-    item_rows, items = torch.unique(torch.cat([positives, negatives.flatten()]), return_inverse=True)
+    if users.device.type == "cpu":
+        user_rows, users = torch.unique(users, return_inverse=True)
+        item_rows, items = torch.unique(torch.cat([positives, negatives.flatten()]), return_inverse=True)
+        alike: dict[str, Tensor] = {}
+    else:
+        user_rows, users, of_users = padded_unique(users)
+        item_rows, items, of_items = padded_unique(torch.cat([positives, negatives.flatten()]))
+        alike = {"user": of_users, "item": of_items}
     n = len(positives)
     rows = {"user": user_rows, "item": item_rows}
-    return rows, (users, items[:n], items[n:].view(n, -1), *others)
+    return rows, alike, (users, items[:n], items[n:].view(n, -1), *others)
+
+
+def padded_unique(numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """As ``torch.unique`` with its inverse, but as long as ``numbers``, so that no host waits to know how many.
+
+    The first of the distinct numbers fills the places that are left. Third is the place of each: its own, and 0 for
+    those that fill.
+    """
+    ascending, order = numbers.sort()
+    rank = torch.zeros_like(ascending)
+    rank[1:] = (ascending[1:] != ascending[:-1]).cumsum(0)
+    inverse = torch.empty_like(rank).scatter_(0, order, rank)
+    distinct = ascending[:1].repeat(len(numbers)).scatter_(0, rank, ascending)
+    places = torch.arange(len(numbers), device=numbers.device)
+    return distinct, inverse, places * (places <= rank[-1:])
 
 
 def shorten(table: Tensor, max_norm: float) -> None:
