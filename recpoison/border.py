@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -95,20 +95,27 @@ def named_tensors(given: object, source: str, device: torch.device) -> dict[str,
         place = tensor.untyped_storage().data_ptr()
         found[name] = tensor.clone() if place in held else tensor
         held.add(place)
+    if not finite(found.values()):
+        name, tensor = next((name, tensor) for name, tensor in found.items() if not finite([tensor]))
+        odd = tensor[~tensor.isfinite()][0].item()
+        raise UserError(
+            f"{source} gave {name!r} as {in_words(given[name])} with {odd} in it: finite numbers are expected; where a "
+            "fit diverged, lower its learning rate"
+        )
     return found
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Whether all numbers are; the host waits once."""
+    found = [tensor.isfinite().all() for tensor in tensors]
+    return not found or bool(torch.stack(found).all())
 
 
 def _parameter(value: object, said: str, device: torch.device) -> Tensor:
     tensor = as_tensor(value)
     if tensor is None or not is_plain(tensor, device):
         raise UserError(f"{said} {in_words(value)}: a dense tensor of real numbers on {device} is expected")
-    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-        odd = tensor[~tensor.isfinite()][0].item()
-        raise UserError(
-            f"{said} {in_words(value)} with {odd} in it: finite numbers are expected; where a fit diverged, "
-            "lower its learning rate"
-        )
-    return tensor.to(device)
+    return tensor.to(device, non_blocking=True)
 
 
 def check_tables(params: Mapping[str, Tensor], tables: Collection[str], owner: str, source: str) -> None:

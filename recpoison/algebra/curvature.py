@@ -153,8 +153,14 @@ class RatingCurvature:
         """What the regulariser of the ``chosen`` ratings makes of a joint table."""
         users, items = (self.users, self.items) if chosen is None else (self.users[chosen], self.items[chosen])
         n, n_items = self.n_users, len(self.item_table)
-        counts = torch.cat([torch.bincount(users, minlength=n), torch.bincount(items, minlength=n_items)])
+        counts = torch.cat([self._occurrences(users, n), self._occurrences(items, n_items)])
         return self.regularization / len(users) * counts.to(joint.dtype).unsqueeze(1) * joint
+
+    def _occurrences(self, numbers: Tensor, n: int) -> Tensor:
+        """How often each number below ``n`` is there; the host waits for a device's ``bincount``."""
+        if self._on_cpu:
+            return torch.bincount(numbers, minlength=n)
+        return torch.zeros(n, dtype=torch.int64, device=numbers.device).index_add_(0, numbers, torch.ones_like(numbers))
 
     @property
     def _coupled(self) -> bool:

@@ -131,7 +131,12 @@ def _truncated_normal(shape: tuple[int, int], generator: Generator) -> Tensor:
         drawn = generator.integers(0, len(quantiles), shape, dtype=np.uint16)
         return torch.from_numpy(quantiles.take(drawn))
     places = torch.randint(len(quantiles), (shape[0] * shape[1],), generator=generator, device=generator.device)
-    return torch.from_numpy(quantiles).to(generator.device).index_select(0, places).view(shape)
+    return _quantiles_on(generator.device).index_select(0, places).view(shape)
+
+
+@cache
+def _quantiles_on(device: torch.device) -> Tensor:
+    return torch.from_numpy(_quantiles()).to(device)
 
 
 @cache

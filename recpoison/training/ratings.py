@@ -70,7 +70,10 @@ class RatingObjective(BatchObjective):
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Users, items and ratings of each batch, ``(batch_size,)`` each."""
         order = self._order(epoch)
-        columns = [torch.from_numpy(column[order]).to(device) for column in (self.users, self.items, self.ratings)]
+        columns = [
+            torch.from_numpy(column[order]).to(device, non_blocking=True)
+            for column in (self.users, self.items, self.ratings)
+        ]
         n_rows = self.n_rows(trainer)
         for start in range(0, n_rows, trainer.batch_size):
             users, items, ratings = (column[start : min(start + trainer.batch_size, n_rows)] for column in columns)

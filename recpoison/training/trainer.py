@@ -12,6 +12,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from recpoison.border import finite
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, UserError
 from recpoison.idle import Part, Together
@@ -219,7 +220,7 @@ def run_rounds(
         loop.keep(lambda: state)
     if monitor is not None and monitor.watch is not None:
         monitor.watch.seen.update({int(epoch): row.tolist() for epoch, row in slots(state, "seen").items()})
-    if not all(bool(tensor.isfinite().all()) for tensor in slots(state, "param").values()):
+    if not finite(slots(state, "param").values()):
         raise diverged(rounds - 1)
     return state
 

@@ -66,7 +66,7 @@ class BPRDataLoss(DataLoss):
     def chunks(self, draw: int) -> Iterator[Batch]:
         """Users, positives and negatives of each block, as the model's loss takes them."""
         for triples in self.blocks.draw(draw):
-            yield tuple(torch.from_numpy(column).to(self.device, torch.int64) for column in triples)
+            yield tuple(torch.from_numpy(column).to(self.device, torch.int64, non_blocking=True) for column in triples)
 
     def gradient(self, params: Params, draw: int = 0) -> tuple[float, Params]:
         """The sum over all pairs, and its gradient."""
@@ -86,4 +86,4 @@ def rating_chunks(data: Interactions, device: torch.device) -> Iterator[Batch]:
     for start in range(0, len(data), BLOCK):
         rows = data.take(np.arange(start, min(start + BLOCK, len(data))))
         columns = (rows.users, rows.items, shares_of_scale(rows).astype(np.float32))
-        yield tuple(torch.from_numpy(np.array(column)).to(device) for column in columns)
+        yield tuple(torch.from_numpy(np.array(column)).to(device, non_blocking=True) for column in columns)
