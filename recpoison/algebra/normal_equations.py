@@ -47,7 +47,7 @@ def group_rows(matrix: sp.csr_matrix, device: torch.device) -> list[Group]:
         inside = place < lengths[rows][:, None]
         columns = np.full(inside.shape, matrix.shape[1], dtype=np.int64)
         columns[inside] = matrix.indices[(matrix.indptr[rows][:, None] + place)[inside]]
-        groups.append(Group(torch.from_numpy(rows).to(device), torch.from_numpy(columns).to(device)))
+        groups.append(Group(*(torch.from_numpy(x).to(device, non_blocking=True) for x in (rows, columns))))
         start = stop
     return groups
 
@@ -74,10 +74,10 @@ def solve_rows(
         right_sides: ``(n_rows, size)``: solve the same left sides for these instead.
 
     Raises:
-        torch.linalg.LinAlgError: If Q'Q with the ridge is not positive definite.
+        torch.linalg.LinAlgError: If Q'Q with the ridge is not positive definite, on a CPU; see ``cholesky``.
     """
     exact, identity = factors.double(), torch.eye(factors.shape[1], dtype=torch.float64, device=factors.device)
-    root = torch.linalg.cholesky(exact.T @ exact + regularization * identity)
+    root = cholesky(exact.T @ exact + regularization * identity)
     white = torch.cat([_whitened(root, exact), exact.new_zeros(1, len(root))]).to(factors.dtype)
     right = None if right_sides is None else _whitened(root, right_sides.double()).to(factors.dtype)
     solved = factors.new_zeros(n_rows, len(root))
@@ -111,4 +111,16 @@ def _solve_shifted(grams: Tensor, scale: float, right: Tensor) -> Tensor:
     """Solutions of (I + scale gram) x = right, ``(g, n, n)`` and ``(g, n)``."""
     lefts = grams.mul_(scale)
     lefts.diagonal(dim1=1, dim2=2).add_(1)
-    return torch.cholesky_solve(right.unsqueeze(2), torch.linalg.cholesky(lefts)).squeeze(2)
+    return torch.cholesky_solve(right.unsqueeze(2), cholesky(lefts)).squeeze(2)
+
+
+def cholesky(lefts: Tensor) -> Tensor:
+    """Roots of positive definite matrices ``(..., n, n)``; of one that is not, an error on a CPU.
+
+    Elsewhere the host would wait to hear of it: its root is no number there, and so is what comes of it.
+    """
+    if lefts.device.type == "cpu":
+        root: Tensor = torch.linalg.cholesky(lefts)
+        return root
+    root, failed = torch.linalg.cholesky_ex(lefts)
+    return root.masked_fill(failed.bool()[..., None, None], torch.nan)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recpoison.algebra.normal_equations import group_rows
+from recpoison.algebra.normal_equations import cholesky, group_rows
 
 _CELLS = 1 << 22  # numbers gathered at once: 16 MiB
 
@@ -60,7 +60,7 @@ def weighted_rows(
         unrated: Weight of what is not a cell.
 
     Raises:
-        torch.linalg.LinAlgError: If an equation has no solution.
+        torch.linalg.LinAlgError: If an equation has no solution, on a CPU; see ``cholesky``.
     """
     solved: Tensor = _WeightedRows.apply(lefts, rights, factors, weights, values, unrated)
     return solved
@@ -98,7 +98,7 @@ def _roots(lefts: Tensor, factors: Tensor, shares: Tensor) -> Tensor:
         rows = slice(start, start + block)
         own = (shares[rows].unsqueeze(1) * factors.T) @ factors  # (block, size, columns) times (columns, size)
         own += lefts if len(lefts) == 1 else lefts[rows]
-        roots[rows] = torch.linalg.cholesky(own)
+        roots[rows] = cholesky(own)
     return roots
 
 

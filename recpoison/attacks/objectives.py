@@ -49,23 +49,29 @@ class TargetHits:
 
     def __init__(self, seen: Observed, targets: Tensor, k: int) -> None:
         self.seen, self.targets, self.k = seen, targets, k
-        number = torch.full((seen.n_columns,), -1, device=targets.device)
-        number[targets] = torch.arange(len(targets), device=targets.device)
-        self.owned = torch.zeros(seen.n_rows, len(targets), dtype=torch.bool, device=targets.device)
-        place = number[seen.indices]
-        self.owned[seen.rows[place >= 0], place[place >= 0]] = True
+        n_targets, device = len(targets), targets.device
+        number = torch.full((seen.n_columns,), n_targets, device=device)  # of a target; of other items one more
+        number[targets] = torch.arange(n_targets, device=device)
+        owned = torch.zeros(seen.n_rows, n_targets + 1, dtype=torch.bool, device=device)
+        owned.view(-1).index_fill_(0, seen.rows * (n_targets + 1) + number[seen.indices], True)
+        self.owned = owned[:, :n_targets]
         self.hits = torch.zeros(seen.n_rows, dtype=torch.bool, device=targets.device)
 
     def __call__(self, users: slice, scores: Tensor) -> None:
         """Look at the scores of a block of users."""
         best = scores.index_select(1, self.targets).masked_fill(self.owned[users], -torch.inf).amax(1)
-        cells = slice(int(self.seen.indptr[users.start]), int(self.seen.indptr[users.stop]))
+        cells = slice(*self.seen.begins[[users.start, users.stop]].tolist())
         rows = self.seen.rows[cells] - users.start
         beaten = scores[rows, self.seen.indices[cells]] >= best[rows]
-        above = (scores >= best[:, None]).sum(1) - torch.bincount(rows[beaten], minlength=len(scores)) - 1
+        above = (scores >= best[:, None]).sum(1).index_add_(0, rows, beaten.long(), alpha=-1) - 1
         self.hits[users] = (above < self.k) & best.isfinite()
 
     @property
+    def share(self) -> Tensor:
+        """Share of all users who are hits, a scalar on the device."""
+        return self.hits.double().mean()
+
+    @property
     def ratio(self) -> float:
-        """Share of all users who are hits."""
-        return float(self.hits.double().mean())
+        """The same as a number."""
+        return float(self.share)

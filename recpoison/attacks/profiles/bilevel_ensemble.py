@@ -75,7 +75,10 @@ class BilevelEnsembleAttack(BilevelAttack):
         forced = targets if self.click_targets else targets[:0]
 
         def look(shown: Tensor, want_gradient: bool) -> Look:
-            return _mean([member(shown, want_gradient) for member in members], forced)
+            found = [member.train(shown, want_gradient) for member in members]
+            figures = torch.stack([numbers for numbers, _ in found]).tolist()
+            looks = [member.look(f, gradient) for member, f, (_, gradient) in zip(members, figures, found, strict=True)]
+            return _mean(looks, forced)
 
         return look
 

@@ -92,7 +92,11 @@ class ClosedForm:
         try:
             return weighted_rows(lefts, rights, factors, weights, weights if ratings is None else ratings, self.unrated)
         except torch.linalg.LinAlgError as error:
-            raise Diverged(
-                f"an equation of the attack's surrogate has no solution: raise {self.name} (now {self.ridge:g} beside "
-                "a weight of 1)"
-            ) from error
+            raise self.unsolved() from error
+
+    def unsolved(self) -> Diverged:
+        """What is said where an equation has no solution, or what came of it is no number."""
+        return Diverged(
+            f"an equation of the attack's surrogate has no solution: raise {self.name} (now {self.ridge:g} beside "
+            "a weight of 1)"
+        )

@@ -19,7 +19,7 @@ TRACED = ("HR", "Objective")
 
 State = dict[str, Tensor]
 # From cells and ratings ``(n, n_items)`` to the hit ratio on the surrogate and the objective, which has a gradient.
-Look = Callable[[Tensor, Tensor], tuple[float, Tensor]]
+Look = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 class Problem(NamedTuple):
@@ -122,7 +122,10 @@ class FillerDescent:
         settled = (state["best_cells"][before], state["best_ratings"][before])
         hit_ratio, value = self.look(*(torch.cat(pair) for pair in zip(settled, (cells, ratings), strict=True)))
         slopes = torch.autograd.grad(value, [cells, ratings])
-        state = state | self._judged(state, own, cells.detach(), ratings.detach(), (hit_ratio, float(value.detach())))
+        seen: list[float] = torch.stack([hit_ratio, value.detach().double()]).tolist()
+        if math.isnan(seen[1]):
+            raise self.problem.form.unsolved()
+        state = state | self._judged(state, own, cells.detach(), ratings.detach(), (seen[0], seen[1]))
         if iteration < self.iterations:
             length = self.step_size * (1 - iteration / self.iterations) * math.sqrt(self.problem.fillers)
             self._step(state, own, slopes, length)

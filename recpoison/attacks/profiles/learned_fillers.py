@@ -119,10 +119,10 @@ class LearnedFillersAttack(FillerAttack):
         prepared = self._prepared(problem)
         lowest = data.scale.low / data.scale.high if data.scale is not None and self._learns_ratings else None
 
-        def look(cells: Tensor, ratings: Tensor) -> tuple[float, Tensor]:
+        def look(cells: Tensor, ratings: Tensor) -> tuple[Tensor, Tensor]:
             hits = TargetHits(problem.form.seen, targets, self.cutoff)
             value = self._objective(problem, problem.form.items(cells, ratings), hits, prepared)
-            return hits.ratio, value
+            return hits.share, value
 
         def projected(weights: Tensor) -> Tensor:
             return self._projected(weights.index_fill(1, targets, -torch.inf), problem.fillers)
@@ -155,8 +155,13 @@ class LearnedFillersAttack(FillerAttack):
 
     def _allowed(self, shares: Tensor, data: Interactions) -> Tensor:
         """The nearest ratings that the scale has, as shares of its maximum."""
-        highest = 1.0 if data.scale is None else data.scale.high
-        return torch.from_numpy(self._values(shares, data) / highest).to(shares)
+        if data.scale is None:
+            return torch.ones_like(shares)
+        low, high, step = data.scale.low, data.scale.high, data.scale.step
+        ratings = shares.double() * high
+        if self.round_ratings:  # as Scale.snap
+            ratings = low + ((ratings - low) / step).round() * step
+        return (ratings.clamp(low, high) / high).to(shares)
 
     def _values(self, shares: Tensor, data: Interactions) -> np.ndarray:
         """Ratings from shares of the scale's maximum; ones on implicit data."""

@@ -199,7 +199,8 @@ class ProfileGAN(Part):
         for begin in range(0, len(order), self.discriminator_batch_size):
             rows = order[begin : begin + self.discriminator_batch_size]
             fillers = _borrowed(templates, rows, rng, selected.device)
-            real = torch.from_numpy(templates.whole[rows].toarray().astype(np.float32)).to(selected.device)
+            whole = torch.from_numpy(templates.whole[rows].toarray().astype(np.float32))
+            real = whole.to(selected.device, non_blocking=True)
             fake = with_selected(fillers, selected, self.rate(generator, fillers))
             leaves = _leaves(slots(state, "param"))
             gradients = torch.autograd.grad(self.doubt(leaves, real, fake), list(leaves.values()))
@@ -212,13 +213,15 @@ class ProfileGAN(Part):
         """One pass over the templates; the mean losses before each step."""
         rng = seeds.numpy("generator")
         order = rng.permutation(len(templates))
-        sums = np.zeros(3)
+        sums = torch.zeros(3, dtype=torch.float64, device=selected.device)
         for begin in range(0, len(order), self.generator_batch_size):
             rows = order[begin : begin + self.generator_batch_size]
             fillers = _borrowed(templates, rows, rng, selected.device)
-            own = torch.from_numpy(templates.whole[rows][:, templates.selected].toarray()).to(fillers)
+            own = torch.from_numpy(templates.whole[rows][:, templates.selected].toarray())
+            own = own.to(fillers, non_blocking=True)
             rated = templates.has_selected[rows]
-            counted = torch.from_numpy(rated | (rng.random(rated.shape) < self.zero_ratio)).to(fillers)
+            counted = torch.from_numpy(rated | (rng.random(rated.shape) < self.zero_ratio))
+            counted = counted.to(fillers, non_blocking=True)
             leaves = _leaves(slots(state, "param"))
             losses = self.losses(leaves, discriminator, fillers, selected, own, counted)
             weights = (self.gan_weight, self.shilling_weight, self.reconstruction_weight)
@@ -229,8 +232,9 @@ class ProfileGAN(Part):
                 for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True)
             }
             step("adam", state, named, self.generator_learning_rate, _EPS)
-            sums += len(rows) * np.array([float(loss.detach()) for loss in losses])
-        return [float(x) for x in sums / len(order)]
+            sums += len(rows) * torch.stack([loss.detach() for loss in losses]).double()
+        means: list[float] = (sums / len(order)).tolist()
+        return means
 
 
 def with_selected(fillers: Tensor, selected: Tensor, ratings: Tensor) -> Tensor:
@@ -239,7 +243,8 @@ def with_selected(fillers: Tensor, selected: Tensor, ratings: Tensor) -> Tensor:
 
 
 def _borrowed(templates: Templates, rows: np.ndarray, rng: np.random.Generator, device: torch.device) -> Tensor:
-    return torch.from_numpy(templates.borrow(rows, rng).dense(templates.whole.shape[1])).to(device)
+    dense = torch.from_numpy(templates.borrow(rows, rng).dense(templates.whole.shape[1]))
+    return dense.to(device, non_blocking=True)
 
 
 def _layers(seeds: Seeds, sizes: Sequence[int]) -> Params:

@@ -109,7 +109,7 @@ class TNAAttack(LearnedFillersAttack):
                 hits(users, form.users[users] @ items.T)
         scores = form.users[prepared] @ items.T
         mine = form.seen.take(prepared)
-        others = scores.detach().index_put((mine.rows, mine.indices), scores.new_tensor(-torch.inf))
+        others = scores.detach().index_put((mine.rows, mine.indices), scores.new_full((), -torch.inf))
         others = others.index_fill(1, targets, -torch.inf)
         best = others.topk(min(self.list_length, others.shape[1] - len(targets)), dim=1).indices
         gaps = (scores.gather(1, best).unsqueeze(2) - scores[:, targets].unsqueeze(1)) / self.smoothness

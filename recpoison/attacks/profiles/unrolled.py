@@ -75,6 +75,25 @@ class UnrolledTraining:
         Raises:
             Diverged: If the objective is not a number.
         """
+        figures, gradient = self.train(shown, want_gradient)
+        return self.look(figures.tolist(), gradient)
+
+    def look(self, figures: list[float], gradient: Tensor | None) -> Look:
+        """What ``train`` found, once its figures are numbers of the host.
+
+        Raises:
+            Diverged: If the objective is not a number.
+        """
+        value, hit_ratio = figures
+        if not math.isfinite(value):
+            raise Diverged(
+                f"the attack's surrogate left the finite numbers: lower {self.setting}.trainer.learning_rate "
+                f"(now {self.model.trainer.learning_rate:g})"
+            )
+        return Look(value, hit_ratio, gradient)
+
+    def train(self, shown: Tensor, want_gradient: bool) -> tuple[Tensor, Tensor | None]:
+        """Objective and hit ratio ``(2,)``, and the gradient; the host waits for nothing."""
         shown = shown.detach().requires_grad_(want_gradient)
         unrolled = self.unrolled if want_gradient else 0
         # eq. 2; ``shown`` is in the last steps, so that they carry the second term of eq. 4 (eq. 7, or eq. 9 for fewer)
@@ -83,15 +102,10 @@ class UnrolledTraining:
         with torch.set_grad_enabled(want_gradient):
             users, items = self.model.factors(tables, self.seen, shown)  # its first term, 0 where scores read no data
             value = self.attack.value(users, items, self.targets, self.seen, hits)  # eq. 1
-        if not value.isfinite():
-            raise Diverged(
-                f"the attack's surrogate left the finite numbers: lower {self.setting}.trainer.learning_rate "
-                f"(now {self.model.trainer.learning_rate:g})"
-            )
         gradient = None
         if want_gradient:
             gradient = torch.autograd.grad(value, shown)[0] if value.requires_grad else torch.zeros_like(shown)
-        return Look(float(value.detach()), hits.ratio, gradient)
+        return torch.stack([value.detach().double(), hits.share]), gradient
 
     def _inner(self, number: int, tables: Tensors, shown: Tensor) -> Tensors:
         return self.model.gradient(tables, self.seen, self.batches(number), shown)

@@ -5,6 +5,7 @@ The form is WRMF+ALS of the injection paper (Tang, Wen and Wang 2020): section 4
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import scipy.sparse as sp
@@ -22,6 +23,7 @@ from recpoison.idle import Together
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
+from recpoison.training.trainer import Diverged
 
 WEIGHTS = ("detached", "differentiated")
 
@@ -123,7 +125,10 @@ class _ClosedForm:
         if want_gradient:
             pull = torch.autograd.grad(value, items)[0]
             gradient = self._chain(shown, users, items.detach(), pull, seen)
-        return Look(float(value.detach()), hits.ratio, gradient)
+        objective, hit_ratio = torch.stack([value.detach().double(), hits.share]).tolist()
+        if not math.isfinite(objective):  # on a CPU a sweep has said so
+            raise Diverged("the attack's surrogate left the finite numbers: raise attack.surrogate.regularization")
+        return Look(objective, hit_ratio, gradient)
 
     def _chain(self, shown: Tensor, users: Tensor, items: Tensor, pull: Tensor, seen: sp.csr_matrix) -> Tensor:
         """The gradient in ``shown``, from that in each item's vector, ``pull`` ``(n_items, embedding_size)``."""
