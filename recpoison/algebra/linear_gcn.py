@@ -83,8 +83,7 @@ class LinearGCN:
     def gradient(self, weights: Weights, judged: Judged) -> tuple[float, Weights]:
         """The mean cross-entropy of ``judged`` and its gradient."""
         passed = self._passed(weights)
-        loss = float(F.cross_entropy(passed.logits[judged.nodes], judged.classes))
-        return loss, self._backward(weights, passed, _errors(passed.logits, judged))[0]
+        return float(_loss(passed, judged)), self._backward(weights, passed, _errors(passed.logits, judged))[0]
 
     def _backward(self, weights: Weights, passed: _Passed, errors: Tensor) -> tuple[Weights, Tensor]:
         """Gradient of the weights, and of S X W1."""
@@ -97,7 +96,8 @@ class LinearGCN:
         """``weights`` and what they are after each step of training on ``judged``."""
         kept, velocity = [weights], Weights(*map(torch.zeros_like, weights))
         for _ in range(rule.steps):
-            slopes = self.gradient(kept[-1], judged)[1]
+            passed = self._passed(kept[-1])
+            slopes = self._backward(kept[-1], passed, _errors(passed.logits, judged))[0]
             velocity = Weights(*(rule.momentum * v + g for v, g in zip(velocity, slopes, strict=True)))
             kept.append(Weights(*(w - rule.learning_rate * v for w, v in zip(kept[-1], velocity, strict=True))))
         return kept
@@ -108,7 +108,7 @@ class LinearGCN:
         trained_on: Judged,
         outer: Judged,
         rule: Momentum,
-    ) -> tuple[Tensor, float]:
+    ) -> tuple[Tensor, Tensor]:
         """How the cross-entropy of ``outer`` after training moves with each pair of nodes, both directions at once.
 
         Args:
@@ -122,7 +122,6 @@ class LinearGCN:
         """
         kept = self.training(weights, trained_on, rule)
         passed = self._passed(kept[-1])
-        loss = float(F.cross_entropy(passed.logits[outer.nodes], outer.classes))
         errors = _errors(passed.logits, outer)
         of_weights, of_sxw = self._backward(kept[-1], passed, errors)
         factors = _Factors(self.features)
@@ -137,7 +136,7 @@ class LinearGCN:
             of_velocity = along
             curved = self._looked_back(kept[number], along, trained_on, factors)
             of_weights = Weights(*(a + b for a, b in zip(of_weights, curved, strict=True)))
-        return self._of_edges(factors.dense()), loss
+        return self._of_edges(factors.dense()), _loss(passed, outer)
 
     def _looked_back(self, weights: Weights, along: Weights, judged: Judged, factors: _Factors) -> Weights:
         """The Hessian of the training loss times ``along``; what S gets of the product goes into ``factors``."""
@@ -163,8 +162,10 @@ class LinearGCN:
         """Through S_ij = a_ij (d_i d_j)^-1/2, a = A + I and d its row sums: of a pair, both of its entries changing."""
         both = of_spread + of_spread.T
         looped = (self.adjacency + sp.identity(self.adjacency.shape[0], format="csr")).tocoo()
-        rows, columns = (torch.from_numpy(x.astype(np.int64)).to(both.device) for x in (looped.row, looped.col))
-        degrees = torch.bincount(rows, minlength=len(both)).to(both.dtype)
+        counts = np.bincount(looped.row, minlength=len(both))
+        places = (torch.from_numpy(x.astype(np.int64)) for x in (looped.row, looped.col, counts))
+        rows, columns, degrees = (x.to(both.device, non_blocking=True) for x in places)
+        degrees = degrees.to(both.dtype)
         scale = degrees.rsqrt()
         sums = torch.zeros_like(degrees).index_add_(0, rows, both[rows, columns] * scale[columns])
         of_degrees = sums * scale**3 / -2
@@ -195,12 +196,16 @@ class _Factors:
         dense = (self.features.matrix @ inner).T.contiguous()
         grouped: dict[int, tuple[Tensor, list[Tensor], list[Tensor]]] = {}
         for nodes, left, right in self.rows:
-            group = grouped.setdefault(nodes.data_ptr(), (nodes, [], []))
+            group = grouped.setdefault(id(nodes), (nodes, [], []))
             group[1].append(left)
             group[2].append(right)
         for nodes, lefts, rights in grouped.values():
             dense[nodes] += torch.cat(lefts, dim=1) @ torch.cat(rights, dim=1).T
         return dense
+
+
+def _loss(passed: _Passed, judged: Judged) -> Tensor:
+    return F.cross_entropy(passed.logits[judged.nodes], judged.classes)
 
 
 def _errors(logits: Tensor, judged: Judged) -> Tensor:

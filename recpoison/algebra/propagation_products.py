@@ -32,8 +32,8 @@ class Sparse(NamedTuple):
         numbers = sp.csr_matrix((np.arange(1, tidy.nnz + 1), tidy.indices, tidy.indptr), shape=tidy.shape)
         turned = numbers.T.tocsr()
         turned.sort_indices()
-        order = torch.from_numpy(turned.data.astype(np.int64) - 1).to(device)
-        values = torch.from_numpy(tidy.data).to(device, dtype)
+        order = torch.from_numpy(turned.data.astype(np.int64) - 1).to(device, non_blocking=True)
+        values = torch.from_numpy(tidy.data).to(device, dtype, non_blocking=True)
         return Sparse(_csr(tidy, values), _csr(turned, values[order]), order)
 
     def with_values(self, values: Tensor) -> Sparse:
@@ -47,7 +47,8 @@ class Sparse(NamedTuple):
 
 
 def _csr(pattern: sp.csr_matrix, values: Tensor) -> Tensor:
-    rows, columns = (torch.from_numpy(x.astype(np.int64)).to(values.device) for x in (pattern.indptr, pattern.indices))
+    places = (torch.from_numpy(x.astype(np.int64)) for x in (pattern.indptr, pattern.indices))
+    rows, columns = (x.to(values.device, non_blocking=True) for x in places)
     return _matrix(rows, columns, values, pattern.shape)
 
 

@@ -140,7 +140,7 @@ class MetaAttack(ZeroFlips):
             approximate=self.approximate_sum if self.approximate else None,
             memory_mb=self.memory_mb,
         )
-        slopes = found.gradient.cpu().numpy()[board.free].astype(np.float64)
+        slopes = found.gradient.numpy()[board.free].astype(np.float64)
         slopes[np.isin(board.free, places)] = -np.inf
         count = min(self.edges_per_step, n_flips - len(places))
         best = board.free[np.argsort(-slopes, kind="stable")[:count]]
@@ -172,7 +172,7 @@ class MetaAttack(ZeroFlips):
 
 def _seen(found: MetaGradient, labels: np.ndarray) -> Tensor:
     """``(1, 2)`` how the surrogate fits the labels it was trained on."""
-    logits = found.logits.double().cpu()
+    logits = found.logits.double()
     given = torch.from_numpy(labels).double()
     accuracy = ((logits > 0) == (given > 0)).double().mean()
     return torch.stack([accuracy, mean_log_loss(logits, given)]).unsqueeze(0)

@@ -106,14 +106,17 @@ class Metattack(EdgeAttack):
         now, number = graph.with_flips(rows, columns, _opposite(graph, rows, columns)), len(state["trace"])
         start = self._weights(graph, flipping.seeds, number, flipping.device)
         surrogate = LinearGCN(now.adjacency, now.features, flipping.device)
-        slopes, loss = surrogate.meta_gradient(start, _labelled(graph, flipping.device), outer, self._rule)
-        if not math.isfinite(loss) or not bool(slopes.isfinite().all()):
+        slopes, after = surrogate.meta_gradient(start, _labelled(graph, flipping.device), outer, self._rule)
+        count = min(self.edges_per_step, flipping.n_flips - len(state["pairs"]))
+        best = self._best(slopes, now, state["pairs"].to(flipping.device, non_blocking=True), count)
+        # one wait for all; numbers of nodes are exact
+        *places, loss, finite = torch.cat([best.flatten(), torch.stack([after, slopes.isfinite().all()])]).tolist()
+        if not (math.isfinite(loss) and finite):
             raise UserError(
                 f"the meta-gradient of step {number + 1} is not finite: lower attack.learning_rate "
                 f"(now {self.learning_rate:g})"
             )
-        count = min(self.edges_per_step, flipping.n_flips - len(state["pairs"]))
-        pairs = self._best(slopes, now, state["pairs"].to(flipping.device), count).cpu()
+        pairs = torch.tensor(places, dtype=torch.int64).view(-1, 2)
         trace = torch.cat([state["trace"], torch.tensor([loss], dtype=torch.float64)])
         return {"pairs": torch.cat([state["pairs"], pairs]), "trace": trace}
 
@@ -126,7 +129,7 @@ class Metattack(EdgeAttack):
         drawn = number if self.initialisation == "redrawn" else 0
         sizes = (graph.features.shape[1], self.hidden, graph.n_classes)
         layers = (
-            glorot(seeds.numpy("weights", drawn, layer), shape).to(device)
+            glorot(seeds.numpy("weights", drawn, layer), shape).to(device, non_blocking=True)
             for layer, shape in enumerate(pairwise(sizes))
         )
         return Weights(*layers)
@@ -146,29 +149,35 @@ class Metattack(EdgeAttack):
     def _best(self, slopes: Tensor, graph: NodeGraph, flipped: Tensor, count: int) -> Tensor:
         """``(count, 2)`` pairs of the highest score, the lower node first; equal ones by their number."""
         n, adjacency = graph.n_nodes, graph.adjacency.tocoo()
-        rows, columns = (torch.from_numpy(x.astype(np.int64)).to(slopes.device) for x in (adjacency.row, adjacency.col))
-        scores = slopes.clone()
-        scores[rows, columns] *= -1
+        keys = adjacency.row.astype(np.int64) * n + adjacency.col
+        scores = slopes.flatten().clone()
+        edges = torch.from_numpy(keys).to(slopes.device, non_blocking=True)
+        scores[edges] *= -1
         if self.keep_connected:
-            degrees = torch.bincount(rows, minlength=n)
-            last = (degrees[rows] < 2) | (degrees[columns] < 2)
-            scores[rows[last], columns[last]] = -math.inf
-        scores[flipped[:, 0], flipped[:, 1]] = -math.inf
+            degrees = np.bincount(adjacency.row, minlength=n)
+            last = keys[(degrees[adjacency.row] < 2) | (degrees[adjacency.col] < 2)]
+            scores.index_fill_(0, torch.from_numpy(last).to(slopes.device, non_blocking=True), -math.inf)
+        scores.index_fill_(0, flipped[:, 0] * n + flipped[:, 1], -math.inf)
         lower = torch.ones(n, n, dtype=torch.bool, device=slopes.device).tril()
-        scores = scores.masked_fill_(lower, -math.inf).flatten()
-        least = scores.topk(count).values[-1]
-        above = (scores > least).nonzero().flatten()
-        ties = (scores == least).nonzero().flatten()[: count - len(above)]
-        above = above[scores[above].argsort(descending=True, stable=True)]
-        chosen = torch.cat([above, ties])
+        chosen = highest(scores.masked_fill_(lower.flatten(), -math.inf), count)
         return torch.stack([chosen // n, chosen % n], dim=1)
+
+
+def highest(scores: Tensor, count: int) -> Tensor:
+    """``(count,)`` places of the highest of ``scores``, in their order; equal ones by their place."""
+    least = scores.topk(count).values[-1]
+    above, ties = scores > least, scores == least
+    chosen = above | (ties & (ties.cumsum(0) <= count - above.sum()))
+    rank = torch.where(chosen, chosen.cumsum(0) - 1, count)  # the others share a place that is left out
+    places = rank.new_zeros(count + 1).scatter_(0, rank, torch.arange(len(scores), device=scores.device))[:count]
+    return places[scores[places].argsort(descending=True, stable=True)]
 
 
 def _labelled(graph: NodeGraph, device: torch.device) -> Judged:
     if graph.labelled is None:
         raise UserError("the graph has no labelled nodes: let the evaluation divide it first")
-    nodes = torch.from_numpy(graph.labelled).to(device)
-    return Judged(nodes, torch.from_numpy(graph.labels[graph.labelled]).to(device))
+    columns = (torch.from_numpy(x) for x in (graph.labelled, graph.labels[graph.labelled]))
+    return Judged(*(column.to(device, non_blocking=True) for column in columns))
 
 
 def _opposite(graph: NodeGraph, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

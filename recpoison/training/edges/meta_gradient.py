@@ -26,7 +26,7 @@ SUMS = ("before_steps", "after_steps", "dependence")
 
 
 class MetaGradient(NamedTuple):
-    """What a change of each label does.
+    """What a change of each label does, on the CPU.
 
     Args:
         gradient: ``(n,)`` derivative of the mean log loss after training, on the same edges, in their labels.
@@ -90,12 +90,13 @@ def meta_gradient(
         found = _exact(training, first, segment, outer_labels == "included")
     else:
         found = _sum(training, first, approximate, outer_labels == "included")
-    if not all(bool(tensor.isfinite().all()) for tensor in found):
+    on_host = torch.stack(list(found)).cpu()  # one wait for both
+    if not bool(on_host.isfinite().all()):
         raise Diverged(
             f"the meta-gradient through {trainer.steps} steps left the finite numbers: "
             f"lower {setting}.learning_rate (now {trainer.learning_rate:g}) or {setting}.steps"
         )
-    return found
+    return MetaGradient(*on_host)
 
 
 def _check(outer_labels: str, approximate: str | None) -> None:

@@ -142,9 +142,10 @@ class EdgeTrainer(Part):
 def columns(edges: LabelledEdges, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Users, items and labels as tensors on the device of ``like``, labels of its type."""
     users, items = (
-        torch.as_tensor(column, dtype=torch.int64, device=like.device) for column in (edges.users, edges.items)
+        torch.as_tensor(column, dtype=torch.int64).to(like.device, non_blocking=True)
+        for column in (edges.users, edges.items)
     )
-    return users, items, torch.as_tensor(edges.labels, dtype=like.dtype, device=like.device)
+    return users, items, torch.as_tensor(edges.labels, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
 def _names(network: Network, rule: Optimizer) -> list[str]:
