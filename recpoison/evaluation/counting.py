@@ -253,11 +253,10 @@ def _search(starts: np.ndarray, items: np.ndarray, users: np.ndarray, wanted: np
 
 def count_in_bulk(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows, queries: Rows, out: Counts) -> bool:
     """``count`` by whole-matrix operations, for CUDA."""
-    if not bool(torch.isfinite(scores).all()):
-        return False
     row = torch.full_like(scores, -torch.inf) if pool_is_allowed else scores.clone()
     users, items = _pairs(pool, scores.device)
-    row[users, items] = scores[users, items] if pool_is_allowed else -torch.inf
+    known = scores[users, items]
+    row[users, items] = known if pool_is_allowed else torch.full_like(known, -torch.inf)
     users, items = _pairs(held, scores.device)
     row[users, items] = scores[users, items]
 
@@ -268,26 +267,37 @@ def count_in_bulk(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows,
         others, score = row[users[part]], scores[users[part], items[part]][:, None]
         above[part] = (others > score).sum(1)
         not_lower[part] = (others >= score).sum(1)
-    out.above[:] = above.cpu().numpy()
-    out.ties[:] = (not_lower - above - itself.long()).cpu().numpy()
-    out.candidates[:] = ((row > -torch.inf).sum(1)[users] + ~itself).cpu().numpy()
-    out.listed[:] = itself.cpu().numpy()
-    out.lists[:] = _best_in_bulk(row, out.lists.shape[1]).cpu().numpy()
+    candidates = (row > -torch.inf).sum(1)[users] + ~itself
+    counts = torch.stack([above, not_lower - above - itself.long(), candidates, itself.long()])
+    best = _best_in_bulk(row, out.lists.shape[1])
+    finite = torch.isfinite(scores).all().long().view(1)
+    found = torch.cat([finite, counts.flatten(), best.flatten()]).cpu().numpy()  # the one wait
+    if not found[0]:
+        return False
+    columns = found[1 : 1 + counts.numel()].reshape(counts.shape)
+    for column, numbers in zip((out.above, out.ties, out.candidates, out.listed), columns, strict=True):
+        column[:] = numbers
+    out.lists[:] = found[1 + counts.numel() :].reshape(out.lists.shape)
     return True
 
 
 def _pairs(rows: Rows, device: torch.device) -> tuple[Tensor, Tensor]:
     users = np.repeat(np.arange(len(rows.starts) - 1), np.diff(rows.starts))
-    return torch.from_numpy(users).to(device), torch.from_numpy(rows.items.astype(np.int64)).to(device)
+    columns = (torch.from_numpy(column) for column in (users, rows.items.astype(np.int64)))
+    of_users, items = (column.to(device, non_blocking=True) for column in columns)
+    return of_users, items
 
 
 def _best_in_bulk(row: Tensor, k: int) -> Tensor:
     """Items of the ``k`` highest scores, equal ones by item id: ``topk`` alone leaves their order open."""
     if k == 0:
-        return torch.empty((len(row), 0), dtype=torch.int64)
+        return torch.empty((len(row), 0), dtype=torch.int64, device=row.device)
     bar = row.topk(k, dim=1).values[:, -1:]
     higher, equal = row > bar, row == bar
     room = k - higher.sum(1, keepdim=True)
-    items = (higher | (equal & (equal.cumsum(1) <= room))).nonzero()[:, 1].view(-1, k)
+    best = higher | (equal & (equal.cumsum(1) <= room))
+    rank = torch.where(best, best.cumsum(1) - 1, k)  # the others share a place that is left out
+    numbers = torch.arange(row.shape[1], device=row.device).expand_as(rank)
+    items = rank.new_zeros(len(row), k + 1).scatter_(1, rank, numbers)[:, :k]
     values, order = row.gather(1, items).sort(dim=1, descending=True, stable=True)
     return items.gather(1, order).masked_fill(values == -torch.inf, -1)

@@ -18,6 +18,7 @@ from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import glorot
+from recpoison.training.optimizers import initial_state, slots, step
 
 
 class _Graph(NamedTuple):
@@ -94,19 +95,20 @@ class GCN(Model):
         if data.labelled is None or not len(data.labelled):
             raise UserError("the graph has no labelled nodes to learn from: let the evaluation divide it first")
         graph = _tensors(data, device)
-        nodes = torch.from_numpy(data.labelled).to(device)
-        classes = torch.from_numpy(data.labels[data.labelled]).to(device)
-        params = {name: tensor.to(device).requires_grad_() for name, tensor in self.init(data, seeds).items()}
-        optimizer = torch.optim.Adam(params.values(), lr=self.learning_rate)
+        columns = (torch.from_numpy(x) for x in (data.labelled, data.labels[data.labelled]))
+        nodes, classes = (column.to(device, non_blocking=True) for column in columns)
+        first = {name: tensor.to(device, non_blocking=True) for name, tensor in self.init(data, seeds).items()}
+        state = initial_state("adam", 0.0, first)
         chance = seeds.child("train").torch("dropout", device=device)
-        for step in range(1, self.steps + 1):
-            optimizer.zero_grad()
+        for number in range(1, self.steps + 1):
+            params = {name: tensor.detach().requires_grad_() for name, tensor in slots(state, "param").items()}
             loss = F.cross_entropy(self._logits(params, graph, chance)[nodes], classes)
-            (loss + self.weight_decay / 2 * params["weight_0"].square().sum()).backward()
-            optimizer.step()
-            if step in (1, self.steps) or step % 50 == 0:
-                progress.step(step, self.steps, loss=float(loss.detach()))
-        return {name: tensor.detach() for name, tensor in params.items()}
+            decayed = loss + self.weight_decay / 2 * params["weight_0"].square().sum()
+            gradients = torch.autograd.grad(decayed, list(params.values()))
+            step("adam", state, dict(zip(params, gradients, strict=True)), self.learning_rate, 1e-8)
+            if number in (1, self.steps) or number % 50 == 0:
+                progress.step(number, self.steps, loss=float(loss.detach()))
+        return slots(state, "param")
 
     def scores(self, params: Params, data: Any, users: Tensor) -> Tensor:
         """Class logits ``(len(users), n_classes)`` of nodes, without dropout."""
