@@ -75,13 +75,13 @@ class APT(AdversarialPoisoning):
         """``(n_items,)`` change of the risk for a unit of an item's rating (equation 5)."""
         device = renewal.params["user"].device
         rows = (torch.from_numpy(column).long() for column in (renewal.plain.users, renewal.plain.items))
-        users, items = (column.to(device) for column in rows)
-        ratings = torch.from_numpy(renewal.plain.ratings).to(device)
+        users, items = (column.to(device, non_blocking=True) for column in rows)
+        ratings = torch.from_numpy(renewal.plain.ratings).to(device, non_blocking=True)
         here = self.inverse.at(users, items, ratings, renewal.params, renewal.plain.regularization)
         slopes = here.weighted(risk_slopes(here.errors, self.risk))
         x = self.inverse.solve(here, slopes, renewal.seeds, renewal.progress, "defense.inverse")
         references = shortest_users(renewal.data, self.reference_users, renewal.seeds.numpy("references"))
-        found: Tensor = influence_of_ratings(here, x, torch.from_numpy(references).to(device))
+        found: Tensor = influence_of_ratings(here, x, torch.from_numpy(references).to(device, non_blocking=True))
         return found.double().cpu().numpy()
 
     def choose(self, renewal: Renewal) -> np.ndarray:

@@ -116,8 +116,8 @@ class PoisonedRatings(Objective):
         assert scale is not None, "fit has seen to that"
         means, stds = item_statistics(self.rated, "population")
         drawn = seeds.numpy("values").normal(means[items] + self.defense.shift, stds[items])
-        state["erm.items"].copy_(torch.from_numpy(items))
-        state["erm.values"].copy_(torch.from_numpy(scale.snap(drawn)))
+        state["erm.items"].copy_(torch.from_numpy(items), non_blocking=True)
+        state["erm.values"].copy_(torch.from_numpy(scale.snap(drawn)), non_blocking=True)
 
     def _with_rows(self, state: State) -> Interactions:
         items, values = (state[f"erm.{name}"].cpu().numpy() for name in ("items", "values"))

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
-from recpoison.attacks.nodes.metattack import Metattack
+from recpoison.attacks.nodes.metattack import Metattack, highest
 from recpoison.data.graph import NodeGraph
 from recpoison.edge_flips import EdgeFlips
 from recpoison.errors import ConfigError
@@ -137,3 +137,9 @@ def test_every_setting_counts_and_the_same_seed_gives_the_same(change: dict[str,
 def test_values_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"attack.{next(iter(settings))} is"):
         Metattack(**settings)
+
+
+def test_the_highest_in_order_and_equal_ones_by_place() -> None:
+    scores = torch.tensor([1.0, 5.0, 3.0, 7.0, 3.0, 5.0, 3.0])
+    assert highest(scores, 5).tolist() == [3, 1, 5, 2, 4]
+    assert highest(scores, 1).tolist() == [3]

@@ -11,7 +11,7 @@ from recpoison.models.gmf import GMF
 from recpoison.models.neumf import NeuMF
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
-from recpoison.training.row_objective import RowObjective
+from recpoison.training.row_objective import RowObjective, padded_unique
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import Trainer
 
@@ -117,3 +117,11 @@ def test_draws_of_an_epoch_do_not_depend_on_batches(data, seeds):
 def test_other_seeds_train_otherwise(data):
     first, other = (GMF(4, trainer=Trainer(1)).fit(data, Seeds(seed), CPU, Progress()) for seed in (0, 1))
     assert not torch.equal(first["user"], other["user"])
+
+
+def test_distinct_numbers_in_static_shapes():
+    """7 comes twice, so that one place is left: it holds the first number, and takes that one's gradient."""
+    distinct, inverse, places = padded_unique(torch.tensor([7, 2, 9, 7]))
+    assert distinct.tolist() == [2, 7, 9, 2]
+    assert inverse.tolist() == [1, 0, 2, 1]
+    assert places.tolist() == [0, 1, 2, 0]

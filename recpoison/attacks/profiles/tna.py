@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from recpoison.algebra.observed import Observed
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.filler_descent import Problem
 from recpoison.attacks.profiles.influential import influence_by_curvature, influence_in_closed_form
@@ -108,10 +110,16 @@ class TNAAttack(LearnedFillersAttack):
                 users = slice(start, min(start + _USERS, len(form.users)))
                 hits(users, form.users[users] @ items.T)
         scores = form.users[prepared] @ items.T
-        mine = form.seen.take(prepared)
+        mine = _seen_by(form.seen, prepared)
         others = scores.detach().index_put((mine.rows, mine.indices), scores.new_full((), -torch.inf))
         others = others.index_fill(1, targets, -torch.inf)
         best = others.topk(min(self.list_length, others.shape[1] - len(targets)), dim=1).indices
         gaps = (scores.gather(1, best).unsqueeze(2) - scores[:, targets].unsqueeze(1)) / self.smoothness
         real = others.gather(1, best).isfinite().unsqueeze(2)  # who has nearly everything lacks fewer than K
         return (torch.sigmoid(gaps) * real * form.lacking(targets)[prepared].unsqueeze(1)).sum()
+
+
+@lru_cache(maxsize=1)
+def _seen_by(seen: Observed, users: Tensor) -> Observed:
+    """What ``users`` have, asked of the device at the first look of many."""
+    return seen.take(users)
