@@ -430,7 +430,7 @@ def test_the_device_refuses_and_counts_what_cuda_does():
                 lambda: torch.unique(here),
                 lambda: here[here > 1],
                 lambda: here[place],
-                lambda: here.__setitem__(numbers, 1.0),
+                lambda: here.index_put_((numbers,), there[0]),
                 lambda: torch.repeat_interleave(here, numbers),
                 lambda: torch.bincount(numbers),
                 lambda: torch.linalg.cholesky(torch.eye(2, device=DEVICE)),
