@@ -5,14 +5,16 @@ record = run(Parts(dataset, model, attack, defense, evaluation), seeds=[0, 1, 2]
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from recpoison.data.graph import NodeGraph
 from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.evaluation.learning import learned_nothing
 from recpoison.parts import Parts, describe_parts
@@ -20,13 +22,16 @@ from recpoison.progress import Progress
 from recpoison.records import Cost, RunRecord
 from recpoison.seeds import Seeds
 from recpoison.shelf import Shelf, Sights
-from recpoison.stages.base import Obtain, Stage, Value
+from recpoison.stages.at_once import Once, all_of
 from recpoison.stages.change import ChangeStage
 from recpoison.stages.finding import Found, find
 from recpoison.stages.obtaining import CHECKPOINT_SECONDS, Stages
 from recpoison.stages.split import SplitStage
 from recpoison.stages.store import Store
-from recpoison.stages.trial import open_trial
+from recpoison.stages.trial import Trial, open_trial
+from recpoison.training.signals import Signals
+
+_SHARED = (SplitStage.kind, ChangeStage.kind)  # what all repeats want of the seed that an attack is crafted with
 
 
 def run(
@@ -38,6 +43,7 @@ def run(
     store: Store | None = None,
     progress: Progress | None = None,
     checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+    workers: int = 1,
 ) -> RunRecord:
     """Measure {no attack, attack} x {no defense, defense} for each seed; cells a run does not need are skipped.
 
@@ -52,6 +58,8 @@ def run(
         store: Where finished stages are kept and found; None computes everything.
         progress: Hears about stages.
         checkpoint_seconds: Time between two checkpoints of a long fit, in the store; None writes them at signals only.
+        workers: Most seeds at once, as threads, where memory permits; numbers do not depend on it. ``progress`` then
+            hears from several.
 
     Example:
         >>> evaluation = FullRanking(metrics=["HR"], cutoffs=[1])
@@ -61,17 +69,32 @@ def run(
         0     0    test     HR  1    1.0
         1     1    test     HR  1    1.0
     """
-    device = torch.device(device)
-    stages = Stages(store, progress or Progress(), device, checkpoint_seconds)
-    obtain = _once(stages.obtain, parts.attack.crafted_with)
+    device, signals = torch.device(device), Signals()
+    once = Once(lambda stage: stage.seed == parts.attack.crafted_with and stage.kind in _SHARED)
     shelf = Shelf() if len(seeds) > 1 else None
-    found: dict[int, Found] = {}
-    for seed in seeds:
-        one = find(open_trial(parts, Seeds(seed), data_dir, device, obtain), obtain)
+
+    def begin(seed: int) -> tuple[Trial, Stages]:
+        stages = Stages(store, progress or Progress(), device, checkpoint_seconds, signals)
+        return open_trial(parts, Seeds(seed), data_dir, device, once.through(stages.obtain)), stages
+
+    def finish(trial: Trial, stages: Stages) -> tuple[Found, list[Cost]]:
+        found = find(trial, once.through(stages.obtain))
         if shelf is not None:
-            one = replace(one, results=[shelf.lay_down(result, parts.evaluation.read) for result in one.results])
-        found[seed] = one
-    return _recorded(parts, found, stages.costs, device)
+            found = replace(found, results=[shelf.lay_down(one, parts.evaluation.read) for one in found.results])
+        return found, stages.costs
+
+    first = [begin(seeds[0])]  # let go once it is measured
+    works: list[Callable[[], tuple[Found, list[Cost]]]] = [lambda: finish(*first.pop())]
+    works += [partial(lambda seed: finish(*begin(seed)), seed) for seed in seeds[1:]]
+    done = all_of(works, min(workers, len(seeds)), _n_cells(first[0][0]), signals)
+    found = {seed: one for seed, (one, _) in zip(seeds, done, strict=True)}
+    return _recorded(parts, found, [cost for _, costs in done for cost in costs], device)
+
+
+def _n_cells(trial: Trial) -> int:
+    """Users x items of a seed, or nodes x nodes."""
+    train = trial.split.train
+    return train.n_nodes**2 if isinstance(train, NodeGraph) else train.n_users * train.n_items
 
 
 def _recorded(parts: Parts, found: Mapping[int, Found], costs: list[Cost], device: torch.device) -> RunRecord:
@@ -106,20 +129,6 @@ def _shared(ids: Mapping[int, np.ndarray | None]) -> dict[int, np.ndarray | None
             mine = mine if same is None else same
         shared[seed] = mine
     return shared
-
-
-def _once(obtain: Obtain, seed: int | None) -> Obtain:
-    """``obtain``, asked once in a run for the rows and the fake users of ``seed``, which every repeat wants."""
-    kept: dict[str, Any] = {}
-
-    def asked(stage: Stage[Value], /) -> Value:
-        if stage.seed != seed or stage.kind not in (SplitStage.kind, ChangeStage.kind):
-            return obtain(stage)
-        found: Value = kept[stage.kind] if stage.kind in kept else obtain(stage)
-        kept[stage.kind] = found
-        return found
-
-    return asked
 
 
 def _judged(facts: Mapping[int, dict[str, Any]]) -> dict[str, str]:
