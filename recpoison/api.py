@@ -6,8 +6,7 @@ record = recpoison.run("dataset=ml_100k", "model=mf", "attack=average", repeats=
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from recpoison.command.checking import locate
 from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.job import Task, run_configured
-from recpoison.command.machine import choose_device, set_up
+from recpoison.command.machine import choose_device, prepared, threads_of_a_seed
 from recpoison.command.overrides import Job, compose_root
 from recpoison.command.typed import refuse_idle
 from recpoison.command.understanding import understand
@@ -178,8 +177,7 @@ def _finish(job: Job, asked: _Asked, quiet: bool) -> Finished:
         given["dataset"] = FrameTable.like(build(cfg.dataset, trusted), asked.data)
     task = Task(Path(), labels | asked.labels, job.overrides, "", trusted, among_many=quiet)
     device = choose_device(cfg.device)
-    with _torch_as_it_was():
-        set_up(cfg.deterministic, cfg.threads)
+    with prepared(cfg.deterministic, threads_of_a_seed(cfg, device, None)):
         record = run_configured(cfg, task, device, given)
     settled = OmegaConf.to_container(cfg, resolve=True) | {group: describe(part) for group, part in given.items()}  # type: ignore[operator]
     return Finished(record, OmegaConf.to_yaml(settled), tuple(job.overrides), _call(job.overrides, given))
@@ -189,20 +187,3 @@ def _call(overrides: Sequence[str], given: Mapping[str, Any]) -> str:
     """How the run was asked for, as ``run.json`` keeps it."""
     words = [repr(text) for text in overrides]
     return f"recpoison.run({', '.join([*words, *(f'{group}={part!r}' for group, part in given.items())])})"
-
-
-@contextmanager
-def _torch_as_it_was() -> Iterator[None]:
-    """Threads and determinism are the process's, not a run's: what it had, it has again."""
-    import numba
-    import torch
-
-    deterministic, threads = torch.are_deterministic_algorithms_enabled(), torch.get_num_threads()
-    compiled = numba.get_num_threads()
-    try:
-        yield
-    finally:
-        if torch.are_deterministic_algorithms_enabled() != deterministic:
-            torch.use_deterministic_algorithms(deterministic)
-        numba.set_num_threads(compiled)
-        torch.set_num_threads(threads)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,22 @@ def fake_users(changes: Mapping[int, FakeProfiles], ids: Mapping[int, np.ndarray
         rows = (np.full(len(items), seed), change.profile, items.astype(str), change.values)
         tables.append(pd.DataFrame(dict(zip(COLUMNS, rows, strict=True))))
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=COLUMNS)
+
+
+def write_fake_users(
+    changes: Iterable[tuple[int, FakeProfiles]], ids: Mapping[int, np.ndarray | None], file: Path
+) -> None:
+    """Write ``fake_users.csv``, one seed after the other; nothing where there is no row.
+
+    Args:
+        changes: The fake users of each seed.
+        ids: As of ``fake_users``.
+        file: Where to; not there yet.
+    """
+    for seed, change in changes:
+        table = fake_users({seed: change}, ids)
+        if len(table):
+            table.to_csv(file, mode="a", header=not file.exists(), index=False, encoding="utf-8")
 
 
 def fingerprint(change: Change) -> str:

@@ -43,6 +43,15 @@ def refuse_beyond_memory(n_bytes: float, what: str, remedy: str) -> None:
         )
 
 
+def resident_memory(*, peak: bool = False) -> int:
+    """Bytes that this process has now, or had at most; 0 where nobody knows."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:" if peak else "VmRSS:"))
+    except (OSError, StopIteration, IndexError, ValueError):  # no Linux
+        return 0
+
+
 def _machine() -> int:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()

@@ -8,11 +8,10 @@ import platform
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.changes import Change, FakeProfiles
-from recpoison.crafted import fake_users, fingerprint
+from recpoison.crafted import fake_users, fingerprint, write_fake_users
 from recpoison.curves import CURVE_COLUMNS, Curve
 from recpoison.data.arrays import save_arrays
 from recpoison.drafts import clear_abandoned, draft_of
@@ -31,13 +30,12 @@ from recpoison.evaluation.questions import summarise, with_counterparts
 from recpoison.evaluation.sentences import story
 from recpoison.evaluation.subjects import in_words
 from recpoison.intact import settle
-from recpoison.versions import commit
+from recpoison.versions import commit, packages
 
 METRIC_COLUMNS = ["dataset", "model", "attack", "defense", "seed", "subject", "metric", "k", "value", "n"]
 SUMMARY_COLUMNS = ["dataset", "model", "attack", "defense", "subject", "metric", "k", "mean", "sd", "n"]
 SUMMARY_COLUMNS += ["difference", "p", "low", "high"]  # to the cell without the attack
 SUMMARY_COLUMNS += ["defense_difference", "defense_p", "defense_low", "defense_high", "family"]
-_PACKAGES = ("recpoison", "torch", "numpy", "scipy", "scikit-learn", "pandas", "numba", "hydra-core", "omegaconf")
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,8 @@ class CellResult:
     Args:
         cell: Which one.
         measures: Its numbers.
-        seen: What the evaluation looked at (ranks), from which the numbers follow.
-        change: The crafted change, None in a clean cell.
+        seen: What the evaluation looked at (ranks), from which the numbers follow; of several seeds read from disk.
+        change: The crafted change, None in a clean cell; of several seeds read from disk.
         curve: Numbers over epochs, steps, epsilons or iterations, where asked for.
     """
 
@@ -132,9 +130,19 @@ class RunRecord:
 
     def fake_users(self) -> pd.DataFrame:
         """One row for each item of a fake user, columns as in ``fake_users.csv``; all squares of a seed share them."""
-        return fake_users(
-            {r.cell.seed: r.change for r in self.results if isinstance(r.change, FakeProfiles)}, self.item_ids
-        )
+        return fake_users(dict(self.fakes()), self.item_ids)
+
+    def fakes(self) -> Iterator[tuple[int, FakeProfiles]]:
+        """The fake users of each seed, one seed after the other; none where an attack crafts no such thing."""
+        attacked = {result.cell.seed: result for result in self.results if result.cell.attack != "none"}
+        changes = ((seed, result.change) for seed, result in attacked.items())
+        return ((seed, change) for seed, change in changes if isinstance(change, FakeProfiles))
+
+    def changes(self) -> Iterator[tuple[Cell, Change]]:
+        """The crafted change of each attacked cell, one after the other, so that no more than one is in memory."""
+        for result in self.results:
+            if (change := result.change) is not None:
+                yield result.cell, change
 
     def summary(self) -> pd.DataFrame:
         """Mean, spread, and the paired differences to the same cell without the attack and without the defense.
@@ -183,8 +191,6 @@ def write(record: RunRecord, folder: Path, config: str, overrides: Sequence[str]
 
 def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequence[str], command: str) -> None:
     costs = pd.DataFrame([vars(cost) for cost in record.costs])
-    changes = {r.cell.path: r.change for r in record.results if r.change is not None}
-    arrays = {f"{r.cell.path}/{name}": array for r in record.results for name, array in r.seen.arrays().items()}
     texts = {
         "config.yaml": config,
         "overrides.yaml": "".join(f"- {json.dumps(text)}\n" for text in overrides) or "[]\n",
@@ -197,15 +203,19 @@ def _write_files(record: RunRecord, folder: Path, config: str, overrides: Sequen
     curves = record.curves()
     if len(curves):
         texts["curve.csv"] = curves.to_csv(index=False)
-    crafted = record.fake_users()
-    if len(crafted):
-        texts["fake_users.csv"] = crafted.to_csv(index=False)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    save_arrays(arrays, folder / "ranks.npz")
-    if changes:
-        parts = {f"{path}/{name}": array for path, change in changes.items() for name, array in change.arrays().items()}
-        save_arrays(parts, folder / "change.npz")
+    write_fake_users(record.fakes(), record.item_ids, folder / "fake_users.csv")
+    save_arrays(_named((result.cell, result.seen) for result in record.results), folder / "ranks.npz")
+    if next(record.changes(), None) is not None:
+        save_arrays(_named(record.changes()), folder / "change.npz")
+
+
+def _named(parts: Iterable[tuple[Cell, Record | Change]]) -> Iterator[tuple[str, np.ndarray]]:
+    """Each array of each part under its cell's prefix; a part is let go before the next is asked for."""
+    for cell, part in parts:
+        for name, array in part.arrays().items():
+            yield f"{cell.path}/{name}", array
 
 
 def _move(draft: Path, folder: Path) -> None:
@@ -275,24 +285,15 @@ def run_facts(record: RunRecord, command: str) -> dict[str, Any]:
         "python": platform.python_version(),
         "machine": {"system": platform.platform(), "processor": platform.machine(), "cores": os.cpu_count()},
         "paired_test": record.paired_test,
-        "versions": {name: _installed(name) for name in _PACKAGES},
+        "versions": packages(),
         "commit": commit(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         "protocol": record.protocol,
         **record.about,
         "changes": {
-            result.cell.path: result.change.facts() | {"fingerprint": fingerprint(result.change)}
-            for result in record.results
-            if result.change is not None
+            cell.path: change.facts() | {"fingerprint": fingerprint(change)} for cell, change in record.changes()
         },
         "stages": [vars(cost) for cost in record.costs],
         "reused": sum(cost.reused for cost in record.costs),
         "peak_mb": max((cost.peak_mb for cost in record.costs), default=None),
     }
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

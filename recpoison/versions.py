@@ -1,10 +1,25 @@
-"""Which code this is."""
+"""Which code this is, and what it stands on."""
 
 from __future__ import annotations
 
 import subprocess
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+_PACKAGES = ("recpoison", "torch", "numpy", "scipy", "scikit-learn", "pandas", "numba", "hydra-core", "omegaconf")
+
+
+def packages() -> dict[str, str | None]:
+    """The versions of the packages that make the numbers; None for one that is not installed as a package."""
+    return {name: _installed(name) for name in _PACKAGES}
+
+
+def _installed(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 @cache

@@ -178,6 +178,16 @@ def lightgcn(arguments: argparse.Namespace) -> list[Row]:
     return lightgcn_benchmark(arguments.rounds)
 
 
+def repeats(arguments: argparse.Namespace) -> list[Row]:
+    """Wall time of seeds at once against one after the other, in processes of their own with all cores."""
+    from benchmark_repeats import repeats_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("repeats is left out: set RECPOISON_DATA to the folder that holds ml_100k and filmtrust")
+        return []
+    return repeats_benchmark(arguments.rounds)
+
+
 BENCHMARKS = {
     "bpr": bpr,
     "fgsm": fgsm,
@@ -190,6 +200,7 @@ BENCHMARKS = {
     "injection": injection,
     "scale": scale,
     "lightgcn": lightgcn,
+    "repeats": repeats,
 }
 
 
@@ -212,7 +223,7 @@ def _processor() -> str:
 
 def show(rows: list[Row]) -> None:
     """A table on the console."""
-    table = Table(title="process CPU time, one thread; ratio to ours, above 1 is slower")
+    table = Table(title="process CPU time, one thread, where no other is named; ratio to ours, above 1 is slower")
     for column in COLUMNS:
         table.add_column(column)
     for row in rows:

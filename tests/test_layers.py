@@ -25,7 +25,7 @@ LAYERS = [
     ({"defenses"}, "what fits a model otherwise"),
     ({"evaluation"}, "what measures a fitted model"),
     ({"curves", "crafted"}, "numbers along something, and what was crafted"),
-    ({"records"}, "what a run leaves"),
+    ({"records", "shelf"}, "what a run leaves, and where it lies meanwhile"),
     ({"trackers"}, "who else hears the numbers"),
     ({"parts"}, "what a run is made of"),
     ({"stages"}, "what is computed once, and the store"),

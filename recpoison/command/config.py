@@ -59,6 +59,7 @@ class Root:
     checkpoint_seconds: float | None = 120.0
     deterministic: bool = False
     threads: int | None = None
+    workers: int | None = None
     jobs_per_gpu: int = 1
     paired_test: str = "t"
     trackers: list[Any] = field(default_factory=list)
@@ -148,8 +149,9 @@ def _root_problems(cfg: DictConfig) -> list[str]:
         problems.append(f"repeats is {cfg.repeats}: give 1 or more")
     if not _DEVICE.fullmatch(cfg.device):
         problems.append(f"device is {cfg.device!r}: choose auto, cpu, cuda or cuda:N")
-    if cfg.threads is not None and cfg.threads < 1:
-        problems.append(f"threads is {cfg.threads}: give 1 or more, or null")
+    for name in ("threads", "workers"):
+        if cfg[name] is not None and cfg[name] < 1:
+            problems.append(f"{name} is {cfg[name]}: give 1 or more, or null")
     if cfg.jobs_per_gpu < 1:
         problems.append(f"jobs_per_gpu is {cfg.jobs_per_gpu}: give 1 or more")
     if cfg.paired_test not in PAIRED_TESTS:

@@ -76,9 +76,21 @@ def raise_stop_behind(error: BaseException) -> None:
         seen = seen.__cause__ or seen.__context__
 
 
+def out_of_time(error: BaseException | None) -> bool:
+    """Whether a job was stopped by submitit: its time is over, or its machine is wanted for other work.
+
+    From 1.4 on submitit raises this inside the job.
+    """
+    while error is not None:
+        if type(error).__name__ == "UncompletedJobError" and type(error).__module__.startswith("submitit"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextmanager
 def signals_answered(until_the_end: bool = False) -> Iterator[Stops]:
-    """SIGTERM and Ctrl-C end the command in order; SIGUSR1, which asks a fit for a checkpoint, is for fits alone.
+    """SIGTERM and Ctrl-C end the command in order; SIGUSR1 and SIGUSR2 ask fits for a checkpoint, and nobody else.
 
     Args:
         until_the_end: Whether the process ends with the command, so that signals have the same answer afterwards.
@@ -87,7 +99,8 @@ def signals_answered(until_the_end: bool = False) -> Iterator[Stops]:
     if threading.current_thread() is not threading.main_thread():  # where signals do not arrive
         yield stops
         return
-    answers: dict[str, Any] = {"SIGTERM": stops, "SIGINT": stops, "SIGUSR1": signal.SIG_IGN}
+    answers: dict[str, Any] = {"SIGTERM": stops, "SIGINT": stops}
+    answers |= dict.fromkeys(("SIGUSR1", "SIGUSR2"), signal.SIG_IGN)
     numbers = {getattr(signal, name): answer for name, answer in answers.items() if hasattr(signal, name)}
     if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:  # as nohup has it, or a program around us
         del numbers[signal.SIGINT]

@@ -20,8 +20,8 @@ from recpoison.command import cells
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
-from recpoison.command.ending import raise_stop_behind
-from recpoison.command.machine import choose_device, device_of_one, set_up
+from recpoison.command.ending import out_of_time, raise_stop_behind
+from recpoison.command.machine import choose_device, device_of_one, prepared, seeds_at_once, threads_of_a_seed
 from recpoison.command.typed import refuse_idle
 from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError, UserError, printable
@@ -38,6 +38,7 @@ REMEDIES |= dict.fromkeys((errno.EACCES, errno.EPERM), "make it yours to write o
 REMEDIES |= dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "move the file that is in its way or ")
 REMEDIES |= {errno.ENAMETOOLONG: "give it a shorter name or ", errno.EROFS: ""}
 _PROBE_BYTES = 65536
+OUT_OF_TIME = "its time was over, or its machine was wanted; the same command goes on from where it was"
 
 
 @dataclass(frozen=True)
@@ -84,11 +85,13 @@ class Outcome:
         code: 0 done, 2 the user's mistake, 1 ours.
         reason: Empty, or what to tell the user.
         seconds: Wall time.
+        stopped: Whether it was stopped from outside and can go on.
     """
 
     code: int
     reason: str = ""
     seconds: float = 0.0
+    stopped: bool = False
 
 
 def attempt(cfg: DictConfig, task: Task) -> Outcome:
@@ -99,6 +102,8 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
         return Outcome(0, seconds=time.monotonic() - start)
     except Exception as error:
         raise_stop_behind(error)
+        if out_of_time(error):
+            return Outcome(1, OUT_OF_TIME, time.monotonic() - start, stopped=True)
         code, reason = explain(error, task.folder, task.trusted, task.chosen_by)
         if task.traceback and not isinstance(error, UserError):
             traceback.print_exception(error)
@@ -183,8 +188,10 @@ def _compute(cfg: DictConfig, task: Task) -> RunRecord:
         refuse_idle(task.overrides, [cfg], task.trusted)
     OmegaConf.set_readonly(cfg, True)
     device = choose_device(cfg.device)
-    set_up(cfg.deterministic, task.threads if cfg.threads is None else cfg.threads)
-    with device_of_one(device, cfg.jobs_per_gpu) if task.among_many else nullcontext(device) as chosen:
+    with (
+        prepared(cfg.deterministic, threads_of_a_seed(cfg, device, task.threads)),
+        device_of_one(device, cfg.jobs_per_gpu) if task.among_many else nullcontext(device) as chosen,
+    ):
         record = run_configured(cfg, task, chosen)
 
     from recpoison.records import write
@@ -228,6 +235,7 @@ def run_configured(
             store=Store(Path(cfg.store_dir)) if cfg.store_dir else None,
             progress=progress,
             checkpoint_seconds=cfg.checkpoint_seconds,
+            workers=seeds_at_once(cfg, device, task.threads),
         )
     return replace(record, paired_test=cfg.paired_test)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
@@ -66,6 +66,51 @@ def set_up(deterministic: bool, threads: int | None) -> None:
     if threads is not None:
         numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))  # type: ignore[attr-defined]
         torch.set_num_threads(threads)  # last: numba's first call sets OpenMP's threads, which are torch's too
+
+
+@contextmanager
+def prepared(deterministic: bool, threads: int | None) -> Iterator[None]:
+    """For a block as ``set_up``, with as many threads of BLAS; afterwards the process has again what it had."""
+    import numba
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    was_deterministic, of_torch, compiled = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_num_threads(),
+        numba.get_num_threads(),
+    )
+    try:
+        with nullcontext() if threads is None else threadpool_limits(threads, user_api="blas"):
+            set_up(deterministic, threads)
+            yield
+    finally:
+        if torch.are_deterministic_algorithms_enabled() != was_deterministic:
+            torch.use_deterministic_algorithms(was_deterministic)
+        numba.set_num_threads(compiled)
+        torch.set_num_threads(of_torch)
+
+
+def threads_of_a_seed(cfg: DictConfig, device: torch.device, of_job: int | None) -> int | None:
+    """CPU threads of one seed, whatever the number of seeds at once; None leaves the choice to PyTorch.
+
+    Args:
+        cfg: The configuration of the run.
+        device: Where it runs.
+        of_job: CPU threads for the job, None where it has all cores.
+    """
+    if cfg.threads is not None:
+        return int(cfg.threads)
+    return 1 if cfg.repeats > 1 and device.type == "cpu" else of_job
+
+
+def seeds_at_once(cfg: DictConfig, device: torch.device, of_job: int | None) -> int:
+    """How many seeds of a run may run at once; arguments as of ``threads_of_a_seed``. On CUDA they share one device."""
+    if device.type != "cpu":
+        return 1
+    if cfg.workers is not None:
+        return int(cfg.workers)
+    return max(1, (of_job or cores()) // (threads_of_a_seed(cfg, device, of_job) or 1))
 
 
 def threads_of_one(launcher: DictConfig) -> int | None:

@@ -51,7 +51,8 @@ class Measure:
         k: Cutoff, or None for metrics without one.
         value: The number.
         n: How many units it is taken over.
-        units: ``(n,)`` ids of the units (users), for pairing with another cell; None where the metric is no mean.
+        units: ``(n,)`` ids of the units (users), for pairing with another cell; None where the metric is no mean, and
+            in the record of several seeds, which does not keep them.
         per_unit: ``(n,)`` the metric of each unit; ``value`` is their mean.
     """
 
@@ -204,7 +205,10 @@ class Evaluation(Part, ABC, Generic[Seen]):
         """The numbers of a table. ``clean`` is the same cell without an attack, for metrics that compare."""
 
     def notes(self, seen: Sequence[Seen]) -> list[str]:
-        """Sentences that a reader of the numbers needs, from what was seen in all cells; none by default."""
+        """Sentences that a reader of the numbers needs, from what was seen in all cells; none by default.
+
+        A cell may be read from disk each time that it is asked for: go through them once.
+        """
         return []
 
     @abstractmethod

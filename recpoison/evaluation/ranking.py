@@ -173,19 +173,22 @@ class RankingEvaluation(Evaluation[Ranks]):
 
     def notes(self, seen: Sequence[Ranks]) -> list[str]:
         """Warn where ties decide more than 2% of the ranks of some cell."""
-        held = [place_held_out(ranks.test, "half") for ranks in seen]
-        targets = [r.target if self.owners == "included" else r.target.take(~r.target.owned) for r in seen]
-        places = {
-            "the held-out items' ranks": [(h.places, h.widths - h.sharing) for h in held],
-            "the targets' ranks": [(part.above, part.ties) for part in targets],
-        }
-        known = dict(zip(places, (ON_HELD_OUT, ON_TARGETS), strict=True))
-        shares = {
-            whose: max(share_decided(*cell, set(self.metrics) & set(known[whose]), self.cutoffs) for cell in cells)
-            for whose, cells in places.items()
-        }
+        shares = {"the held-out items' ranks": 0.0, "the targets' ranks": 0.0}
+        for ranks in seen:
+            for whose, share in zip(shares, self._decided_by_ties(ranks), strict=True):
+                shares[whose] = max(shares[whose], share)
         told = [f"{share:.0%} of {whose}" for whose, share in shares.items() if share > 0.02]
         return [f"ties decide {' and '.join(told)} ({_DECIDED})"] if told else []
+
+    def _decided_by_ties(self, seen: Ranks) -> tuple[float, float]:
+        """The share of the held-out items' ranks that ties decide, and of the targets'."""
+        held = place_held_out(seen.test, "half")
+        target = seen.target if self.owners == "included" else seen.target.take(~seen.target.owned)
+        asked = set(self.metrics)
+        return (
+            share_decided(held.places, held.widths - held.sharing, asked & set(ON_HELD_OUT), self.cutoffs),
+            share_decided(target.above, target.ties, asked & set(ON_TARGETS), self.cutoffs),
+        )
 
     @property
     @abstractmethod

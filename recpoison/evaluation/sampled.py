@@ -168,7 +168,7 @@ def draw_negatives(known: Rows, n_items: int, n: int, rng: np.random.Generator) 
     return Rows(np.arange(n_users + 1) * n, drawn.ravel())
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _draw(starts: np.ndarray, known: np.ndarray, n_items: int, rng: np.random.Generator, drawn: np.ndarray) -> None:
     """The first steps of a Fisher-Yates shuffle of each user's free items."""
     free = np.empty(n_items, dtype=np.int32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,14 @@ class Overview:
     left: Callable[[], str] | None = None
 
 
+class _AtWork(threading.local):
+    """What one thread is at: the bars of its stages, one inside the other, and its last figures."""
+
+    def __init__(self) -> None:
+        self.tasks: list[TaskID | None] = []
+        self.figures: dict[str, float] = {}
+
+
 class LiveProgress(Progress):
     """Shows which stage runs, how far it is, its loss, the time left, and what is over or was reused.
 
@@ -60,7 +69,8 @@ class LiveProgress(Progress):
     for each finished stage; in a sweep the bar has another for the cells above it, and lines are left to the sweep.
     Where no bar can be drawn a line tells of a finished stage, at most one every few seconds. Either way every line
     goes to the log ``recpoison``, and while the bar is drawn log handlers that write to the terminal skip these lines
-    (warnings still show, above the bar). An exception passes through and leaves the terminal in order.
+    (warnings still show, above the bar). An exception passes through and leaves the terminal in order. Stages that run
+    at once, in several threads, have a bar each.
 
     Args:
         console: Where to draw; rich's own by default, which ``rich.logging`` shares.
@@ -84,9 +94,8 @@ class LiveProgress(Progress):
         self._last_line = time.monotonic()
         self._unsaid = 0
         self._bars: Bars | None = None
-        self._stages: list[tuple[TaskID | None, str]] = []
         self._filtered: list[logging.Handler] = []
-        self._figures: dict[str, float] = {}
+        self._at_work = _AtWork()
 
     def __enter__(self) -> Self:
         """Start drawing."""
@@ -115,29 +124,31 @@ class LiveProgress(Progress):
     def stage(self, name: str) -> Iterator[None]:
         """Show ``name`` as running, then as done with its seconds and last figures, or as failed."""
         task = self._bars.add_task(name, total=None, count="", figures="", left=None) if self._bars else None
-        self._stages.append((task, name))
-        self._figures = {}
+        mine = self._at_work
+        mine.tasks.append(task)
+        mine.figures = {}
         start = time.monotonic()
         mark, style, said = "✗", "red", "failed after "
         try:
             yield
             mark, style, said = "✓", "green", ""
         finally:
-            self._stages.pop()
+            mine.tasks.pop()
             if self._bars is not None and task is not None:
                 self._bars.remove_task(task)
             seconds = duration(time.monotonic() - start)
-            line = ", ".join(filter(None, (f"{name}: {said}{seconds}", _in_words(self._figures))))
+            line = ", ".join(filter(None, (f"{name}: {said}{seconds}", _in_words(mine.figures))))
             self._line(mark, style, line)
             self._now_and_then(line)
-            self._figures = {}
+            mine.figures = {}
 
     def step(self, done: int, total: int, **figures: float) -> None:
         """Move the bar of the current stage to ``done`` of ``total``."""
-        self._figures = dict(figures)
-        if self._bars is not None and self._stages and self._stages[-1][0] is not None:
+        mine = self._at_work
+        mine.figures = dict(figures)
+        if self._bars is not None and mine.tasks and mine.tasks[-1] is not None:
             self._bars.update(
-                self._stages[-1][0],
+                mine.tasks[-1],
                 completed=done,
                 total=total if total > 0 else None,
                 count=f"{done}/{total}",

@@ -17,6 +17,7 @@ _NOT_PART_OF_A_CELL = (
     "repeats",
     "device",
     "threads",
+    "workers",
     "data_dir",
     "store_dir",
     "checkpoint_seconds",

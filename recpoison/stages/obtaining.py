@@ -14,6 +14,7 @@ from recpoison.records import Cost
 from recpoison.stages.base import Stage, Value
 from recpoison.stages.store import Store
 from recpoison.training.checkpoint import Checkpoint
+from recpoison.training.signals import Signals
 
 # What a kill may cost; a checkpoint of a 100 MB model takes well under a second.
 CHECKPOINT_SECONDS = 120.0
@@ -27,6 +28,7 @@ class Stages:
         progress: Hears about each stage.
         device: Where tensors live.
         checkpoint_seconds: Time between two checkpoints of a loop, in the store; None writes them at signals only.
+        signals: Who hears signals, where stages run in several threads.
     """
 
     def __init__(
@@ -35,11 +37,13 @@ class Stages:
         progress: Progress,
         device: torch.device,
         checkpoint_seconds: float | None = CHECKPOINT_SECONDS,
+        signals: Signals | None = None,
     ) -> None:
         self.store = store
         self.progress = progress
         self.device = device
         self.checkpoint_seconds = math.inf if checkpoint_seconds is None else checkpoint_seconds
+        self.signals = signals
         self.costs: list[Cost] = []
 
     def obtain(self, stage: Stage[Value]) -> Value:
@@ -51,7 +55,8 @@ class Stages:
         else:
             inputs = stage.inputs
             key = digest(inputs)
-            with Checkpoint(self.progress, self.store.part(stage.kind, key), self.checkpoint_seconds) as progress:
+            folder = self.store.part(stage.kind, key)
+            with Checkpoint(self.progress, folder, self.checkpoint_seconds, self.signals) as progress:
 
                 def timed() -> tuple[Value, float, float]:
                     value, seconds, peak = self._timed(stage, progress)

@@ -20,6 +20,7 @@ from recpoison.command.overrides import Sweep
 from recpoison.errors import OutputError, UserError
 from recpoison.progress import duration
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
+from recpoison.sweeps.workers import lost_worker, still_at_work
 
 _CHOSEN_BY = "hydra.sweep.dir"
 _NO_WORD = "it stopped without a word; see its run.log"
@@ -91,9 +92,15 @@ def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) ->
         done = sum(status.status == "done" for status in board.statuses().values())
         count = len(board.cells or ())
         print(f"recpoison: {done} of {count} cells are done; the same command does the rest", file=sys.stderr)
+        for line in still_at_work(board.statuses().values(), sweep.cfg.hydra.launcher):
+            print(f"recpoison: {line}", file=sys.stderr)
         raise
     except OSError as error:
         raise OutputError(unwritable(error.filename or sweep.folder, error, _CHOSEN_BY)) from error
+    except Exception as error:
+        if not lost_worker(error):
+            raise
+        print("recpoison: a worker was killed; the same command does what is missing", file=sys.stderr)
 
 
 def _enlist(sweep: Sweep, board: Board, finished: set[str], trusted: Sequence[str]) -> None:
@@ -162,7 +169,7 @@ def run_cell(cfg: DictConfig, task: Task) -> None:
         _set_aside(task.folder, name, before, now)
         overview = roster.overview(task.folder.parent, task.cell, task.overrides)
         outcome = _watched(cfg, replace(task, overview=overview), now)
-    said = "failed" if outcome.code else f"done in {duration(outcome.seconds)}"
+    said = "stopped" if outcome.stopped else "failed" if outcome.code else f"done in {duration(outcome.seconds)}"
     print(f"{name}: {said}", flush=True)
 
 
@@ -207,7 +214,8 @@ def _watched(cfg: DictConfig, task: Task, status: Status) -> Outcome:
     _write(task.folder, replace(status, process=cells.this_process()))
     try:
         outcome = attempt(cfg, task)
-        word, files = ("failed", {}) if outcome.code else ("done", cells.digests(task.folder))
+        word = "stopped" if outcome.stopped else "failed" if outcome.code else "done"
+        files = cells.digests(task.folder) if word == "done" else {}
         end = replace(end, status=word, code=outcome.code, reason=outcome.reason, files=files)
     finally:
         if not _is_done_by_another(task.folder, end):
@@ -273,11 +281,11 @@ def _tell(board: Board, before: dict[str, Status]) -> int:
 
 
 def _ignore_wake_up() -> None:
-    """SIGUSR1 asks a fit for a checkpoint; where there is none, it must not kill."""
-    if hasattr(signal, "SIGUSR1"):
+    """SIGUSR1 and SIGUSR2 ask a fit for a checkpoint; where there is none, they must not kill."""
+    for number in (getattr(signal, name) for name in ("SIGUSR1", "SIGUSR2") if hasattr(signal, name)):
         with suppress(ValueError):  # not in the main thread
-            if signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL:
-                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, signal.SIG_IGN)
 
 
 def shown(folder: Path) -> str:

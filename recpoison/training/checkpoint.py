@@ -7,13 +7,12 @@ import logging
 import os
 import shutil
 import signal
-import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -25,6 +24,7 @@ from torch import Tensor
 from recpoison.descriptions import digest, identity
 from recpoison.intact import named_by_content
 from recpoison.progress import Loop, Progress, Relay, always
+from recpoison.training.signals import Signals
 
 if TYPE_CHECKING:
     from recpoison.progress import Fits
@@ -49,9 +49,8 @@ class Checkpoint(Relay):
     """Passes news on to ``progress`` and keeps the state that loops offer, one safetensors file for each loop.
 
     The state is written, whole or not at all, every ``every_seconds`` (less often where writing would take more than 2%
-    of the time) and when the process gets SIGTERM or SIGUSR1. SIGTERM is delivered once the state is safe, to whoever
-    handled it before; a second one is delivered at once. Signals are taken only in the main thread, only from the first
-    loop on, and given back at the end of the block.
+    of the time) and when the process gets SIGTERM, SIGUSR1 or SIGUSR2. These are passed on once the state is safe
+    (``training.signals``). Signals are taken only from the first loop on, and given back at the end of the block.
 
     A file's name holds the sha256 of all its bytes. One that does not have it, or that holds what its loop cannot have
     kept, is dropped with a warning.
@@ -60,16 +59,16 @@ class Checkpoint(Relay):
         progress: Who hears the news.
         folder: Where files go; made when the first is written.
         every_seconds: Time between two of them; 0 writes after every round, ``math.inf`` at signals only.
+        signals: Who hears signals; shared by loops that run at once in several threads.
     """
 
-    def __init__(self, progress: Progress, folder: Path, every_seconds: float) -> None:
+    def __init__(self, progress: Progress, folder: Path, every_seconds: float, signals: Signals | None = None) -> None:
         super().__init__(progress)
         self.folder = folder
         self.every_seconds = every_seconds
         self.earlier_seconds = 0.0
         self._start = self._last = time.monotonic()
-        self._handlers: dict[int, Any] = {}
-        self._pending: set[int] = set()
+        self._signals = signals or Signals()
         self._failed = False
 
     def __enter__(self) -> Self:
@@ -80,31 +79,29 @@ class Checkpoint(Relay):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give signals back, and deliver a SIGTERM that waits."""
-        self._give_back()
+        """Give signals back, and pass on what waits."""
+        self._signals.leave()
 
     def loop(self, work: object, fits: Fits = always) -> Loop:
         """A loop whose state is kept, with the one that was written when its process died."""
-        self._listen()
+        self._signals.enter()
         name = digest(_told(work))
         return SavedLoop(self, name, self._read(name, fits))
 
     def offer(self, name: str, state: Callable[[], dict[str, Tensor]]) -> None:
         """Write ``state`` of the loop ``name`` if it is time, or a signal asks for it."""
-        if not self._pending and time.monotonic() - self._last < self.every_seconds:
+        asked = self._signals.ask()
+        if not asked and time.monotonic() - self._last < self.every_seconds:
             return
         start = time.monotonic()
         self._write(name, state())
         self._last = time.monotonic()
         if self.every_seconds:
             self.every_seconds = max(self.every_seconds, (self._last - start) / _SHARE)
-        if signal.SIGTERM in self._pending:
+        if signal.SIGTERM in asked:
             self.progress.note("stopped by SIGTERM; the same command goes on from here")
-            self._give_back()
-        while self._pending:
-            number = self._pending.pop()
-            if callable(self._handlers[number]):
-                self._handlers[number](number, None)
+        if asked:
+            self._signals.wrote()
 
     def _read(self, name: str, fits: Fits) -> dict[str, Tensor] | None:
         """The newest state of the loop ``name`` that is whole and fits; what is neither is dropped with a warning."""
@@ -146,29 +143,6 @@ class Checkpoint(Relay):
             if not self._failed:
                 log.warning("no checkpoint in %s (%s): free space there", self.folder, error)
             self._failed = True
-
-    def _listen(self) -> None:
-        if self._handlers or threading.current_thread() is not threading.main_thread():
-            return
-        for name in ("SIGTERM", "SIGUSR1"):
-            if hasattr(signal, name):
-                number = getattr(signal, name)
-                self._handlers[number] = signal.signal(number, self._receive) or signal.SIG_DFL
-
-    def _receive(self, number: int, frame: FrameType | None) -> None:
-        again = number in self._pending
-        self._pending.add(number)
-        if again and number == signal.SIGTERM:
-            self._give_back()
-
-    def _give_back(self) -> None:
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers.clear()
-        stopping = signal.SIGTERM in self._pending
-        self._pending.clear()
-        if stopping:
-            signal.raise_signal(signal.SIGTERM)
 
 
 def _written(folder: Path, name: str) -> list[Path]:

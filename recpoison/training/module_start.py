@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,12 +14,17 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from recpoison.seeds import Seeds
 
+_GLOBAL_DRAWS = threading.RLock()
+
 
 @contextmanager
 def seeded(seed: int, devices: Sequence[torch.device] = ()) -> Iterator[None]:
-    """Torch's global draws start at ``seed`` inside the block, and are as they were after it."""
+    """Torch's global draws start at ``seed`` inside the block, and are as they were after it.
+
+    There is one global generator: of seeds that run at once, in threads, one at a time has it.
+    """
     cuda = [device for device in devices if device.type == "cuda"]
-    with torch.random.fork_rng(cuda):
+    with _GLOBAL_DRAWS, torch.random.fork_rng(cuda):
         torch.manual_seed(seed)
         yield
 

@@ -45,6 +45,7 @@ def changed(cfg, **settings):
         {"checkpoint_seconds": 1.0},
         {"threads": 3},
         {"jobs_per_gpu": 2},
+        {"workers": 2},
         {"trackers": ["tensorboard"]},
         {"sweep": {"plan": True, "retry_failed": True}},
     ],

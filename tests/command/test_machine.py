@@ -10,7 +10,15 @@ import torch
 from omegaconf import OmegaConf
 
 from recpoison.command import leases, machine
-from recpoison.command.machine import choose_device, device_of_one, set_up, threads_of_one
+from recpoison.command.machine import (
+    choose_device,
+    device_of_one,
+    prepared,
+    seeds_at_once,
+    set_up,
+    threads_of_a_seed,
+    threads_of_one,
+)
 
 
 @pytest.mark.parametrize(
@@ -63,3 +71,39 @@ def test_threads_are_set(monkeypatch):
 def test_the_cpu_is_chosen_where_there_is_no_gpu(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("settings", "device", "of_job", "threads", "workers"),
+    [
+        ({"repeats": 5}, "cpu", None, 1, 8),  # all cores
+        ({"repeats": 5}, "cpu", 4, 1, 4),  # a job of a parallel sweep has four of them
+        ({"repeats": 5, "threads": 3}, "cpu", None, 3, 2),
+        ({"repeats": 5, "workers": 3}, "cpu", 4, 1, 3),
+        ({"repeats": 1}, "cpu", None, None, 8),
+        ({"repeats": 1}, "cpu", 4, 4, 1),
+        ({"repeats": 5, "workers": 3}, "cuda", None, None, 1),  # one after the other on a GPU
+    ],
+)
+def test_seeds_share_the_cores_and_a_seed_s_threads_do_not_depend_on_how_many_run(
+    monkeypatch, settings, device, of_job, threads, workers
+):
+    monkeypatch.setattr("recpoison.command.machine.cores", lambda: 8)
+    cfg = OmegaConf.create({"threads": None, "workers": None} | settings)
+    assert threads_of_a_seed(cfg, torch.device(device), of_job) == threads
+    assert seeds_at_once(cfg, torch.device(device), of_job) == workers
+
+
+def test_a_process_has_its_threads_again_after_a_run():
+    from threadpoolctl import threadpool_info
+
+    def of_blas() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    before, blas = torch.get_num_threads(), of_blas()
+    torch.set_num_threads(3)
+    with prepared(False, 1):
+        assert torch.get_num_threads() == 1
+        assert set(of_blas()) <= {1}
+    assert (torch.get_num_threads(), of_blas()) == (3, blas)
+    torch.set_num_threads(before)

@@ -1,4 +1,5 @@
 import logging
+import threading
 import time
 from io import StringIO
 
@@ -116,3 +117,27 @@ def test_a_process_beside_others_draws_no_bar() -> None:
     out = StringIO()
     run(LiveProgress(Console(file=out, force_terminal=True), alone=False, overview=Overview("cell 1 of 2", 0, 2)))
     assert out.getvalue() == ""
+
+
+def test_stages_in_several_threads_have_a_bar_each_and_keep_their_own_figures(caplog: pytest.LogCaptureFixture) -> None:
+    console = Console(file=StringIO(), force_terminal=True, width=80, color_system=None)
+    both_begun, told = threading.Barrier(2, timeout=60), threading.Barrier(2, timeout=60)
+
+    def fit(number: int) -> None:
+        with progress.stage(f"fit mf, seed {number}"):
+            both_begun.wait()
+            progress.step(3 + number, 20, loss=0.25 + number)
+            told.wait()
+            time.sleep(0.4)
+
+    with caplog.at_level(logging.INFO, logger="recpoison"), LiveProgress(console) as progress:
+        threads = [threading.Thread(target=fit, args=(number,)) for number in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    shown = console.file.getvalue()
+    assert "3/20" in shown
+    assert "4/20" in shown
+    ends = sorted((line.partition(":")[0], line.rpartition(", ")[2]) for line in caplog.messages)
+    assert ends == [("fit mf, seed 0", "loss 0.25"), ("fit mf, seed 1", "loss 1.25")]

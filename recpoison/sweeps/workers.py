@@ -1,0 +1,39 @@
+"""Workers of a sweep that outlive the command: on a cluster, or as processes of submitit's on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+from omegaconf import DictConfig, OmegaConf
+
+from recpoison.command.cells import Status
+
+
+def lost_worker(error: BaseException | None) -> bool:
+    """Whether submitit says of a job that it was killed or ran out of time, and not that it failed by itself."""
+    while error is not None:
+        names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("submitit")]
+        if "UncompletedJobError" in names:
+            return names[0] == "UncompletedJobError" or "UncompletedJobError" in str(error)  # its own traceback
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def still_at_work(statuses: Collection[Status], launcher: DictConfig) -> list[str]:
+    """What is to be said when the command is stopped and its workers go on; nothing where they end with it.
+
+    Args:
+        statuses: Of all cells.
+        launcher: Hydra's.
+    """
+    kind = str(OmegaConf.select(launcher, "_target_", default="")).rpartition(".")[2]
+    if kind == "SlurmLauncher":
+        name = OmegaConf.select(launcher, "name", default="recpoison")
+        return [f"jobs that Slurm has go on; scancel --me --name={name} ends them"]
+    running = [status.process for status in statuses if status.status == "running"]
+    running = [process for process in running if process.partition(" ")[0] != str(os.getpid())]
+    if kind != "LocalLauncher" or not running:
+        return []
+    told = f"{len(running)} cells go on in processes of their own" if len(running) > 1 else "1 cell goes on by itself"
+    return [f"{told}; kill {' '.join(process.partition(' ')[0] for process in running)} ends that"]
