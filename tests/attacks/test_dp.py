@@ -20,7 +20,7 @@ from recpoison.models.neumf import NeuMF
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
-from recpoison.training.trainer import Trainer
+from recpoison.training.trainer import Diverged, Trainer
 
 SMALL = BPRMF(embedding_size=3, initial_std=0.3, trainer=Trainer(epochs=4, batch_size=16))
 PAIRS = CF(embedding_size=3, trainer=Trainer(epochs=4, batch_size=16))
@@ -205,6 +205,11 @@ def test_the_hit_ratio_is_counted_among_unseen_items():
         unseen = [item for item in range(N_ITEMS) if not seen[user, item]]
         hits += 3 in sorted(unseen, key=lambda item, user=user: -scores[user, item])[:2]
     assert surrogate.hit_ratio(2) == hits / N_REAL
+
+
+def test_a_surrogate_that_is_torn_apart_is_told():
+    with pytest.raises(Diverged, match=r"lower the attack's weights, or attack\.surrogate\.trainer\.learning_rate"):
+        craft(attack(alpha=1e38), some_data("implicit"))
 
 
 def test_a_group_does_not_know_of_the_next():

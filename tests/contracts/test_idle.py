@@ -352,9 +352,10 @@ def clicks() -> Iterator[Case]:
     trained = {"surrogate.embedding_size": 4, "surrogate.initial_std": 0.3}
     trained |= {"surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
     trained |= {"rounds": 2, "users_per_batch": 7, "cutoff": 3}
-    unlifted = {"hit_weight": 0.0, "keep": "last", "alpha": 3.0}
-    for own in ({"alpha": 0.1}, {"rounds": 0}, {"alpha": 0.0}, unlifted, {"fillers": 0}):
+    for own in ({"alpha": 0.1, "confidence": 0.1}, {"rounds": 0}, {"alpha": 0.0}, {"fillers": 0}):
         yield Case("attack", "dp", small | trained | own)
+    unlifted = {"hit_weight": 0.0, "keep": "last", "alpha": 3.0}
+    yield Case("attack", "dp", small | trained | unlifted, [], ("keep", "batch_size"))
     near = {"attack_weight": 1000.0, "stealth_weight": 1.0, "neighbours": 7, "sampled_neighbours": 3}
     for own in ({}, {"rounds": 0}, {"attack_weight": 0.0}, {"stealth_weight": 0.0}):
         yield Case("attack", "feo", small | trained | near | own)

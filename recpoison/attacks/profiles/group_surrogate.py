@@ -108,8 +108,15 @@ class GroupSurrogate:
 
     @torch.no_grad()
     def scores(self, users: Tensor) -> Tensor:
-        """``(len(users), n_items)``."""
-        return self.model.scores(self.params, self.data, users)
+        """``(len(users), n_items)``.
+
+        Raises:
+            Diverged: If one is no longer finite.
+        """
+        scores = self.model.scores(self.params, self.data, users)
+        if not scores.isfinite().all():
+            raise self._diverged()
+        return scores
 
     def bar(self, users: Tensor, scores: Tensor, cutoff: int) -> tuple[Tensor, Tensor]:
         """The item that ends each list of ``cutoff`` unseen items, targets included, and who lacks which target.
@@ -133,7 +140,10 @@ class GroupSurrogate:
         try:
             self.state = trainer.run(self.objective, self.state, QUIET)
         except Diverged as error:
-            raise Diverged(
-                "the attack's surrogate left the finite numbers: lower attack.surrogate.trainer.learning_rate (now "
-                f"{trainer.learning_rate:g})"
-            ) from error
+            raise self._diverged() from error
+
+    def _diverged(self) -> Diverged:
+        return Diverged(
+            "the attack's surrogate left the finite numbers: lower the attack's weights, or "
+            f"attack.surrogate.trainer.learning_rate (now {self.trainer.learning_rate:g})"
+        )
