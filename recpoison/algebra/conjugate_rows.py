@@ -7,6 +7,8 @@ Pilaszy and Tikk 2011).
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -51,11 +53,11 @@ class ConjugateRows:
         gram = (factors.double().T @ factors.double()).to(factors.dtype)
         gram.diagonal().add_(regularization)
         if self._by_kernel:
-            found = rows.clone()
-            arrays = [tensor.contiguous().numpy() for tensor in (factors, gram)]
-            kind = arrays[0].dtype.type
-            weights = kind(weight), kind(weight - 1)  # in their precision, so that the kernel does not widen its loops
-            improve(found.numpy(), *arrays, self._matrix.indptr, self._matrix.indices, *weights, STEPS)
+            found = rows.clone(memory_format=torch.contiguous_format)
+            arguments: list[Any] = [tensor.contiguous().numpy() for tensor in (found, factors, gram)]
+            kind = arguments[0].dtype.type
+            arguments += [self._matrix.indptr, self._matrix.indices, kind(weight), kind(weight - 1), STEPS]
+            improve(*arguments)  # weights in their precision, so that the kernel does not widen its loops
             return found
         return self._in_batches(rows, torch.cat([factors, factors.new_zeros(1, factors.shape[1])]), gram, weight)
 
