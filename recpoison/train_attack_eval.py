@@ -84,7 +84,7 @@ def _command(line: Arguments) -> int:
     if line.composes:
         from recpoison.command.understanding import understand
 
-        sweep = understand(line.in_place, line.sweeping, line.trusted)
+        sweep = understand(line.in_place, line.sweeping, line.trusted, line.runs)
     if sweep:
         from recpoison.command.typed import refuse_idle
 

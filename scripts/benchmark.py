@@ -25,21 +25,29 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmark_contenders import ALS_CONTENDERS, APR_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law
+from benchmark_contenders import ALS_CONTENDERS, APR_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law, weighted_loss
 from benchmark_embeddings import GRADIENT_CONTENDERS, gradient_memory
 from rich.console import Console
 from rich.table import Table
 
 Row = dict[str, object]
-COLUMNS = ("benchmark", "contender", "value", "low", "high", "unit", "ratio", "HR@10")
+COLUMNS = ("benchmark", "contender", "value", "low", "high", "unit", "ratio", "HR@10", "loss")
 PACKAGES = ("torch", "numba", "numpy", "scipy", "implicit", "cornac")
 CONSOLE = Console()
 
 
 def measure(
-    name: str, contenders: dict[str, Callable], per: float, unit: str, arguments: argparse.Namespace
+    name: str,
+    contenders: dict[str, Callable],
+    per: float,
+    unit: str,
+    arguments: argparse.Namespace,
+    loss: Callable[..., float] | None = None,
 ) -> list[Row]:
-    """Rounds of all contenders in turn; the first contender is the one that ratios are to."""
+    """Rounds of all contenders in turn; the first contender is the one that ratios are to.
+
+    With a ``loss`` each contender's tables are asked for it after as many rounds.
+    """
     train, test = power_law(arguments.users, arguments.items, arguments.interactions)
     running = {}
     for label, start in contenders.items():
@@ -66,6 +74,7 @@ def measure(
             "ratio": float(np.median(taken)) / ours,
             "HR@10": hit_rate(*running[label].factors(), train, test),
         }
+        | ({"loss": loss(*running[label].factors(), train)} if loss else {})
         for label, taken in seconds.items()
     ]
 
@@ -87,8 +96,8 @@ def fgsm(arguments: argparse.Namespace) -> list[Row]:
 
 
 def als(arguments: argparse.Namespace) -> list[Row]:
-    """(c) A sweep of ALS at K=64: users, then items."""
-    return measure("als", ALS_CONTENDERS, 1.0, "s a sweep", arguments)
+    """(c) A sweep of ALS at K=64: users, then items; and the loss that as many sweeps as rounds have come to."""
+    return measure("als", ALS_CONTENDERS, 1.0, "s a sweep", arguments, weighted_loss)
 
 
 def evaluation(arguments: argparse.Namespace) -> list[Row]:

@@ -8,12 +8,15 @@ two tables it has come to, whose product scores.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 
+from recpoison.algebra.conjugate_rows import ConjugateRows
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import Params
@@ -57,6 +60,15 @@ def hit_rate(user: np.ndarray, item: np.ndarray, train: Interactions, test: Inte
     scores[train.users, train.items] = -np.inf
     positive = scores[test.users, test.items]
     return float(((scores >= positive[:, None]).sum(1) <= k).mean())
+
+
+def weighted_loss(user: np.ndarray, item: np.ndarray, train: Interactions) -> float:
+    """What ALS minimises, an observed pair; observed pairs weigh ``WEIGHT``."""
+    user, item = user.astype(float), item.astype(float)
+    products = np.einsum("nk,nk->n", user[train.users], item[train.items])
+    observed = (WEIGHT * (1 - products) ** 2 - products**2).sum()
+    everywhere = ((user.T @ user) * (item.T @ item)).sum()
+    return float(observed + everywhere + RIDGE * ((user**2).sum() + (item**2).sum())) / len(train)
 
 
 @cache
@@ -225,21 +237,38 @@ class ImplicitALSConjugate(ImplicitALS):
 
 
 class OursALS:
-    """One sweep of ``WRMFALS``."""
+    """One sweep of ``WRMFALS`` with exact solves."""
 
     def __init__(self, train: Interactions) -> None:
-        self.sizes = train.n_users, train.n_items
-        self.groups = [group_rows(matrix, torch.device("cpu")) for matrix in (train.seen, train.seen.T.tocsr())]
+        self.halves = [self._half(matrix) for matrix in (train.seen, train.seen.T.tocsr())]
+        self.user = torch.zeros(train.n_users, SIZE)
         self.item = 0.1 * torch.randn(train.n_items, SIZE, generator=torch.Generator().manual_seed(0))
+
+    def _half(self, matrix: sp.csr_matrix) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        groups = group_rows(matrix, torch.device("cpu"))
+        return lambda before, factors: solve_rows(factors, groups, len(before), WEIGHT, RIDGE)
 
     def round(self) -> float:
         start = time.process_time()
-        self.user = solve_rows(self.item, self.groups[0], self.sizes[0], WEIGHT, RIDGE)
-        self.item = solve_rows(self.user, self.groups[1], self.sizes[1], WEIGHT, RIDGE)
+        self.user = self.halves[0](self.user, self.item)
+        self.item = self.halves[1](self.item, self.user)
         return time.process_time() - start
 
     def factors(self) -> Factors:
         return self.user.numpy(), self.item.numpy()
+
+
+class OursALSConjugate(OursALS):
+    """The same with ``solver: cg``."""
+
+    def __init__(self, train: Interactions) -> None:
+        super().__init__(train)
+        for half, table, factors in zip(self.halves, (self.user, self.item), (self.item, self.user), strict=True):
+            half(table, factors)  # compiled here, so that no round pays for it
+
+    def _half(self, matrix: sp.csr_matrix) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+        rows = ConjugateRows(matrix, torch.device("cpu"))
+        return lambda before, factors: rows.improved(before, factors, WEIGHT, RIDGE)
 
 
 BPR_CONTENDERS = {
@@ -260,6 +289,7 @@ APR_CONTENDERS = {
 }
 ALS_CONTENDERS = {
     "ours, exact": OursALS,
+    "ours, conjugate gradients": OursALSConjugate,
     "implicit, Cholesky": ImplicitALS,
     "implicit, conjugate gradients": ImplicitALSConjugate,
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-SMALL = ["dataset=planted", "model=popularity", "attack=bandwagon", "attack.budget=0.1", "evaluation.cutoffs=[5]"]
+SMALL = ["dataset=planted", "dataset.n_users=40", "model=popularity", "attack=bandwagon", "attack.budget=0.1"]
+SMALL += ["evaluation.cutoffs=[5]"]
 
 
 def statuses(folder: Path | str) -> dict[str, dict]:

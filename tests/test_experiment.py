@@ -74,7 +74,7 @@ def test_the_two_by_two_of_planted_blocks() -> None:
     """A neighbour model finds the held-out item first; fake users lift the unseen target; cells share their seed."""
     attack = BandwagonAttack(targets=LAST, n_fake_users=8, fillers=4, n_selected=4)
     defense = FilterThenFit(PCASelectUsers(components=2), 0.1)
-    parts = Parts(Planted("planted"), ItemKNN(40), attack, defense, evaluation=FEW, labels={"attack": "bandwagon"})
+    parts = Parts(Planted("planted", 40), ItemKNN(40), attack, defense, evaluation=FEW, labels={"attack": "bandwagon"})
     record = run(parts, [3])
     cells = [(result.cell.attack, result.cell.defense) for result in record.results]
     assert cells == [
@@ -117,7 +117,7 @@ def test_the_two_by_two_of_planted_blocks() -> None:
 
 def test_whom_a_defense_removed_is_found_again_with_its_fit(tmp_path: Path) -> None:
     attack = BandwagonAttack(targets=LAST, n_fake_users=8, fillers=4, n_selected=4)
-    parts = Parts(Planted("planted"), ItemKNN(40), attack, FilterThenFit(suspected=0.1), evaluation=FEW)
+    parts = Parts(Planted("planted", 40), ItemKNN(40), attack, FilterThenFit(suspected=0.1), evaluation=FEW)
     first, again = (run(parts, [3], store=Store(tmp_path)) for _ in range(2))
     assert all(cost.reused for cost in again.costs)
     assert again.metrics().equals(first.metrics())
@@ -133,7 +133,11 @@ def test_where_an_attack_changes_nothing_no_improvement_is_told_and_a_note_says_
     """Everybody has every target of this model's lists either way: a tenth of the users more moves no list of 41."""
     attack = RandomAttack(targets=LAST, n_fake_users=4, fillers=4)
     parts = Parts(
-        Planted("planted"), Popularity(), attack, FilterThenFit(suspected=0.1), evaluation=FullRanking(cutoffs=(1, 41))
+        Planted("planted", 40),
+        Popularity(),
+        attack,
+        FilterThenFit(suspected=0.1),
+        evaluation=FullRanking(cutoffs=(1, 41)),
     )
     record = run(parts, [3, 4])
     table = record.metrics()
@@ -167,7 +171,7 @@ def test_clean_cells_do_not_depend_on_the_attack() -> None:
 def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
     """The fake users are those that its seed alone has, crafted once, and so are the targets."""
     drawn = RandomAttack(targets=Targets("random", count=2), n_fake_users=3, fillers=5, craft_seed=7)
-    planted, progress = Planted("planted"), Stages()
+    planted, progress = Planted("planted", 40), Stages()
     parts = Parts(planted, Popularity(), drawn, evaluation=FEW)
     record = run(parts, [0, 7, 1], store=Store(tmp_path), progress=progress)
     alone = run(Parts(planted, Popularity(), replace(drawn, craft_seed=None), evaluation=FEW), [7])
@@ -188,7 +192,7 @@ def test_one_attack_crafted_once_meets_every_repeat(tmp_path: Path) -> None:
 def test_an_attack_crafted_once_is_crafted_once_without_a_store_too() -> None:
     attack = RandomAttack(targets=Targets("random", count=2), n_fake_users=3, fillers=5, craft_seed=7)
     progress = Stages()
-    run(Parts(Planted("planted"), Popularity(), attack, evaluation=FEW), [0, 7, 1], progress=progress)
+    run(Parts(Planted("planted", 40), Popularity(), attack, evaluation=FEW), [0, 7, 1], progress=progress)
     assert [name for name in progress.begun if name.startswith("craft")] == ["craft RandomAttack on planted, seed 7"]
     assert sorted(name for name in progress.begun if name.startswith("split")) == [
         "split planted, seed 0",
@@ -302,7 +306,7 @@ def test_notes_about_the_data_are_part_of_the_record_computed_or_reused(tmp_path
 
 
 def test_where_everybody_is_judged_the_protocol_does_not_count() -> None:
-    record = run(Parts(Planted("planted"), Popularity(), evaluation=FullRanking(cutoffs=(1,))))
+    record = run(Parts(Planted("planted", 40), Popularity(), evaluation=FullRanking(cutoffs=(1,))))
     assert "users judged" not in record.protocol
     assert record.protocol["test rows"] == "item u of user u"
     assert all("ties decide" in note for note in record.about["notes"])  # popularity knows one kind of item here

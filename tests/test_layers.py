@@ -42,7 +42,16 @@ LAYERS = [
     ({"train_attack_eval", "__main__"}, "the command"),
     ({"api"}, "the same from Python"),
 ]
-QUICK = ["data", "command.help", "command.overrides", "command.config", "command.checking", "command.job", "paths"]
+QUICK = [
+    "data",
+    "command.understanding",
+    "command.help",
+    "command.overrides",
+    "command.config",
+    "command.checking",
+    "command.job",
+    "paths",
+]
 QUICK += ["nearest", "errors", "train_attack_eval", "stages.command"]
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
@@ -120,7 +129,14 @@ def test_imports_do_not_go_in_circles():
 
 def test_only_the_command_knows_hydra():
     knows = {name_of(path) for path in MODULES if any(name.startswith("hydra") for name in imports_of(path))}
-    assert knows == {"command.config", "command.overrides", "command.launching", "command.words", "command.typed"}
+    assert knows == {
+        "command.config",
+        "command.overrides",
+        "command.trying",
+        "command.launching",
+        "command.words",
+        "command.typed",
+    }
 
 
 @pytest.mark.parametrize("part", QUICK)

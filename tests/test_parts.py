@@ -29,7 +29,7 @@ from recpoison.records import markdown
 from recpoison.training.trainer import Trainer
 
 TARGETS = Targets(rule="list", items=(40,))
-PLANTED, FULL = Planted("planted"), FullRanking(cutoffs=(5,))
+PLANTED, FULL = Planted("planted", 40), FullRanking(cutoffs=(5,))
 SPLIT = Splitter("leave_one_out_random")
 RATED = OwnTable("rated", "rated.csv", rating="rating", low=1, high=5, split=SPLIT)
 

@@ -9,9 +9,10 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin
 
 from recpoison.command.blame import raised_in
+from recpoison.command.declared import Declared, of_class
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest, nearest_path
 
@@ -86,24 +87,23 @@ class Checker:
             return [f"{path}.{TARGET} is {cls.__name__}, which is no {wanted[0].__name__}"]
         if not dataclasses.is_dataclass(cls):
             return [f"{path}.{TARGET} is {cls.__name__}, which is no dataclass"]
-        return self._fields(node, path, cls)
+        return self.fields(node, path, of_class(cls))
 
-    def _fields(self, node: Mapping[str, Any], path: str, cls: type) -> list[str]:
-        fields = {field.name: field for field in dataclasses.fields(cls) if field.init}
-        hints = get_type_hints(cls)
-        known = [*self.known, *(f"{path}.{name}" for name in fields)]
+    def fields(self, node: Mapping[str, Any], path: str, about: Declared) -> list[str]:
+        """What is wrong with the settings of ``node``, which builds the class that ``about`` tells of."""
+        known = [*self.known, *(f"{path}.{name}" for name in about.fields)]
         problems = []
         for name, value in node.items():
             if name == TARGET or value == MISSING:
                 continue
-            if name in fields:
-                problems += self.value(value, f"{path}.{name}", hints[name])
+            if name in about.fields:
+                problems += self.value(value, f"{path}.{name}", about.fields[name])
             else:
                 problems.append(unknown_setting(f"{path}.{name}", known))
         problems += [
-            f"{path}.{name} is required by {cls.__name__}: give it as {path}.{name}=VALUE"
-            for name, field in fields.items()
-            if name not in node and field.default is field.default_factory is dataclasses.MISSING
+            f"{path}.{name} is required by {about.name}: give it as {path}.{name}=VALUE"
+            for name in about.fields
+            if name in about.required and name not in node
         ]
         return problems
 

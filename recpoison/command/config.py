@@ -14,12 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from recpoison.command.agreement import agreement_problems, options
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
+from recpoison.command.declared import of_class
 from recpoison.errors import ConfigError, UserError
 from recpoison.evaluation.subjects import PAIRED_TESTS
 from recpoison.nearest import did_you_mean, nearest
-from recpoison.paths import CONF_DIR
 from recpoison.trackers.base import TRACKERS, Tracker, is_installed
 
 BASES = {
@@ -82,14 +83,14 @@ def check(cfg: DictConfig, trusted: Sequence[str] = (), labels: Mapping[str, str
     """
     labels = {group: (labels or {}).get(group, group) for group in BASES}
     checker = Checker(trusted, list(settings(cfg)))
-    problems = _root_problems(cfg)
+    problems = root_problems(cfg)
     sound = []
     for group, bases in BASES.items():
         found = _group_problems(cfg, group, tuple(map(locate, bases)), checker)
         problems += found
         if not found and not OmegaConf.is_missing(cfg, group):
             sound.append(group)
-    problems += _agreement_problems(cfg, sound, labels, trusted)
+    problems += agreement_problems(cfg, sound, labels, lambda target: of_class(locate(target, trusted)))
     problems += _tracker_problems(cfg, checker)
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
@@ -137,7 +138,8 @@ def _paths(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _paths(value, here)
 
 
-def _root_problems(cfg: DictConfig) -> list[str]:
+def root_problems(cfg: DictConfig) -> list[str]:
+    """What is wrong with the everyday settings, and values that nobody gave."""
     problems = [
         f"{path} has no value: give it as {path}=VALUE" for path, value in settings(cfg).items() if value == MISSING
     ]
@@ -189,8 +191,7 @@ def _tracker_problems(cfg: DictConfig, checker: Checker) -> list[str]:
 
 def _entry_problems(entry: Any, path: str, checker: Checker) -> list[str]:
     if not isinstance(entry, dict) and str(entry) not in TRACKERS:
-        near = did_you_mean(nearest(str(entry), TRACKERS))
-        return [f"trackers has {entry}: there is no such tracker{near} (trackers offers {', '.join(TRACKERS)})"]
+        return [unknown_tracker(entry)]
     node = tracker_node(entry)
     problems = checker.part(OmegaConf.to_container(node), path, (Tracker,)) or _range_problems(node, checker)
     if problems:
@@ -199,6 +200,12 @@ def _entry_problems(entry: Any, path: str, checker: Checker) -> list[str]:
     if is_installed(package):
         return []
     return [f"trackers has {package}, but the package {package} is not installed: pip install 'recpoison[{package}]'"]
+
+
+def unknown_tracker(entry: Any) -> str:
+    """The sentence about a tracker that does not exist."""
+    near = did_you_mean(nearest(str(entry), TRACKERS))
+    return f"trackers has {entry}: there is no such tracker{near} (trackers offers {', '.join(TRACKERS)})"
 
 
 def _range_problems(node: DictConfig, checker: Checker) -> list[str]:
@@ -225,41 +232,6 @@ def _inner(node: DictConfig) -> Iterator[DictConfig]:
         for child in value if isinstance(value, ListConfig) else [value]:
             if isinstance(child, DictConfig):
                 yield child
-
-
-_A: dict[str | None, str] = {"graph": "a graph"}  # as a sentence has it
-
-
-def _agreement_problems(
-    cfg: DictConfig, groups: Sequence[str], labels: Mapping[str, str], trusted: Sequence[str]
-) -> list[str]:
-    """Whether the parts work on the kind of data that the dataset holds."""
-    if "dataset" not in groups:  # it comes first in BASES
-        return []
-    kind = locate(cfg.dataset[TARGET], trusted).kind  # type: ignore[attr-defined]
-    problems = []
-    for group in groups[1:]:
-        own = _works_on(cfg[group][TARGET], trusted)
-        if own in (kind, None):
-            continue
-        fitting = ", ".join(name for name, target in options(group).items() if _works_on(target) in (kind, None))
-        problems.append(
-            f"{group}={labels[group]} works on {_A.get(own, own)}, but dataset={labels['dataset']} holds "
-            f"{_A.get(kind, kind)}: "
-            + (f"choose {group}={fitting}" if fitting else f"no {group} works on {kind} yet, so choose another dataset")
-        )
-    return problems
-
-
-def _works_on(target: str, trusted: Sequence[str] = ()) -> str | None:
-    """The kind of data a part works on, as ``Dataset.kind``; None where it works on any."""
-    return locate(target, trusted).works_on  # type: ignore[attr-defined]
-
-
-def options(group: str) -> dict[str, str]:
-    """The options of a group that ship with recpoison, and the class of each."""
-    found = {file.stem: OmegaConf.load(file) for file in sorted((CONF_DIR / group).glob("*.yaml"))}
-    return {name: node[TARGET] for name, node in found.items() if isinstance(node, DictConfig) and TARGET in node}
 
 
 def targets(node: Any) -> Iterator[Any]:

@@ -115,7 +115,7 @@ class Planted(Dataset):
         [0, 1, 2, 3]
     """
 
-    n_users: int = 40
+    n_users: int = 200
     n_blocks: int = 2
 
     def __post_init__(self) -> None:

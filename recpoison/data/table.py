@@ -15,8 +15,8 @@ from recpoison.data.filtering import Filters
 from recpoison.data.formats import read_parquet
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.layout import Column, Layout
-from recpoison.data.opening import is_parquet, is_there
-from recpoison.data.provenance import data_folder
+from recpoison.data.locating import own_files
+from recpoison.data.opening import is_parquet
 from recpoison.data.ratings import Raw, digest, prepare
 from recpoison.data.recognising import is_encoding
 from recpoison.data.rows import Rows, number, stack
@@ -148,12 +148,7 @@ class OwnTable(Dataset):
         return digest(self._paths(data_dir))
 
     def _paths(self, data_dir: Path | None) -> list[Path]:
-        names = [Path(name).expanduser() for name in (self.path, self.test_path) if name is not None]
-        paths = [path if is_there(path) else data_folder(data_dir) / path for path in names]
-        for name, path in zip(names, paths, strict=True):
-            if not is_there(path):
-                raise DataError(f"there is no file {name}, here or in {data_folder(data_dir)}: check dataset.path")
-        return paths
+        return own_files(self.path, self.test_path, data_dir)
 
     @property
     def _scale(self) -> Scale | None:

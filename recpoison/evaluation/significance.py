@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy import stats
 
 LEVEL = 0.05
 STARS = ((0.001, "***"), (0.01, "**"), (LEVEL, "*"))
@@ -31,8 +30,10 @@ def paired_t(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float
     if n < 2 or is_constant(before, after):
         return math.nan, math.nan, math.nan
     mean, error = float(differences.mean()), float(differences.std(ddof=1) / np.sqrt(n))
-    reach = error * float(stats.t.isf(LEVEL / 2, n - 1))
-    return float(2 * stats.t.sf(abs(mean) / error, n - 1)), mean - reach, mean + reach
+    from scipy import special  # scipy.stats takes a second to import, and most runs have one seed
+
+    reach = error * -float(special.stdtrit(n - 1, LEVEL / 2))
+    return float(2 * special.stdtr(n - 1, -abs(mean) / error)), mean - reach, mean + reach
 
 
 def wilcoxon(before: np.ndarray, after: np.ndarray) -> float:
@@ -41,6 +42,8 @@ def wilcoxon(before: np.ndarray, after: np.ndarray) -> float:
     Exact for up to 13 pairs, and for up to 50 whose differences have different sizes; else the normal approximation
     with its correction for ties.
     """
+    from scipy import stats
+
     differences = _nonzero(before, after)
     if not len(differences):
         return math.nan
@@ -57,6 +60,8 @@ def permutation(before: np.ndarray, after: np.ndarray) -> float:
 
     Exact for up to 13 pairs (all 2^n ways are counted); beyond, 9,999 ways are drawn, always the same.
     """
+    from scipy import stats
+
     differences = _nonzero(before, after)
     if len(differences) < 2:
         return 1.0 if len(differences) else math.nan  # of one pair both ways are as far out
@@ -133,7 +138,9 @@ def told_apart(n: int, family: int = 1) -> float:
 
     The strictest step of Holm's correction in a family of that many tests.
     """
-    return float(stats.t.isf(LEVEL / family / 2, n - 1)) / math.sqrt(n)
+    from scipy import special
+
+    return -float(special.stdtrit(n - 1, LEVEL / family / 2)) / math.sqrt(n)
 
 
 def seeds_that_would_do(effect: float, family: int = 1, power: float = 0.8, most: int = 1000) -> int | None:
@@ -145,6 +152,8 @@ def seeds_that_would_do(effect: float, family: int = 1, power: float = 0.8, most
         power: Share of experiments.
         most: None is the answer where more are needed.
     """
+    from scipy import stats
+
     counts = np.arange(2, most + 1)
     limits = stats.t.isf(LEVEL / family / 2, counts - 1)
     reached = stats.nct.sf(limits, counts - 1, abs(effect) * np.sqrt(counts)) >= power

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recpoison.algebra.conjugate_rows import ConjugateRows
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
@@ -19,10 +21,12 @@ from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.trainer import Diverged
 
+SOLVERS = ("cholesky", "cg")
+
 
 @dataclass(frozen=True)
 class WRMFALS(Model):
-    """Minimises the weighted squared error over all users and items by exact half sweeps, users first.
+    """Minimises the weighted squared error over all users and items by half sweeps, users first.
 
     Observed pairs count ``weight`` and should score 1, all others count 1 and should score 0; pairs count once, ratings
     are not looked at. ``weight`` is the confidence 1 + alpha: the injection paper's 20 is alpha 19 in its authors'
@@ -35,6 +39,8 @@ class WRMFALS(Model):
         regularization: Ridge.
         sweeps: Times that users and then items are solved for.
         initial_std: Standard deviation of the items' initial values.
+        solver: ``cholesky`` solves each equation exactly; ``cg`` takes three steps of conjugate gradients from where
+            the last sweep left the row (users begin at 0): a fraction of the time, for a loss that falls a bit later.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -55,6 +61,7 @@ class WRMFALS(Model):
     regularization: float = 5.0
     sweeps: int = 10
     initial_std: float = 0.1
+    solver: str = "cholesky"
 
     def __post_init__(self) -> None:
         for name in ("embedding_size", "sweeps"):
@@ -65,6 +72,8 @@ class WRMFALS(Model):
         for name in ("regularization", "initial_std"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number above 0")
+        if self.solver not in SOLVERS:
+            raise ConfigError(f"model.solver is {self.solver!r}: choose {' or '.join(SOLVERS)}")
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
@@ -86,11 +95,14 @@ class WRMFALS(Model):
         Raises:
             Diverged: As ``fit``; ``setting`` is how the user names this model.
         """
-        users, items = group_rows(seen, item.device), group_rows(seen.T.tocsr(), item.device)
+        users, items = self._half(seen, item.device), self._half(seen.T.tocsr(), item.device)
+        user = item.new_zeros(seen.shape[0], self.embedding_size)
         for sweep in range(self.sweeps):
             try:
-                user = solve_rows(item, users, seen.shape[0], self.weight, self.regularization)
-                item = solve_rows(user, items, seen.shape[1], self.weight, self.regularization)
+                user = users(user, item)
+                item = items(item, user)
+                if self.solver == "cg" and not bool(torch.isfinite(item).all()):  # users that are no numbers show here
+                    raise torch.linalg.LinAlgError
             except torch.linalg.LinAlgError as error:
                 raise Diverged(
                     f"sweep {sweep + 1} of {self.sweeps} met an equation without a solution: raise "
@@ -99,6 +111,14 @@ class WRMFALS(Model):
                 ) from error
             progress.step(sweep + 1, self.sweeps)
         return {"user": user, "item": item}
+
+    def _half(self, matrix: sp.csr_matrix, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+        """A half sweep: from the rows before and the factors of the columns to the rows after."""
+        if self.solver == "cg":
+            rows = ConjugateRows(matrix, device)
+            return lambda before, factors: rows.improved(before, factors, self.weight, self.regularization)
+        groups = group_rows(matrix, device)
+        return lambda before, factors: solve_rows(factors, groups, len(before), self.weight, self.regularization)
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
         """Dot products ``(len(users), n_items)``."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from recpoison.published.kept import Kept, Key, key_of
 from recpoison.published.tables import LABELS, PublishedCell, PublishedTable
@@ -129,9 +128,11 @@ def half_width(sd: float, n: int, repeats: int) -> float:
     The paper's are taken to spread as ours do: t(0.975, n - 1) sd sqrt(1/n + 1/repeats). nan with fewer than three
     values, whose interval says nothing.
     """
+    from scipy import special
+
     if n < 3:
         return float("nan")
-    return float(stats.t.ppf((1 + LEVEL) / 2, n - 1) * sd * np.sqrt(1 / n + 1 / repeats))
+    return float(special.stdtrit(n - 1, (1 + LEVEL) / 2) * sd * np.sqrt(1 / n + 1 / repeats))
 
 
 def rank_agreement(compared: Sequence[Compared]) -> tuple[float, int]:
@@ -139,6 +140,8 @@ def rank_agreement(compared: Sequence[Compared]) -> tuple[float, int]:
 
     Misprints, stand-ins and numbers of another metric than the first do not count. nan with fewer than two cells.
     """
+    from scipy import stats
+
     counted = [one for one in _sound(compared) if not one.cell.stand_in]
     counted = [one for one in counted if one.cell.what == counted[0].cell.what]
     if len(counted) < 2:

@@ -305,7 +305,7 @@ def test_more_selected_items_than_there_are_are_refused():
 def test_data_without_ratings_are_refused_before_they_are_read():
     attack = AUSHAttack(targets=Targets())
     with pytest.raises(IncompatibleParts, match="AUSHAttack writes ratings, and these data have none: choose"):
-        Parts(Planted("planted"), MF(), attack, evaluation=FullRanking())
+        Parts(Planted("planted", 40), MF(), attack, evaluation=FullRanking())
 
 
 def test_who_serves_as_a_template_is_said():

@@ -161,6 +161,7 @@ def test_the_target_rises_and_the_result_rescores_identically():
         ({"unroll_steps": 5}, "attack.unroll_steps is 5, but this attack has a closed form"),
         ({"memory_limit": 2.0}, "attack.memory_limit is 2.0, but"),
         ({"objective": "win"}, "attack.objective"),
+        ({"surrogate": WRMFALS(solver="cg")}, "attack.surrogate.solver is cg, but this attack differentiates exact"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, words):

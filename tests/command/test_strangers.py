@@ -56,7 +56,7 @@ def run(source: str, *words: str, group: str = "model", model: str = "popularity
     chosen += [] if group == "evaluation" else ["evaluation.cutoffs=[5]"]
     try:
         typed_for_all = ["--config-dir", "my", "--trust", package, "dataset=planted", "hydra.run.dir=outputs/a"]
-        return main([*typed_for_all, *chosen, *words])
+        return main([*typed_for_all, "dataset.n_users=40", *chosen, *words])
     finally:
         for name in [name for name in sys.modules if name.split(".")[0] == package]:
             del sys.modules[name]

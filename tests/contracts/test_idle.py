@@ -36,8 +36,9 @@ ELSEWHERE = {
     "plan": "how many flips are made at once, of which the first are used",
     "drop_invalid": "broken rows, of which these data have none (test_table.py has)",
 }
-# What the constructor refuses without another setting; a composition below has both.
-TOGETHER = {"items", "selected_items", "profile_size", "missing"}
+# What the constructor refuses without another setting, or in a part that knows one value only; a composition below has
+# both.
+TOGETHER = {"items", "selected_items", "profile_size", "missing", "solver"}
 
 OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings beside it
     "optimizer": ["sgd", "adagrad", "adam", "momentum"],
@@ -132,7 +133,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "pre_training": [2],
     "scaling": ["none", "minmax"],
     "risk": ["sigmoid_mean"],
-    "solver": ["cg", "lissa"],
+    "solver": ["cg", "lissa", "cholesky"],
     "curvature": ["hessian"],
     "blocks": ["full", "diagonal"],
     "damping": [0.3],

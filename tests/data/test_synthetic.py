@@ -2,11 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from scipy.special import ndtr
 
 from recpoison.data.named import build_dataset
 from recpoison.data.synthetic import Planted, Synthetic
 from recpoison.errors import ConfigError, DataError
+from recpoison.paths import CONF_DIR
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -43,7 +45,7 @@ def test_users_with_too_few_items_are_drawn_again():
 
 
 def test_planted_is_the_fixture(planted, tmp_path: Path):
-    ours = build_dataset("planted").load(tmp_path, Seeds(0), Progress())
+    ours = build_dataset("planted", ["n_users=40"]).load(tmp_path, Seeds(0), Progress())
     assert ours.train.fingerprint == planted.train.fingerprint
     assert ours.test.fingerprint == planted.test.fingerprint
 
@@ -60,3 +62,16 @@ def test_sizes_are_checked():
         Synthetic("s", 10, 1)
     with pytest.raises(ConfigError, match=r"dataset.n_blocks is 3 for dataset.n_users=5"):
         Planted("p", 5, 3)
+
+
+def test_planted_is_large_enough_for_the_defaults_of_everything():
+    """Each evaluation's longest list is found among a user's candidates, and each attack's budget buys a fake user."""
+    evaluations, attacks = (map(OmegaConf.load, (CONF_DIR / g).glob("*.yaml")) for g in ("evaluation", "attack"))
+    cutoffs = [k for node in evaluations if "cutoffs" in node for k in node.cutoffs]
+    budgets = [node.budget for node in attacks if node.get("budget")]
+    assert cutoffs
+    assert budgets
+    split = build_dataset("planted").load(None, Seeds(0), Progress())
+    candidates = split.train.n_items - split.train.user_counts
+    assert candidates.min() >= 2 * max(cutoffs)
+    assert split.train.n_users * min(budgets) >= 1

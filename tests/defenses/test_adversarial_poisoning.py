@@ -287,7 +287,7 @@ def test_what_is_refused_before_any_work(kind, data):
     with pytest.raises(ConfigError, match=r"defense\.pre_training is 10, but model\.trainer\.epochs is 10"):
         parts(kind(pre_training=10))
     with pytest.raises(IncompatibleParts, match="works with ratings, and these data have none"):
-        parts(kind(), dataset=Planted("planted"))
+        parts(kind(), dataset=Planted("planted", 40))
     implicit = replace(data, scale=None, values=np.ones(len(data)))
     with pytest.raises(IncompatibleParts, match="works with ratings, and these data have none"):
         fit(kind(), implicit)

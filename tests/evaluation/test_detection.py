@@ -163,7 +163,7 @@ def test_a_clean_cell_has_no_number():
 )
 def test_parts_that_cannot_be_looked_at_are_refused_before_data_are_read(model, attack, words):
     with pytest.raises(IncompatibleParts, match=words):
-        Parts(Planted("planted"), model, attack, evaluation=Detection())
+        Parts(Planted("planted", 40), model, attack, evaluation=Detection())
 
 
 def test_what_is_read_back_gives_the_same_numbers(tmp_path):

@@ -22,7 +22,7 @@ from recpoison.stages.fit import _HeardLosses
 from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 
-PLANTED, FIVE = Planted("planted"), FullRanking(metrics=("AUC",), cutoffs=(1, 5))
+PLANTED, FIVE = Planted("planted", 40), FullRanking(metrics=("AUC",), cutoffs=(1, 5))
 WILD = BPRMF(8, trainer=Trainer(5, learning_rate=1e6))
 BELOW = [Rates(5, 0.1, 0.3, 40, 40), Rates(5, 0.2, 0.3, 40, 40)]
 

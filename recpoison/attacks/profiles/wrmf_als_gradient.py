@@ -77,6 +77,11 @@ class WRMFALSGradientAttack(BilevelAttack):
         super().__post_init__()
         if self.weights not in WEIGHTS:
             raise ConfigError(f"attack.weights is {self.weights!r}: choose {' or '.join(WEIGHTS)}")
+        if self.surrogate.solver != "cholesky":
+            raise ConfigError(
+                f"attack.surrogate.solver is {self.surrogate.solver}, but this attack differentiates exact solutions: "
+                "choose cholesky"
+            )
         for name in ("unroll_steps", "memory_limit"):
             if getattr(self, name) is not None:
                 raise ConfigError(
