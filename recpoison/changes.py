@@ -133,6 +133,15 @@ class FakeProfiles:
     diagnosis: dict[str, float] = field(default_factory=dict)
     repeats: bool = False
 
+    def first(self, count: int) -> FakeProfiles:
+        """The first ``count`` fake users, without what was seen on the way to all; ConfigError if there are fewer."""
+        if count > self.n_fakes:
+            said = f"evaluation.curve_fakes has {count}, but the attack makes {self.n_fakes} fake users"
+            raise ConfigError(f"{said}: raise attack.n_fake_users or attack.budget")
+        kept = self.profile < count
+        profile, items, values = (column[kept] for column in (self.profile, self.items, self.values))
+        return FakeProfiles(profile, items, values, count, self.targets, repeats=self.repeats)
+
     def apply(self, data: Interactions) -> Interactions:
         """``data`` with the fake users after the real ones."""
         return data.with_fake_users(self.profile, self.items, self.values, self.n_fakes) if self.n_fakes else data

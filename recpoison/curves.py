@@ -13,7 +13,7 @@ from recpoison.data.arrays import save_arrays
 from recpoison.edge_flips import EdgeFlips
 from recpoison.evaluation.base import Measure
 
-ALONG = ("epochs", "steps", "epsilon", "iterations", "flips")
+ALONG = ("epochs", "steps", "epsilon", "iterations", "flips", "fake_users")
 CURVE_COLUMNS = ["along", "at", "row_l2", "linf", "subject", "metric", "k", "value", "n"]
 Row = tuple[str, float, float, float, str, str, int | None, float, int]
 
@@ -24,9 +24,9 @@ class Curve:
 
     Args:
         rows: One a number, as ``CURVE_COLUMNS``: ``along`` is ``epochs`` (of a fit), ``steps`` or ``epsilon`` (of an
-            attack on embeddings), ``iterations`` (of a learned attack, on its surrogate) or ``flips`` (of an attack on
-            edges, the victim fitted anew at each), and ``at`` how many, or how large. ``row_l2`` and ``linf`` say how
-            far an attack shifted the tables, NaN for the others.
+            attack on embeddings), ``iterations`` (of a learned attack, on its surrogate), ``flips`` (of an attack on
+            edges) or ``fake_users`` (of one that adds them; for both the victim is fitted anew at each), and ``at``
+            how many, or how large. ``row_l2`` and ``linf`` say how far an attack shifted the tables, NaN for others.
     """
 
     rows: tuple[Row, ...] = field(default=())

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from recpoison.changes import Budget, EmbeddingShift, FakeProfiles, least_share
+from recpoison.errors import ConfigError
 
 SHIFT = EmbeddingShift(
     {"user": torch.tensor([[3.0, -4.0], [0.0, 0.0]]), "item": torch.tensor([[0.0, 12.0], [1.0, 0.0]])}
@@ -45,3 +46,14 @@ def test_the_smallest_share_is_enough(n_users):
     share = least_share(n_users)
     assert Budget(share).fake_users(n_users) >= 1
     assert share <= max(1.1 / n_users, 1e-9) or n_users == 1
+
+
+def test_the_first_fake_users_are_those_of_a_smaller_attack():
+    """Three users of one, two and one rows, in no order; their trace is of all three."""
+    profile, items = np.array([2, 0, 1, 1]), np.array([4, 1, 2, 3])
+    fakes = FakeProfiles(profile, items, np.ones(4), 3, np.array([1]), {"HR": np.array([0.5])}, 10, 0)
+    first = fakes.first(2)
+    assert (first.n_fakes, first.profile.tolist(), first.items.tolist()) == (2, [0, 1, 1], [1, 2, 3])
+    assert (first.trace, first.best) == ({}, None)
+    with pytest.raises(ConfigError, match=r"curve_fakes has 4, but the attack makes 3 fake users: raise attack.n_fake"):
+        fakes.first(4)

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from recpoison.attacks.base import Crafting, ProfileAttack
 from recpoison.attacks.profiles.bandwagon import BandwagonAttack
 from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
+from recpoison.changes import FakeProfiles
 from recpoison.data.dataset import Dataset
 from recpoison.data.filtering import Filters
 from recpoison.data.interactions import Interactions, Scale
@@ -310,3 +312,45 @@ def test_where_everybody_is_judged_the_protocol_does_not_count() -> None:
     assert "users judged" not in record.protocol
     assert record.protocol["test rows"] == "item u of user u"
     assert all("ties decide" in note for note in record.about["notes"])  # popularity knows one kind of item here
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clicks(ProfileAttack):
+    """Every fake user has the target alone, so that the first of many are those of a small attack."""
+
+    def _craft(self, crafting: Crafting) -> FakeProfiles:
+        n_fakes, targets = crafting.n_fakes, crafting.targets
+        return FakeProfiles(np.arange(n_fakes), np.repeat(targets, n_fakes), np.ones(n_fakes), n_fakes, targets)
+
+
+def test_a_security_curve_has_the_numbers_of_smaller_attacks(tmp_path):
+    """What the curve says at 4 is what an attack with 4 fake users does; at 0 it is the clean number."""
+    evaluation = FullRanking(metrics=("HR",), cutoffs=(5,), curve_fakes=(9, 4))
+    store = Store(tmp_path)
+
+    def found(n_fakes: int, evaluation: FullRanking) -> RunRecord:
+        attack = Clicks(targets=LAST_OF_SMALL, n_fake_users=n_fakes)
+        parts = Parts(SMALL, Popularity(), attack, FilterThenFit(suspected=0.1), evaluation=evaluation)
+        return run(parts, [0, 1], store=store)
+
+    whole = found(20, evaluation)
+    curve = whole.curves().query("along == 'fake_users' and subject == 'target'")
+    assert curve.groupby("seed")["at"].agg(list).to_dict() == {0: [0, 4, 9, 20], 1: [0, 4, 9, 20]}
+    assert set(curve.defense) == {"none"}
+    assert len(set(curve.value)) > 2
+    plain = replace(evaluation, curve_fakes=())
+    for n_fakes in (4, 9, 20):
+        numbers = found(n_fakes, plain).metrics().query("subject == 'target' and defense == 'none'")
+        attacked = numbers[numbers.attack != "none"].value
+        assert curve[curve["at"] == n_fakes].value.tolist() == attacked.tolist()
+        clean = numbers[numbers.attack == "none"].value
+        assert curve[curve["at"] == 0].value.tolist() == clean.tolist()
+    assert found(20, plain).metrics().equals(whole.metrics())
+
+
+def test_a_curve_beyond_the_attack_is_refused_before_any_fit():
+    seen = Stages()
+    parts = Parts(SMALL, Popularity(), Clicks(n_fake_users=3), evaluation=FullRanking(cutoffs=(5,), curve_fakes=(1, 8)))
+    with pytest.raises(ConfigError, match="curve_fakes has 8, but the attack makes 3 fake users"):
+        run(parts, [0], progress=seen)
+    assert not any("fit" in name for name in seen.begun)

@@ -15,7 +15,12 @@ _BUCKETS: dict[str, tuple[int | None, int | None]] = {  # percentiles of popular
     "lower_torso": (50, 75),
     "tail": (None, 50),
 }
-_RULES = ("list", "random", "unpopular", *_BUCKETS)
+_NEVER_EMPTY: dict[str, tuple[int, int]] = {  # percentiles of popularity among items that somebody has, both inclusive
+    "rare": (0, 50),
+    "medium": (75, 95),
+    "popular": (95, 100),
+}
+_RULES = ("list", "random", "unpopular", *_NEVER_EMPTY, *_BUCKETS)
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,14 @@ class Targets(Part):
     ("Revisiting Adversarially Learned Injection Attacks", section 4.2): ``head`` above the 95th percentile of
     popularity, ``upper_torso`` between the 75th and the 95th, ``lower_torso`` between the 50th and the 75th, ``tail``
     below the 50th. The bounds are strict, as in the authors' code, so an item exactly at a bound is in no bucket.
-    ``unpopular`` is the APT paper's "number of rates less than 5". All rules but ``list`` draw uniformly, without
-    replacement, and may draw an item that nobody has.
+    ``unpopular`` is the APT paper's "number of rates less than 5". ``rare``, ``medium`` and ``popular`` are at most the
+    median, from the 75th to the 95th and from the 95th percentile of the items that somebody has: their bounds are
+    popularities that occur, and items at a bound belong to them, so that they are never empty, whatever the data. All
+    rules but ``list`` draw uniformly, without replacement; all but these three may draw an item that nobody has.
 
     Args:
-        rule: ``list``, ``random``, ``unpopular``, ``head``, ``upper_torso``, ``lower_torso`` or ``tail``.
+        rule: ``list``, ``random``, ``unpopular``, ``rare``, ``medium``, ``popular``, ``head``, ``upper_torso``,
+            ``lower_torso`` or ``tail``.
         items: The targets, for rule ``list``.
         count: How many targets to draw, for the other rules.
         below: An unpopular item has fewer users than this.
@@ -99,6 +107,10 @@ class Targets(Part):
             return np.arange(len(popularity))
         if self.rule == "unpopular":
             return np.flatnonzero(popularity < self.below)
+        if self.rule in _NEVER_EMPTY:
+            had = popularity[popularity > 0]
+            least, most = np.percentile(had, _NEVER_EMPTY[self.rule], method="lower") if len(had) else (1, 0)
+            return np.flatnonzero((popularity >= least) & (popularity <= most))
         low, high = _BUCKETS[self.rule]
         inside = np.ones(len(popularity), dtype=bool)
         if low is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recpoison.changes import FakeProfiles
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
 from recpoison.errors import ConfigError
@@ -56,6 +57,8 @@ class RankingEvaluation(Evaluation[Ranks]):
             (``recpoison.evaluation.target_effect``).
         target_hr: HR on several targets: the ``mean`` over users and targets, or users with ``any`` of them.
         select_metric: What an epoch is chosen by where ``select_on`` is not ``last``: a metric of held-out items.
+        curve_fakes: Numbers of fake users for a curve over them (security curve): the undefended victim is fitted anew
+            with the first so many of those that the attack crafts, beside none and all. Empty draws none.
         memory_mb: Memory for scores, in MiB; ranks do not depend on it.
 
     Raises:
@@ -68,6 +71,7 @@ class RankingEvaluation(Evaluation[Ranks]):
     owners: str = "missing"
     target_hr: str = "mean"
     select_metric: str = "NDCG@10"
+    curve_fakes: Sequence[int] = field(default=(), metadata=NO_EFFECT)
     memory_mb: int = field(default=16, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
@@ -82,6 +86,8 @@ class RankingEvaluation(Evaluation[Ranks]):
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
         if self.memory_mb < 1:
             raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more")
+        if any(count < 1 for count in self.curve_fakes):
+            raise ConfigError(f"evaluation.curve_fakes is {list(self.curve_fakes)}: give whole numbers from 1")
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
         check_metrics(self.metrics, LABELS)
@@ -92,6 +98,8 @@ class RankingEvaluation(Evaluation[Ranks]):
         found = super().idle(parts)
         if "select_on" in found or self.select_on == "last":
             found["select_metric"] = found.get("select_on", "select_on is last")
+        if not (parts.attack.poisons and parts.attack.crafts is FakeProfiles):
+            found["curve_fakes"] = f"{type(parts.attack).__name__} adds no fake users"
         if not parts.attack.aims:
             found |= dict.fromkeys(("owners", "target_hr"), f"{type(parts.attack).__name__} has no targets")
             return found

@@ -18,6 +18,7 @@ from recpoison.evaluation.questions import Metric
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR
 from recpoison.published.tables import names
+from recpoison.report.audit.page import pages
 from recpoison.report.comparisons import defense_table, effect_table
 from recpoison.report.every_figure import draw_every
 from recpoison.report.export import export
@@ -167,6 +168,7 @@ def _write_all(
     for kind in ("csv", "markdown", "latex", "html"):
         shown = [*tables, *details] if kind in _DETAILED else tables
         contents[f"report.{ENDINGS[kind]}"] = _text(kind, runs, shown, figures).encode()
+    contents |= pages(runs)
     written = [*contents, *["figures/"] * bool(figures and not options.figures), *files]
     contents |= {name: text.encode() for name, text in files.items()}
     if not options.figures:

@@ -19,6 +19,7 @@ ALONG = {
     "epsilon": "epsilon (L2 length of a row)",
     "iterations": "iterations of the attack",
     "flips": "edges flipped",
+    "fake_users": "fake users",
 }
 FLIPS = ("attack.n_flips", "attack.budget", "attack.plan")  # what says how many: a place on a curve over them
 _EFFECTS = {"promote": 1.0, "nuke": -1.0, "untargeted": 0.0}

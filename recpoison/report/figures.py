@@ -50,7 +50,7 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
         for metric in metrics:
             summary = measurements.summary([metric])
             name = file_name(metric)
-            curves = [key for key in measurements.keys if is_numeric(summary[key])]
+            curves = _apart(summary, [key for key in measurements.keys if is_numeric(summary[key])])
             one, place = at_largest(summary, curves)
             others = [key for key in measurements.keys if key not in curves]
             drawn[f"bars_{name}"] = bars(one, metric, others, place)
@@ -171,6 +171,12 @@ def _scale(axes: Axes, places: pd.Series) -> None:
 def is_numeric(values: pd.Series) -> bool:
     """Whether a setting has numbers, and nothing else where it has a value."""
     return values.notna().any() and all(pd.api.types.is_number(value) for value in values.dropna())
+
+
+def _apart(summary: pd.DataFrame, keys: list[str]) -> list[str]:
+    """``keys``, or none where they move together: no cell is at the largest of each, and they are part of its name."""
+    largest, _ = at_largest(summary, keys)
+    return keys if largest[keys].notna().any().all() else []
 
 
 def at_largest(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.DataFrame, str]:

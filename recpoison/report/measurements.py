@@ -36,6 +36,7 @@ _CHANGES_NO_NUMBER = (
     "evaluation.curve_steps",
     "evaluation.curve_epsilons",
     "evaluation.curve_flips",
+    "evaluation.curve_fakes",
 )
 
 
@@ -176,7 +177,7 @@ def affects(key: str, attack: str, defense: str) -> bool:
     if group in _NOT_PART_OF_A_CELL or key in _CHANGES_NO_NUMBER:
         return False
     if group in ("attack", "surrogate") and attack == "none":
-        return key.startswith("attack.targets")
+        return key.startswith("attack.targets") or key == "attack.craft_seed"  # it draws them
     return group != "defense" or defense != "none"
 
 

@@ -56,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         type=Path,
         help="write report.csv, .md, .tex, .html and figures there; of runs with curves also curve.csv and "
-        "equal_budget.csv, .md, .tex",
+        "equal_budget.csv, .md, .tex; of an audit also audit.html and .md",
     )
     add(
         "--row-l2",

@@ -62,13 +62,17 @@ def to_html(runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure], 
         f"<h1>{escape(title)}</h1><p class=note>{escape(jobs)}</p>",
         "<h2>Results</h2>",
         *(table_as_html(table) for table in tables),
-        _section("Figures", _figures(figures)),
-        _section("Protocol", _protocols(runs)),
-        _section("Jobs without result", _missing(runs)),
-        _section("Costs", _costs(runs.runs)),
-        _section("Commands", _commands(runs.runs)),
-        _section("Made with", _origins(runs.runs)),
+        section("Figures", figures_as_html(figures)),
+        *about(runs),
+        section("Costs", _costs(runs.runs)),
+        section("Commands", _commands(runs.runs)),
+        section("Made with", _origins(runs.runs)),
     ]
+    return document(title, parts)
+
+
+def document(title: str, parts: Iterable[str]) -> str:
+    """A whole page of ``parts``, those that are empty left out."""
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
     body = "\n".join(part for part in parts if part)
     return (
@@ -76,7 +80,13 @@ def to_html(runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure], 
     )
 
 
-def _section(heading: str, content: str) -> str:
+def about(runs: Runs) -> list[str]:
+    """Sections on how numbers were measured, and on jobs that left none."""
+    return [section("Protocol", _protocols(runs)), section("Jobs without result", _missing(runs))]
+
+
+def section(heading: str, content: str) -> str:
+    """A part of a page under a heading; empty where it has no content."""
     return f"<h2>{heading}</h2>\n{content}" if content else ""
 
 
@@ -108,7 +118,8 @@ def _entry(entry: Entry | None, decimals: int) -> str:
     return f"<td class=number>{mean}{f' <span class=sd>± {sd}</span>' if sd else ''}{mark}</td>"
 
 
-def _figures(figures: Mapping[str, Figure]) -> str:
+def figures_as_html(figures: Mapping[str, Figure]) -> str:
+    """Figures as SVG inside the page, each with what its label says."""
     drawn = []
     for figure in figures.values():
         picture = base64.b64encode(as_bytes(figure, "svg")).decode()
@@ -121,12 +132,12 @@ def _figures(figures: Mapping[str, Figure]) -> str:
 
 
 def _protocols(runs: Runs) -> str:
-    return "".join(_plain(("rule", "value"), protocol.items()) for protocol in runs.protocols())
+    return "".join(plain_table(("rule", "value"), protocol.items()) for protocol in runs.protocols())
 
 
 def _missing(runs: Runs) -> str:
     rows = [(shown_path(job.folder), " ".join(job.overrides), job.reason) for job in runs.missing]
-    return _plain(("folder", "overrides", "reason"), rows, failed=2) if rows else ""
+    return plain_table(("folder", "overrides", "reason"), rows, failed=2) if rows else ""
 
 
 def _costs(runs: Sequence[Run]) -> str:
@@ -152,7 +163,7 @@ def _costs(runs: Sequence[Run]) -> str:
         "computed",
         "reused",
     )
-    return _plain(heads, rows, numeric_from=4)
+    return plain_table(heads, rows, numeric_from=4)
 
 
 def _named_costs(run: Run) -> pd.DataFrame:
@@ -170,7 +181,7 @@ def _commands(runs: Sequence[Run]) -> str:
         if {"-m", "--multirun"} & set(command.split()):  # the whole sweep's; this job's is made of its own overrides
             command = shlex.join(["recpoison", *run.overrides])
         rows.append((f"{cells.dataset.iloc[0]}, {cells.model.iloc[0]}", named, seeds, shown_path(run.folder), command))
-    return _plain(("dataset, model", "cells (attack/defense)", "seeds", "folder", "command"), rows, code_from=3)
+    return plain_table(("dataset, model", "cells (attack/defense)", "seeds", "folder", "command"), rows, code_from=3)
 
 
 def _origins(runs: Sequence[Run]) -> str:
@@ -185,10 +196,10 @@ def _origins(runs: Sequence[Run]) -> str:
                     else ", ".join(f"{k} {v}" for k, v in value.items())
                 )
                 facts[name, text.strip('"')] = None
-    return _plain(("what", "which"), facts) if facts else ""
+    return plain_table(("what", "which"), facts) if facts else ""
 
 
-def _plain(
+def plain_table(
     heads: Sequence[str], rows: Iterable[Sequence[str]], numeric_from: int = 99, code_from: int = 99, failed: int = 99
 ) -> str:
     """A table of text; from column ``numeric_from`` on to the right, from ``code_from`` on code, ``failed`` in red."""

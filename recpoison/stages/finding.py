@@ -65,6 +65,7 @@ def find(trial: Trial, obtain: Obtain) -> Found:
     results: list[CellResult] = []
     notes: list[str] = []
     clean = rates = losses = None
+    curve_fakes = getattr(parts.evaluation, "curve_fakes", ())
     for square in squares:
         fakes = None if square.clean else crafted
         seen, change, curve, fit = measure(trial, square, fakes, obtain)
@@ -80,6 +81,9 @@ def find(trial: Trial, obtain: Obtain) -> Found:
             measures += [] if fakes.best is None else on_surrogate(fakes, trial.split.train.n_users)
         if isinstance(fakes, EdgeFlips) and getattr(parts.evaluation, "curve_flips", None) is not None:
             curve = points("flips", 0, results[-1].measures) + curve + points("flips", len(fakes), measures)
+        if curve_fakes and fakes is not None and isinstance(square.defense, NoDefense):
+            every = asking.measures(parts.evaluation, seen)
+            curve = points("fake_users", 0, results[-1].measures) + curve + points("fake_users", fakes.n_fakes, every)
         if not (square.clean or isinstance(square.defense, NoDefense)):
             gained, notes = robustness_improvement(results[0].measures, results[1].measures, measures)
             measures += gained

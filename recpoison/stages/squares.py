@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, cast
 
-from recpoison.changes import Change
+from recpoison.changes import Change, FakeProfiles
 from recpoison.curves import Curve, points
+from recpoison.defenses.none import NoDefense
 from recpoison.edge_flips import EdgeFlips
 from recpoison.evaluation import asking
 from recpoison.evaluation.base import Record
@@ -42,7 +44,11 @@ def craft(trial: Trial, square: Square, obtain: Obtain) -> Poison | None:
     """The change of the data of a square; None where its attack makes none."""
     if not square.attack.poisons:
         return None
-    return cast(Poison, square.attack.used(obtain(ChangeStage(trial.crafting, square))))
+    change = cast(Poison, square.attack.used(obtain(ChangeStage(trial.crafting, square))))
+    counts = getattr(trial.parts.evaluation, "curve_fakes", ())
+    if counts and isinstance(change, FakeProfiles):
+        change.first(max(counts))  # a curve beyond it is refused before any fit
+    return change
 
 
 def measure(trial: Trial, square: Square, fakes: Poison | None, obtain: Obtain) -> Outcome:
@@ -55,7 +61,7 @@ def measure(trial: Trial, square: Square, fakes: Poison | None, obtain: Obtain) 
     victim = obtain(fit)
     fitted, curve = victim.fitted, victim.curve
     if not square.attack.perturbs:
-        curve += _along_flips(trial, square, fakes, obtain)
+        curve += _along_flips(trial, square, fakes, obtain) + _along_fakes(trial, square, fakes, obtain)
         return Outcome(obtain(RanksStage(trial, square, fit, fitted)), fakes, curve, victim)
     follow = CurveStage(trial, square, fit, fitted)
     curve, followed = obtain(follow) if follow.wanted else (Curve(), None)
@@ -73,11 +79,30 @@ def _along_flips(trial: Trial, square: Square, flips: Poison | None, obtain: Obt
         return Curve()
     planned = isinstance(flips, Promise)
     n_flips = getattr(attack, "n_flips", None) or 0 if planned else len(cast(EdgeFlips, flips))
+    return _with_first(trial, square, flips, "flips", range(every, n_flips, every), obtain)
+
+
+def _along_fakes(trial: Trial, square: Square, fakes: Poison | None, obtain: Obtain) -> Curve:
+    """The undefended victim, fitted with the first so many fake users: numbers between none and all of them."""
+    counts = getattr(trial.parts.evaluation, "curve_fakes", ())
+    if not counts or fakes is None or not isinstance(square.defense, NoDefense):
+        return Curve()
+    planned = isinstance(fakes, Promise)
+    n_fakes = getattr(square.attack, "n_fake_users", None) if planned else fakes.n_fakes
+    fewer = sorted({count for count in counts if n_fakes is None or count != n_fakes})
+    return _with_first(trial, square, fakes, "fake_users", fewer, obtain)
+
+
+def _with_first(
+    trial: Trial, square: Square, change: Poison, along: str, counts: Iterable[int], obtain: Obtain
+) -> Curve:
+    """Numbers of the victim, fitted anew with each first part of a change."""
+    evaluation, planned = trial.parts.evaluation, isinstance(change, Promise)
     curve = Curve()
-    for count in range(every, n_flips, every):
-        part = cast(EdgeFlips, flips).first(count)
+    for count in counts:
+        part = change.first(count)
         fit = FitStage(trial, square, part.apply(trial.split.train))
         seen = obtain(RanksStage(trial, square, fit, obtain(fit).fitted))
         if not planned:
-            curve += points("flips", count, asking.measures(evaluation, seen))
+            curve += points(along, count, asking.measures(evaluation, seen))
     return curve

@@ -68,6 +68,8 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
     Raises:
         OutputError: If the folder holds results of other runs, or cannot be written.
     """
+    from recpoison.report.audit.page import leave_pages
+
     _refuse_others(sweep.folder)
     board = Board(sweep.folder, named_cells(sweep))
     found = board.statuses()
@@ -80,7 +82,10 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
         _announce(board, before)
         _enlist(sweep, board, finished, trusted)
         _run_all(sweep, board, launch)
-    return _tell(board, found)
+    code = _tell(board, found)
+    for line in leave_pages(board.folder):
+        print(line)
+    return code
 
 
 def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) -> None:

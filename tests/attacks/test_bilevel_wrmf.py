@@ -228,6 +228,16 @@ def test_top_n_gives_every_fake_user_as_many_items():
     assert outer.present(kept, torch.tensor([], dtype=torch.int64)).tolist() == [[0, 1, 1, 0], [1, 1, 0, 0]]
 
 
+def test_a_mean_size_clicks_as_much_as_the_mean_profile(data):
+    """Every fake user has as many items as real users have on average, the target among them."""
+    outer = OuterOptimizer(iterations=1, projection="top_n", profile_size="mean")
+    made = replace(attack(), outer=outer, click_targets=True)
+    fakes = made.poison(data, np.array([3]), Seeds(0), CPU, Progress())
+    assert np.bincount(fakes.profile).tolist() == [data.mean_profile] * fakes.n_fakes
+    assert (fakes.items == 3).sum() == fakes.n_fakes
+    assert data.mean_profile > 1
+
+
 def test_hits_are_counted_as_defined():
     # Targets 0 and 1; user 0 owns both, user 1 neither, user 2 owns 0 and item 2, user 3 has a tie at the cut.
     seen = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 0]])

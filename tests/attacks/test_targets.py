@@ -23,6 +23,9 @@ def ladder() -> Interactions:
         ("lower_torso", range(51, 75)),
         ("tail", range(50)),
         ("unpopular", range(5)),
+        ("rare", range(1, 51)),
+        ("medium", range(75, 96)),
+        ("popular", range(95, 101)),
         ("random", range(101)),
     ],
 )
@@ -33,6 +36,14 @@ def test_a_rule_draws_from_its_bucket_and_no_further(ladder, rule, bucket):
         ConfigError, match=rf"attack.targets.count is {len(bucket) + 1}, but only {len(bucket)} of the 101"
     ):
         Targets(rule, count=len(bucket) + 1).choose(ladder, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("rule", "items"), [("rare", [1, 2, 3]), ("medium", [1, 2, 3]), ("popular", [4])])
+def test_no_such_bucket_is_empty_where_most_items_have_one_user(rule, items):
+    """Users of items 0 to 4: none, one each, and three; strict bounds would leave ``tail`` the item that nobody has."""
+    data = Interactions([0, 0, 0, 0, 1, 2], [1, 2, 3, 4, 4, 4], np.ones(6), 3, 5)
+    assert Targets(rule, count=len(items)).choose(data, np.random.default_rng(0)).tolist() == items
+    assert Targets("tail").choose(data, np.random.default_rng(0)).tolist() == [0]
 
 
 def test_drawn_targets_ascend_and_follow_the_generator(ladder):

@@ -108,6 +108,21 @@ def test_bars_stand_at_the_largest_budget_and_say_so(budgets: Measurements) -> N
     assert axes.get_title() == "attack.budget = 0.05"
 
 
+def test_settings_that_move_together_tell_bars_apart(tmp_path: Path, make_run, make_values) -> None:
+    """No cell has both the larger size and the larger rate: neither is a curve, and no bar is left out."""
+    for job, (size, rate) in enumerate(((16, 0.5), (64, 0.05))):
+        numbers = {
+            ("none", "none"): {0: make_values(0.1, 0.6)},
+            ("bilevel_wrmf", "none"): {0: make_values(0.2 + job, 0.5)},
+        }
+        surrogate = {"embedding_size": size, "learning_rate": rate}
+        make_run(tmp_path / str(job), "filmtrust", numbers, config={"attack": {"surrogate": surrogate}})
+    drawn = draw_all(measure(read_runs([tmp_path])), [TARGET])
+    assert set(drawn) == {"bars_target_hr_at_50"}
+    heights = [patch.get_height() for patch in drawn["bars_target_hr_at_50"].axes[0].patches]
+    assert heights == pytest.approx([0.1, 0.2, 1.2])
+
+
 def test_files_are_equal_each_time(measurements: Measurements) -> None:
     files, again = (as_files(draw_all(measurements, [TARGET])) for _ in range(2))
     assert list(files) == ["bars_target_hr_at_50.png", "bars_target_hr_at_50.pdf"]

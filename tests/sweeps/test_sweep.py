@@ -45,11 +45,27 @@ def seeds_run(monkeypatch) -> list[int]:
     return seen
 
 
+def test_a_sweep_over_fake_users_leaves_its_page_also_where_nothing_is_left_to_run(capsys, seeds_run):
+    words = ["-m", *SMALL, "attack.n_fake_users=2", "model=popularity,item_knn", "evaluation.curve_fakes=[1]"]
+    words.remove("model=popularity")
+    words.remove("attack.budget=0.1")
+    assert main(words) == 0
+    (folder,) = Path("outputs/multirun").iterdir()
+    assert (folder / "audit.md").read_text().startswith("# Audit of planted\n\n1. ")
+    assert str(folder / "audit.html") in capsys.readouterr().out
+    begun = len(seeds_run)
+    (folder / "audit.html").unlink()
+    assert main(words) == 0
+    assert len(seeds_run) == begun
+    assert "<ol>" in (folder / "audit.html").read_text()
+
+
 def test_the_same_command_does_only_what_is_missing(capsys, seeds_run):
     assert main(SWEEP) == 0
     (folder,) = Path("outputs/multirun").iterdir()
     first = results(folder)
     assert len(first) == 3
+    assert not list(folder.glob("audit*"))
     assert {status["status"] for status in statuses(folder).values()} == {"done"}
     assert Path("outputs/latest").resolve() == folder.resolve()
     assert "3 of 3 cells done: recpoison-report outputs/multirun/sweep-" in capsys.readouterr().out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -135,6 +135,8 @@ class BilevelAttack(ProfileAttack):
 
     def _craft(self, crafting: Crafting) -> FakeProfiles:
         data, targets, n_fakes, seeds, device, progress = crafting
+        if (sized := self.outer.sized(data)) != self.outer:
+            return replace(self, outer=sized)._craft(crafting)
         refuse_beyond_memory(
             4 * _COPIES * n_fakes * data.n_items,
             f"{n_fakes} learned fake users of {data.n_items} items",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class OuterOptimizer(Part):
             row are 1).
         threshold: For ``projection: threshold``.
         bound: Latent values stay this close to the threshold, so that each can still change sides; null lets them run.
-        profile_size: Items of each fake user, for ``projection: top_n``; forced targets count.
+        profile_size: Items of each fake user, for ``projection: top_n``; forced targets count. ``mean`` is as many as
+            the mean profile of users who have one, so that an attack clicks no more than one with ``fillers: mean``.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -58,7 +59,7 @@ class OuterOptimizer(Part):
     projection: str = "threshold"
     threshold: float = 0.5
     bound: float | None = 1.0
-    profile_size: int | None = None
+    profile_size: int | str | None = None
 
     def __post_init__(self) -> None:
         choices = {
@@ -83,9 +84,11 @@ class OuterOptimizer(Part):
                 f"attack.outer.profile_size is {self.profile_size}, but attack.outer.projection is {self.projection}, "
                 "which cuts profiles at a value: set attack.outer.projection=top_n, or leave it out"
             )
-        if self.projection == "top_n" and (self.profile_size is None or self.profile_size < 1):
+        sized = isinstance(self.profile_size, int) and self.profile_size >= 1
+        if self.projection == "top_n" and not sized and self.profile_size != "mean":
             raise ConfigError(
-                f"attack.outer.profile_size is {self.profile_size}: top_n needs the items of a fake user, 1 or more"
+                f"attack.outer.profile_size is {self.profile_size}: top_n needs the items of a fake user, 1 or more, "
+                "or mean"
             )
 
     def idle(self, parts: Together) -> dict[str, str]:
@@ -102,10 +105,14 @@ class OuterOptimizer(Part):
             found["threshold"] = "projection is top_n and no bound is around it"
         return found
 
+    def sized(self, data: Interactions) -> OuterOptimizer:
+        """With ``mean`` as the number that it is for ``data``."""
+        return replace(self, profile_size=max(1, data.mean_profile)) if self.profile_size == "mean" else self
+
     def present(self, kept: Tensor, forced: Tensor) -> Tensor:
         """Zeros and ones ``(n_fakes, n_items)`` for ``kept``; the items ``forced`` are ones."""
         if self.projection == "top_n":
-            n = min(self.profile_size or 0, kept.shape[1])
+            n = min(int(self.profile_size or 0), kept.shape[1])
             values = kept.index_fill(1, forced, torch.inf)
             shown = torch.zeros_like(kept).scatter_(1, values.topk(n, dim=1).indices, 1.0)
         else:

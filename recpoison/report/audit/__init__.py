@@ -1,0 +1,1 @@
+"""From the runs of a security curve to a verdict that an engineer can read."""

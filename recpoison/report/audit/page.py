@@ -1,0 +1,138 @@
+"""The page of an audit: five sentences, the command to repeat it, then curves, tables and doubts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from recpoison.report.audit.doubts import doubts
+from recpoison.report.audit.figure import SAID, security_curves
+from recpoison.report.audit.findings import Audit, audits_of
+from recpoison.report.audit.sentences import five
+from recpoison.report.audit.tables import (
+    curve_table,
+    defense_table,
+    detection_table,
+    needed,
+    reach_table,
+    stability_table,
+)
+from recpoison.report.formats import to_markdown
+from recpoison.report.page import about, document, figures_as_html, plain_table, section, table_as_html
+from recpoison.report.runs import Runs, read_runs, shown_path
+from recpoison.report.tables import Table
+from recpoison.report.writing import write_file
+
+_NONE = "No figure deserves doubt by the rules that are looked at."
+
+
+def pages(runs: Runs) -> dict[str, bytes]:
+    """``audit.html`` and ``audit.md`` by name; of several datasets a pair for each, with the dataset in its name.
+
+    Nothing where no run has a curve of targets over fake users (``evaluation.curve_fakes``).
+
+    Raises:
+        BrokenArrays: If the lists of a run cannot be read.
+    """
+    audits = audits_of(runs)
+    found: dict[str, bytes] = {}
+    for audit in audits:
+        stem = "audit" if len(audits) == 1 else f"audit_{audit.dataset}"
+        found |= {f"{stem}.html": _html(audit).encode(), f"{stem}.md": _markdown(audit).encode()}
+    return found
+
+
+def leave_pages(folder: Path) -> list[str]:
+    """Write the pages of a sweep into its folder, if its runs have such a curve, and say what they begin with.
+
+    Raises:
+        UserError: If a run cannot be read, or a page not written.
+    """
+    curves = (path.read_bytes() for path in folder.glob("*/curve.csv"))
+    if not any(b",fake_users," in curve for curve in curves):
+        return []
+    runs = read_runs([folder])
+    written = pages(runs)
+    for name, content in written.items():
+        write_file(folder / name, content)
+    return [
+        *(sentence for audit in audits_of(runs) for sentence in five(audit)),
+        *(shown_path(folder / n) for n in written),
+    ]
+
+
+def command_of(audit: Audit) -> str:
+    """What was typed."""
+    return str(audit.runs.runs[0].about.get("command", "not recorded"))
+
+
+def _html(audit: Audit) -> str:
+    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in five(audit))
+    heads, rows = needed(audit)
+    curves = f"{figures_as_html(security_curves(audit))}<p class=note>{escape(SAID)}</p>"
+    curves += table_as_html(curve_table(audit)) + plain_table(heads, rows)
+    title = f"Audit of {audit.dataset}"
+    doubted = "".join(f"<li>{escape(doubt)}</li>" for doubt in doubts(audit))
+    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in _notes(audit))
+    parts = [
+        f"<h1>{escape(title)}</h1><ol>{told}</ol><p><code>{escape(command_of(audit))}</code></p>",
+        section("Security curve", curves),
+        *(section(heading, table_as_html(table)) for heading, table in _tables(audit)),
+        section("Where a figure deserves doubt", f"<ul>{doubted}</ul>" if doubted else f"<p>{_NONE}</p>"),
+        section("Targets", plain_table(*_targets(audit)) + notes),
+        *about(audit.runs),
+    ]
+    return document(title, parts)
+
+
+def _markdown(audit: Audit) -> str:
+    told = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(five(audit), 1))
+    doubted = "".join(f"- {doubt}\n" for doubt in doubts(audit)) or f"{_NONE}\n"
+    notes = "".join(f"- {note}\n" for note in _notes(audit))
+    parts = [
+        f"# Audit of {audit.dataset}\n\n{told}\n    {command_of(audit)}\n",
+        f"## Security curve\n\n{to_markdown(curve_table(audit))}\n{_plain(*needed(audit))}",
+        *(f"## {heading}\n\n{to_markdown(table)}" for heading, table in _tables(audit)),
+        f"## Where a figure deserves doubt\n\n{doubted}",
+        f"## Targets\n\n{_plain(*_targets(audit))}\n{notes}",
+    ]
+    return "\n".join(parts)
+
+
+def _tables(audit: Audit) -> list[tuple[str, Table]]:
+    """Those that there are numbers for, under their headings."""
+    found = {
+        "Victims and attacks": reach_table(audit),
+        "Detection": detection_table(audit),
+        "Defense": defense_table(audit),
+        "Stability of everybody's lists": stability_table(audit),
+    }
+    return [(heading, table) for heading, table in found.items() if table is not None]
+
+
+def _targets(audit: Audit) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Heads and rows of text: which items were promoted."""
+    rows: dict[tuple[str, ...], None] = {}
+    for row in audit.cells.frame.drop_duplicates(["bucket", "draw"]).itertuples():
+        known = audit.cells.runs[row.run].about.get("targets", {})
+        for item in known.get(str(row.draw)) or next(iter(known.values()), []):
+            name = str(item["item"] if item["id"] is None else item["id"])
+            rows[row.bucket, name, f"{item['rows']:,}"] = None
+    return ("bucket", "item", "users who have it"), list(rows)
+
+
+def _notes(audit: Audit) -> list[str]:
+    """What a bucket is, and what was noted about the data and the runs."""
+    buckets = {
+        "rare": "rare: drawn from the less popular half of the items that somebody has",
+        "medium": "medium: between the 75th and the 95th percentile of popularity",
+        "popular": "popular: from the 95th percentile of popularity on",
+    }
+    return [*(buckets[name] for name in audit.buckets if name in buckets), *audit.runs.data_notes()]
+
+
+def _plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of text in markdown."""
+    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
