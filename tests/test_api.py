@@ -125,6 +125,7 @@ def clicks() -> pd.DataFrame:
 COLUMNS = ("dataset.user=customer", "dataset.item=sku")
 
 
+@pytest.mark.slow
 def test_a_frame_is_read_as_its_csv_file_is(here: Path):
     frame = clicks()
     frame.to_csv("clicks.csv", index=False)

@@ -174,6 +174,7 @@ def installed(site: Path, package: Path, *, release: str = "1.0", record: bool =
         (metadata / "RECORD").write_text("".join(f"{name},,\n" for name in files))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("site", "source", "record", "by_release"),
     [

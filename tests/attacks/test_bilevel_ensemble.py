@@ -91,6 +91,7 @@ def test_means_by_hand():
     assert _mean([Look(4.0, 0.5, None)], NONE).gradient is None
 
 
+@pytest.mark.slow
 def test_the_target_rises_on_both_and_the_result_rescores_identically(data):
     made, seeds = attack({"wrmf": MF, "item_ae": AE}, outer=OuterOptimizer(iterations=8)), Seeds(0)
     change = made.poison(data, np.array([0]), seeds, CPU, Progress())

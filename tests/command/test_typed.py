@@ -110,6 +110,7 @@ def test_the_command_refuses_a_run_and_a_sweep_before_any_work(capsys, tmp_path,
     assert not list(Path().rglob("metrics.csv"))
 
 
+@pytest.mark.slow
 def test_cells_that_differ_in_what_cannot_matter_share_their_stages(capsys, tmp_path, monkeypatch):
     """Adam keeps no sums, so of four cells two have the same fit: three fits, clean and attacked."""
     monkeypatch.chdir(tmp_path)

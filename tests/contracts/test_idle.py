@@ -649,6 +649,7 @@ def marked(case: Case):
     slow = slow or (case.group in ("attack", "evaluation") and case.option not in ("random", "full_ranking"))
     slow = slow or case.option.startswith("filter_")
     slow = slow or (case.option == "lightgcn" and len(case.around) > 0)
+    slow = slow or case.option in ("at", "neumf", "gmf", "cml", "item_ae", "mult_vae", "power_users", "power_items")
     slow = slow or (case.group == "model" and case.own.get("trainer.optimizer") in ("sgd", "adagrad"))
     return pytest.param(case, marks=[pytest.mark.slow] if slow else [], id=case.name)
 

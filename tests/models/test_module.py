@@ -114,6 +114,7 @@ def test_real_users_and_items_start_equal_with_fake_ones(planted):
     assert not torch.equal(clean["user.weight"], Mine().init(data, Seeds(1))["user.weight"])
 
 
+@pytest.mark.slow
 def test_dropout_is_drawn_from_the_seed_alone_and_off_outside_training(planted):
     model, data = Mine(dropout=0.5, trainer=SGD), planted.train
     state = torch.get_rng_state()

@@ -330,7 +330,8 @@ BIG = {
     "apt_table_2_drawn_pcmf",
     "defenses_ml_100k",
     "defenses_ml_100k_pcmf",
-    *(name for name in STATED if name.startswith("metagradient_") and name != "metagradient_table_4_6"),
+    "equal_budget",
+    *(name for name in STATED if name.startswith("metagradient_")),
 }  # many jobs to compose, of kinds that others have too
 
 

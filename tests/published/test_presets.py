@@ -58,6 +58,7 @@ def test_two_experiments_at_once_are_refused(capsys):
     assert "experiment is given twice" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.reference
 @pytest.mark.parametrize(

@@ -97,6 +97,7 @@ def test_the_command_needs_no_torch_and_no_plotting_for_a_table(sweep: Path) -> 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_runs_with_curves_add_a_table_at_equal_budget_and_files(
     budgets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,6 +128,7 @@ def test_characteristics_need_subsamples_and_lengths_are_numbers(
         assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_characteristics_leave_their_points_and_figure(tmp_path: Path, make_run) -> None:
     for job, users in enumerate((100, 200, 300)):
         numbers = {

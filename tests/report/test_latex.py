@@ -130,6 +130,7 @@ def test_a_table_of_any_size_is_no_wider_than_a_page(size: tuple[int, int, int])
     assert latex.count("0.1235") == 9 * size[0] * size[1]  # nothing is left out
 
 
+@pytest.mark.slow
 def test_a_published_table_fits_pages_and_goes_on_with_labels_of_its_own(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     table = published("apt_table_2", []).tables[0]
@@ -160,6 +161,7 @@ def test_equal_seeds_stand_in_the_note_and_rules_between_groups(sweep: Path, mak
     assert latex.count(r"\parbox{\linewidth}") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PDFLATEX is None, reason="no pdflatex to compile with: Debian has it in texlive-latex-base")
 @pytest.mark.parametrize("options", ["a4paper", "a4paper,twocolumn"])
 def test_latex_compiles_and_nothing_is_too_wide(options: str, sweep: Path, tmp_path: Path, monkeypatch) -> None:

@@ -50,6 +50,7 @@ def rows(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, 
     return [row for table in tables for row in csv.DictReader(io.StringIO(table))]
 
 
+@pytest.mark.slow
 def test_runs_default_to_those_below_outputs(outputs, capsys):
     wanted = {"dataset": "filmtrust", "target_items": "unpopular", "attack": "Average", "defense": "Attack"}
     cell = {row["column"]: row for row in rows(capsys, "apt_table_2") if wanted.items() <= row.items()}
@@ -96,6 +97,7 @@ def test_without_any_run_the_table_still_says_what_to_do(tmp_path, monkeypatch, 
     assert "to run them: recpoison experiment=apt_table_3" in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "first"),
     [
@@ -124,6 +126,7 @@ def test_rows_and_columns_of_its_own(outputs, capsys):
     assert "leave out --rows, --metric" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_misprints_are_noted(tmp_path, make_run, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     numbers = {("average", "none"): {0: {("test", "HR", "50"): 0.2}}}
@@ -141,6 +144,7 @@ def test_a_refused_run_says_what_differs(outputs, capsys):
     assert measured == ["origin"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "said"),
     [

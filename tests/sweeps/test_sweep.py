@@ -117,6 +117,7 @@ def test_a_failure_stops_nobody_and_is_tried_again_when_asked(capsys, seeds_run)
     assert statuses("outputs/s")["sweep.retry_failed=True"]["reason"] == ""
 
 
+@pytest.mark.slow
 def test_other_code_computes_again_and_keeps_the_earlier_results(capsys, monkeypatch, seeds_run):
     command = ["-m", *SMALL, "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
@@ -149,6 +150,7 @@ HARM = {
 QUICK = {"a cut metrics.csv", "zeros in ranks.npz"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] * (k not in QUICK)) for k in HARM])
 def test_a_done_cell_whose_files_are_not_as_it_left_them_is_computed_again_and_said(kind, capsys, seeds_run):
     name, harm = HARM[kind]
@@ -216,6 +218,7 @@ def test_what_a_user_adds_to_a_cell_and_its_log_do_not_matter(seeds_run):
     assert seeds_run == [0]
 
 
+@pytest.mark.slow
 def test_a_stopped_cells_results_are_believed_only_if_they_can_be_read(seeds_run):
     command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
@@ -262,6 +265,7 @@ def test_a_cell_whose_data_have_appeared_is_tried_again(capsys, seeds_run):
     assert "2 of 2 cells done" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_results_whose_data_cannot_be_reached_stay(capsys, monkeypatch):
     write_table("mine.csv")
     command = [*TABLE, "seed=range(0,1)"]
@@ -276,6 +280,7 @@ def test_results_whose_data_cannot_be_reached_stay(capsys, monkeypatch):
     assert results("outputs/s") == before
 
 
+@pytest.mark.slow
 def test_a_cell_that_fails_leaves_what_another_process_did_meanwhile(monkeypatch):
     """Two hosts without common locks: the one that fails must not take the other's results out of the tables."""
     command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
@@ -294,6 +299,7 @@ def test_a_cell_that_fails_leaves_what_another_process_did_meanwhile(monkeypatch
     assert (file.read_text(), results("outputs/s")) == (before, kept)
 
 
+@pytest.mark.slow
 def test_paths_lead_from_the_folder_of_the_call_also_where_hydra_changes_it(monkeypatch):
     write_table("mine.csv")
     monkeypatch.setenv("RECPOISON_DATA", "nowhere")
@@ -304,6 +310,7 @@ def test_paths_lead_from_the_folder_of_the_call_also_where_hydra_changes_it(monk
     assert not list(Path("outputs/one").rglob("store"))
 
 
+@pytest.mark.slow
 def test_a_cell_killed_before_it_could_say_done_is_believed(capsys, seeds_run):
     command = [*SWEEP[:-1], "seed=range(0,1)", "hydra.sweep.dir=outputs/s"]
     assert main(command) == 0
@@ -389,6 +396,7 @@ def test_the_plan_counts_a_rank_for_each_choice_of_targets(capsys):
     assert "shared stages once: 1 split, 2 change, 3 fit, 3 ranks" in out
 
 
+@pytest.mark.slow
 def test_the_plan_counts_an_attack_crafted_once_once(capsys):
     once = [*SWEEP[:-1], "seed=range(0,3)", "attack.craft_seed=1"]
     assert main([*once, "sweep.plan=true"]) == 0
@@ -399,6 +407,7 @@ def test_the_plan_counts_an_attack_crafted_once_once(capsys):
     assert "shared stages once: 2 split, 4 fit, 4 ranks" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.slow
 def test_the_plan_counts_a_fit_for_each_choice_of_epoch_and_each_curve(capsys):
     command = ["-m", "dataset=planted", "model=bprmf", "attack=none", "sweep.plan=true"]
     for swept, stages in (
@@ -413,6 +422,7 @@ def test_the_plan_counts_a_fit_for_each_choice_of_epoch_and_each_curve(capsys):
     assert "1 split, 1 fit, 2 curve, 1 shift, 2 ranks" in out
 
 
+@pytest.mark.slow
 def test_a_setting_of_a_swept_group_has_a_way_out(capsys):
     command = ["-m", "dataset=planted", "model=bprmf", "attack=bim,fgsm", "sweep.plan=true"]
     assert main([*command, "attack.epsilon=0.3"]) == 2

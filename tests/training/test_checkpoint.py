@@ -415,6 +415,7 @@ def start(store: Path, result: Path, epochs: int = 12) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_killed_process_goes_on_bit_for_bit(number, data, tmp_path):
     child = start(tmp_path / "store", tmp_path / "result")

@@ -107,6 +107,7 @@ def removal(fitted: RatingCurvature, user: int) -> float:
     return len(rows) / len(fitted) * (x * rows.gradient()).sum().item()
 
 
+@pytest.mark.slow
 def test_removing_the_most_harmful_user_moves_the_risk_as_predicted(fitted):
     """To first order: a whole user is no small change, so the size is right within a factor of 2."""
     predicted = np.array([removal(fitted, user) for user in range(N_USERS)])
