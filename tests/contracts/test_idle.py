@@ -92,6 +92,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "start": ["zeros", "zero", "users", "uniform"],
     "fakes_per_step": [4],
     "shrink": [0.3],
+    "attack_weight": [3000.0],
     "expected_hit_ratio": [0.5],
     "sampled_users": [0.5],
     "popular_items": [0.8],
@@ -354,16 +355,21 @@ def clicks() -> Iterator[Case]:
     trained = {"surrogate.embedding_size": 4, "surrogate.initial_std": 0.3}
     trained |= {"surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
     trained |= {"rounds": 2, "users_per_batch": 7, "cutoff": 3}
-    for own in ({"alpha": 0.1, "confidence": 0.1}, {"rounds": 0}, {"alpha": 0.0}, {"fillers": 0}):
+    for own in ({"alpha": 0.1, "confidence": 0.05}, {"rounds": 0}, {"alpha": 0.0}, {"fillers": 0}):
         yield Case("attack", "dp", small | trained | own)
     unlifted = {"hit_weight": 0.0, "keep": "last", "alpha": 3.0}
     yield Case("attack", "dp", small | trained | unlifted, [], ("keep", "batch_size"))
-    near = {"attack_weight": 1000.0, "stealth_weight": 1.0, "neighbours": 7, "sampled_neighbours": 3}
-    for own in ({}, {"rounds": 0}, {"attack_weight": 0.0}, {"stealth_weight": 0.0}):
+    near = {"attack_weight": 1000.0, "stealth_weight": 30.0, "neighbours": 7, "sampled_neighbours": 3}
+    near |= {"fakes_per_step": 3}
+    for own in ({}, {"stealth_weight": 0.0}):
         yield Case("attack", "feo", small | trained | near | own)
-    solved = {"surrogate.embedding_size": 4, "surrogate.sweeps": 2, "popular_items": 0.5, "n_fake_users": 5}
-    for share in (0.2, 1.0):
-        yield Case("attack", "rapu_r", small | solved | {"sampled_users": share})
+    yield Case("attack", "feo", small | trained | near | {"rounds": 0}, [], ("batch_size",))
+    yield Case("attack", "feo", small | trained | near | {"attack_weight": 0.0}, [], ("stealth_weight",))
+    solved = {"surrogate.embedding_size": 8, "surrogate.sweeps": 2, "popular_items": 0.3, "n_fake_users": 6}
+    solved |= {"surrogate.regularization": 0.1, "surrogate.weight": 20.0}
+    yield Case("attack", "rapu_r", small | solved | {"sampled_users": 1.0})
+    few = ("target_vector", "weight", "initial_std")
+    yield Case("attack", "rapu_r", small | solved | {"sampled_users": 0.2}, [], few)
 
 
 def learned_attacks() -> Iterator[Case]:
