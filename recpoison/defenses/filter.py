@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,10 @@ class FilterThenFit(Defense):
     def idle(self, parts: Together) -> dict[str, str]:
         """What a setting that wins leaves nothing to; the detector, where nobody is dropped."""
         found = super().idle(parts)
+        if self.detector.told and not parts.attack.poisons:
+            return found | self._nobody_known()
+        if self.oracle or not self._cuts:
+            found |= {f"detector.{name}": "it says how many are fake, which is given" for name in self.detector.for_cut}
         if self.oracle:
             found |= dict.fromkeys(("suspected", "n_suspected"), "oracle is true, which knows the number")
         elif self.n_suspected is not None:
@@ -109,6 +113,12 @@ class FilterThenFit(Defense):
             zero = "suspected" if self.n_suspected is None else "n_suspected"
             found["detector"] = f"{zero} is 0, so nobody is dropped"
         return found
+
+    def _nobody_known(self) -> dict[str, str]:
+        """All but where labels come from, which say that no user is fake."""
+        own = (f"detector.{field.name}" for field in fields(self.detector) if field.name != "labels")
+        why = "the detector is told who is fake, and no user is, so nobody is dropped"
+        return dict.fromkeys(("suspected", "n_suspected", "oracle", *own), why)
 
     def remarks(self, parts: Together) -> list[str]:
         """That the defender knows the budget, where they drop just as many as were added; who told the detector."""

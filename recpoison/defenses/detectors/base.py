@@ -18,6 +18,7 @@ class Detector(Part, ABC):
 
     reads_values: ClassVar[bool] = True  # whether ratings count, or only who has what
     has_cut: ClassVar[bool] = False  # whether it says of itself how many are fake
+    for_cut: ClassVar[tuple[str, ...]] = ()  # settings that only this number depends on
 
     @property
     def needs_ratings(self) -> bool:

@@ -38,6 +38,7 @@ class UnRAP(Detector):
     """
 
     has_cut: ClassVar[bool] = True
+    for_cut: ClassVar[tuple[str, ...]] = ("window",)
 
     window: int = 10
 
