@@ -154,7 +154,7 @@ def _as_word(value: Any) -> str:
 def _jobs(asked: _Asked) -> list[Job]:
     """The configurations asked for: one, or those of a sweep."""
     line = asked.line
-    sweep = understand(line.in_place, line.sweeping, line.trusted)
+    sweep = understand(line.in_place, line.sweeping, line.trusted, runs=asked.data is None)
     if sweep is None:
         return [Job(line.overrides, compose_root(line.in_place, with_hydra=True))]
     if sweep.jobs is None or sweep.cfg.sweep.plan:

@@ -26,7 +26,7 @@ def understand(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str],
         overrides: What was typed for Hydra.
         sweeping: Whether a flag asks for many runs; a preset may ask too.
         trusted: Packages besides ``recpoison`` that may be imported.
-        runs: Whether a single run is to be done, rather than its settings shown.
+        runs: Whether a single run is to be done on data in files, rather than its settings shown.
 
     Raises:
         ConfigError: With one sentence for each problem that shows before a part is imported, and before any folder is
@@ -62,7 +62,7 @@ def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str]
     except Exception as error:
         raise_stop_behind(error)
         reasons = [said_of(error)]
-    raise ConfigError("\n".join(found or _problems(overrides, sweeping, reasons)))
+    raise ConfigError("\n".join(found or _problems(overrides, sweeping, runs, reasons)))
 
 
 def _references(jobs: Sequence[Job] | None, cfg: DictConfig) -> list[str]:
@@ -71,10 +71,10 @@ def _references(jobs: Sequence[Job] | None, cfg: DictConfig) -> list[str]:
     return list(dict.fromkeys(problem for each in cfgs for problem in reference_problems(each)))
 
 
-def _problems(overrides: Sequence[str], sweeping: bool, reasons: list[str]) -> list[str]:
+def _problems(overrides: Sequence[str], sweeping: bool, runs: bool, reasons: list[str]) -> list[str]:
     """Each override's own problem, else ``reasons``; and what is wrong with the rest at a glance, if that composes."""
     verdict = try_each(overrides, sweeping=sweeping)
     problems = verdict.problems or reasons
-    if (cfg := verdict.rest) is not None:
+    if runs and (cfg := verdict.rest) is not None:
         problems += [text for text in glance(settings_of(cfg), options_of(cfg.hydra)) if text not in problems]
     return problems

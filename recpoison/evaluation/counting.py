@@ -18,9 +18,8 @@ class Rows(NamedTuple):
 
     def part(self, first: int, last: int) -> Rows:
         """Lists ``first`` to ``last - 1``."""
-        return Rows(
-            self.starts[first : last + 1] - self.starts[first], self.items[self.starts[first] : self.starts[last]]
-        )
+        starts = self.starts[first : last + 1]
+        return Rows(starts - starts[0], self.items[starts[0] : starts[-1]])
 
 
 class Counts(NamedTuple):
@@ -47,8 +46,7 @@ class Counts(NamedTuple):
     def empty(n_queries: int, n_users: int, k: int) -> Counts:
         """Room for so many."""
         above, ties, candidates = (np.empty(n_queries, dtype=np.int32) for _ in range(3))
-        listed = np.empty(n_queries, dtype=np.bool_)
-        return Counts(above, ties, candidates, listed, np.full((n_users, k), -1, dtype=np.int32))
+        return Counts(above, ties, candidates, np.empty(n_queries, np.bool_), np.full((n_users, k), -1, np.int32))
 
     def part(self, queries: slice, users: slice) -> Counts:
         """A view of some queries and users."""
@@ -259,7 +257,6 @@ def count_in_bulk(scores: Tensor, pool: Rows, pool_is_allowed: bool, held: Rows,
     row[users, items] = known if pool_is_allowed else torch.full_like(known, -torch.inf)
     users, items = _pairs(held, scores.device)
     row[users, items] = scores[users, items]
-
     users, items = _pairs(queries, scores.device)
     itself = row[users, items] > -torch.inf
     above, not_lower = torch.zeros_like(users), torch.zeros_like(users)

@@ -198,6 +198,11 @@ SIMILAR_USERS = [  # tables 4.17 and 4.18
     )
 ]  # fmt: skip
 
+AUDIT = [("issue 16", {"evaluation.curve_fakes": "[1, 10, 30]"}), ("issue 16", {"evaluation.cutoffs": "[10]"})]
+STANDARD = [  # equal fake users and equal clicks for every attack
+    ("issue 14", {"attack.budget": 0.05, "attack.targets.count": 5, "evaluation.ties": "against"}),
+    ("issue 14", {"repeats": 3, "dataset.filters.implicit": True}),
+]
 STATED = {
     "metagradient_table_4_1": [
         ("metagradient_report 4.1: T = 100", {"attack.steps": 100, "attack.variant": "meta_train"}),
@@ -276,6 +281,13 @@ STATED = {
         ("LightGCN's authors' log", {"evaluation.cutoffs": "[20]", "dataset.filters.k_core": 0}),
         ("LightGCN's authors' split", {"dataset.split.method": "given"}),
     ],
+    "audit": AUDIT,
+    "audit_quick": AUDIT[1:],
+    "audit_ratings": AUDIT,
+    "audit_thorough": AUDIT[1:],
+    "standard_ml_100k": STANDARD,
+    "standard_ml_100k_adversarial": STANDARD,
+    "standard_gowalla": STANDARD[:1],
     "vat_gowalla": [
         ("defense=apr", {"defense.epsilon": 0.3, "defense.unit": "instance", "defense.from_epoch": 5}),  # D24.3, 4
         ("defense=vat", {"defense.epsilon": 0.6, "defense.user_lambda": 2.0, "defense.from_epoch": 5}),
@@ -331,6 +343,12 @@ BIG = {
     "defenses_ml_100k",
     "defenses_ml_100k_pcmf",
     "equal_budget",
+    "standard_ml_100k",
+    "standard_ml_100k_adversarial",
+    "standard_gowalla",
+    "audit_quick",
+    "audit_ratings",
+    "audit_thorough",
     *(name for name in STATED if name.startswith("metagradient_")),
 }  # many jobs to compose, of kinds that others have too
 
