@@ -77,7 +77,7 @@ def test_those_who_are_alike_are_in_one_cluster():
 def policies(n: int = 9, depth: int = 2) -> Policies:
     rng = np.random.default_rng(1)
     users, items = (torch.from_numpy(rng.standard_normal((m, 3))).float() for m in (n, 5))
-    return Policies(clustered(users.numpy(), depth, rng), users, items, hidden=4)
+    return Policies(clustered(users.numpy(), depth, rng), users, items, hidden_size=4)
 
 
 def test_before_anything_is_learned_all_who_are_allowed_are_equally_likely_and_nobody_else_is_drawn():
@@ -205,7 +205,7 @@ def test_fewer_queries_than_a_round_takes_are_refused():
 
 def test_masking_copies_owners_alone():
     """Odd users have no even item but what targets add."""
-    masked, open_to_all = (crafted(blocks(), masking=m, window=1.0, policy="random") for m in (True, False))
+    masked, open_to_all = (crafted(blocks(), masking=m, kept_share=1.0, policy="random") for m in (True, False))
     assert (masked.items % 2 == 0).all()
     assert (open_to_all.items % 2 == 1).any()
 
@@ -321,7 +321,7 @@ def test_rounds_go_on_where_they_were_killed():
     [
         ({"policy": "flat"}, r"attack\.policy is 'flat': choose one of tree, random"),
         ({"queries": 0}, r"attack\.queries is 0: give 1 or more"),
-        ({"window": 0.0}, r"attack\.window is 0: give a share above 0, up to 1"),
+        ({"kept_share": 0.0}, r"attack\.kept_share is 0: give a share above 0, up to 1"),
         ({"source_share": 1.5}, r"attack\.source_share is 1\.5: give a share"),
         ({"discount": 2.0}, r"attack\.discount is 2: give a number from 0 to 1"),
         ({"learning_rate": 0.0}, r"attack\.learning_rate is 0: give a finite number above 0"),

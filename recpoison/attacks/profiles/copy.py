@@ -54,14 +54,14 @@ class CopyAttack(ProfileAttack):
         source_share: Share of the users here whose profiles are known, where there is no ``source``.
         policy: ``tree``, or ``random``: users and windows are equally likely in every round, and nothing is learned.
         masking: Whether only owners of the target are copied.
-        window: Share of a profile that is kept; null lets the policy choose among ten.
+        kept_share: Share of a profile that is kept; null lets the policy choose among ten.
         click_targets: Whether every copy has all targets, rated highest; false: only what the window holds.
         queries: Queries in all, each one fit of the queried model.
         group_size: Copies between two queries.
         spies: Users who are looked at.
         cutoff: Length of their lists.
         depth: Levels of the tree.
-        hidden: Size of hidden layers.
+        hidden_size: Size of hidden layers.
         discount: What a later reward is worth, for each group later.
         learning_rate: Step of Adam, once a round.
         source_model: Factors of the source, that users are clustered and known by.
@@ -84,14 +84,14 @@ class CopyAttack(ProfileAttack):
     source_share: float = 0.5
     policy: str = "tree"
     masking: bool = True
-    window: float | None = None
+    kept_share: float | None = None
     click_targets: bool = True
     queries: int = 100
     group_size: int = 3
     spies: int = 50
     cutoff: int = 20
     depth: int = 3
-    hidden: int = 16
+    hidden_size: int = 16
     discount: float = 0.6
     learning_rate: float = 0.1
     source_model: WRMFALS = field(default_factory=partial(WRMFALS, embedding_size=8))
@@ -100,10 +100,10 @@ class CopyAttack(ProfileAttack):
         super().__post_init__()
         if self.policy not in POLICIES:
             raise ConfigError(f"attack.policy is {self.policy!r}: choose one of {', '.join(POLICIES)}")
-        for name in ("queries", "group_size", "spies", "cutoff", "depth", "hidden"):
+        for name in ("queries", "group_size", "spies", "cutoff", "depth", "hidden_size"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("source_share", "window"):
+        for name in ("source_share", "kept_share"):
             if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1:
                 raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a share above 0, up to 1")
         if not 0 <= self.discount <= 1:
@@ -119,7 +119,7 @@ class CopyAttack(ProfileAttack):
         else:
             found["source_share"] = f"source is {self.source}, whose users are all known"
         if self.policy == "random":
-            learned = ("depth", "hidden", "discount", "learning_rate", "source_model")
+            learned = ("depth", "hidden_size", "discount", "learning_rate", "source_model")
             found |= dict.fromkeys(learned, "policy is random, which learns nothing")
         return found
 
@@ -156,7 +156,7 @@ class CopyAttack(ProfileAttack):
         source = self._source(crafting)
         if self.masking:
             self._check_owners(source, targets)
-        choice = Choice(self._policies(source, crafting), self.policy == "tree", self.masking, self.window)
+        choice = Choice(self._policies(source, crafting), self.policy == "tree", self.masking, self.kept_share)
         spies = Spies(self.queried, data, targets, self.spies, self.cutoff, seeds, device)
         rounds = self.queries // n_groups
         game = Game(choice, source, spies, self.click_targets, self.group_size, self.discount, self.learning_rate)
@@ -188,9 +188,11 @@ class CopyAttack(ProfileAttack):
         """The tree of the source's users; nothing where nothing is learned."""
         if self.policy == "random":
             nothing = torch.zeros(0, 1)
-            return Policies(Tree(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0))), nothing, nothing, self.hidden)
+            return Policies(
+                Tree(np.zeros((0, 0)), np.zeros((0, 0)), np.zeros((0, 0))), nothing, nothing, self.hidden_size
+            )
         seeds, device = crafting.seeds, crafting.device
         factors = self.source_model.fitted(source.data, seeds.child("source_model"), device, QUIET).params
         users, items = (factors[name] / factors[name].std().clamp_min(1e-9) for name in ("user", "item"))
         tree = clustered(users.cpu().numpy(), self.depth, seeds.numpy("tree"))
-        return Policies(tree, users, items, self.hidden)
+        return Policies(tree, users, items, self.hidden_size)

@@ -95,21 +95,21 @@ class Policies:
         tree: Of the users.
         users: ``(n_users, size)`` their vectors.
         items: ``(n_items, size)``.
-        hidden: Size of hidden layers.
+        hidden_size: Size of hidden layers.
     """
 
-    def __init__(self, tree: Tree, users: Tensor, items: Tensor, hidden: int) -> None:
-        self.tree, self.users, self.items, self.hidden = tree, users, items, hidden
+    def __init__(self, tree: Tree, users: Tensor, items: Tensor, hidden_size: int) -> None:
+        self.tree, self.users, self.items, self.hidden_size = tree, users, items, hidden_size
 
     def start(self, seeds: Seeds) -> Params:
         """Numbers with which all choices are equally likely: last layers are 0."""
         size, (n_nodes, branches) = self.users.shape[1], self.tree.children.shape
-        drawn = {"state_in": (size, size), "state_own": (size, size), "window_first": (self.hidden, 2 * size)}
+        drawn = {"state_in": (size, size), "state_own": (size, size), "window_first": (self.hidden_size, 2 * size)}
         params = {name: glorot(seeds.numpy(name), shape) for name, shape in drawn.items()}
-        first = glorot(seeds.numpy("first"), (n_nodes * self.hidden, 2 * size))
-        params["first"] = first.view(n_nodes, self.hidden, 2 * size) * math.sqrt(n_nodes)
-        params["second"] = torch.zeros(n_nodes, branches, self.hidden)
-        return params | {"window_second": torch.zeros(len(SHARES), self.hidden)}
+        first = glorot(seeds.numpy("first"), (n_nodes * self.hidden_size, 2 * size))
+        params["first"] = first.view(n_nodes, self.hidden_size, 2 * size) * math.sqrt(n_nodes)
+        params["second"] = torch.zeros(n_nodes, branches, self.hidden_size)
+        return params | {"window_second": torch.zeros(len(SHARES), self.hidden_size)}
 
     def nobody(self) -> Tensor:
         """The state before anybody is chosen."""
