@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -77,7 +77,8 @@ class LegUpAttack(FilledAttack):
         """Rounding, which there is none of, and the networks where there is nothing to rate."""
         found = super().idle(parts) | {"round_ratings": "the generator rates on the scale's steps"}
         if self.fillers == 0:
-            found |= {"gan": "fillers is 0, so nothing is rated"}
+            unused = ("gan", "ridge", "alternations", "cutoff", "surrogate")
+            found |= dict.fromkeys(unused, "fillers is 0, so nothing is rated")
         return found
 
     def remarks(self, parts: Together) -> list[str]:
@@ -92,6 +93,8 @@ class LegUpAttack(FilledAttack):
         assert data.scale is not None, "check_ratings has seen to that"
         count = self._filler_count(data, len(targets))
         refuse_too_large(n_fakes, len(targets) + count)
+        if not count:  # nothing to rate, and nothing to learn
+            return _profiles(crafting, np.zeros((n_fakes, 0), dtype=np.int64), np.zeros((n_fakes, 0)))
         templates = Templates(HIGHEST * rating_matrix(data), targets, targets[:0], count)
         progress.note(f"{len(templates)} of {data.n_users} users have {count} fillers to lend: Leg-UP's templates")
         drawn = seeds.numpy("templates").choice(len(templates), n_fakes)
@@ -101,13 +104,9 @@ class LegUpAttack(FilledAttack):
         training = Training(self.gan, form, self.cutoff, crafting, templates, borrowed)
         grades, trace = training.run((self, data, targets, seeds, n_fakes))
         rated = np.take_along_axis(grades.cpu().double().numpy(), borrowed.items, axis=1)
-        items = np.hstack([np.tile(targets, (n_fakes, 1)), borrowed.items])
-        own = data.scale.snap(data.scale.low + data.scale.step * (rated - 1))
-        values = np.hstack([np.full((n_fakes, len(targets)), data.scale.high), own])
         figures = {name: column.numpy() for name, column in zip(("HR", "Objective"), trace.T, strict=True)}
-        profile = np.repeat(np.arange(n_fakes), items.shape[1])
-        about = (targets, figures, self.cutoff, len(trace) - 1)
-        return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, *about)
+        fakes = _profiles(crafting, borrowed.items, data.scale.snap(data.scale.low + data.scale.step * (rated - 1)))
+        return replace(fakes, trace=figures, cutoff=self.cutoff, best=len(trace) - 1)
 
     def _check_memory(self, data: Interactions, n_fakes: int) -> None:
         equations = (1 + self.alternations) * self.surrogate.embedding_size**2
@@ -116,3 +115,12 @@ class LegUpAttack(FilledAttack):
             f"the scores of {data.n_users} users and the equations of {data.n_items} items",
             "lower attack.surrogate.embedding_size, attack.alternations or attack.budget, or choose attack=aush",
         )
+
+
+def _profiles(crafting: Crafting, items: np.ndarray, values: np.ndarray) -> FakeProfiles:
+    """Fake users with these ratings ``(n_fakes, fillers)``, and every target at the maximum."""
+    data, targets, n_fakes, *_ = crafting
+    assert data.scale is not None, "check_ratings has seen to that"
+    whole = np.hstack([np.tile(targets, (n_fakes, 1)), items])
+    rated = np.hstack([np.full((n_fakes, len(targets)), data.scale.high), values])
+    return FakeProfiles(np.repeat(np.arange(n_fakes), whole.shape[1]), whole.ravel(), rated.ravel(), n_fakes, targets)
