@@ -20,9 +20,16 @@ def test_fake_users_are_copies_with_the_targets_at_the_top(tiny_explicit, seeds)
     change = attack.poison(tiny_explicit, np.array([0]), seeds, CPU, Progress())
     order = np.lexsort((np.arange(tiny_explicit.n_users), -np.diff(tiny_explicit.seen.indptr)))
     for fake, user in enumerate([*order, order[0]]):
-        real = tiny_explicit.seen[user]
+        real = tiny_explicit.csr[user]
         copied = {int(i): float(v) for i, v in zip(real.indices, real.data, strict=True)} | {0: 5.0}
         assert rows(change, fake) == sorted(copied.items())
+
+
+def test_copied_ratings_are_the_users_own(tiny_explicit, seeds):
+    """User 0 rated items 0, 1 and 2 with 5, 3 and 1."""
+    attack = PowerUsersAttack(targets=Targets("list", [3]), n_fake_users=1, rule="ratings")
+    change = attack.poison(tiny_explicit, np.array([3]), seeds, CPU, Progress())
+    assert rows(change, 0) == [(0, 5), (1, 3), (2, 1), (3, 5)]
 
 
 def test_a_share_of_a_copy_is_drawn(planted, seeds):

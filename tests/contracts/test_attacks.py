@@ -18,6 +18,7 @@ from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
+from recpoison.paths import CONF_DIR
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
@@ -35,14 +36,18 @@ def given_file() -> str:
 
 
 def build(file: Path) -> Attack:
-    """As in the YAML, but learned attacks take 2 steps through 5 epochs of their surrogates, and GANs train for 2."""
+    """As in the YAML, but learned attacks take 2 steps through 5 epochs of surrogates; GANs train for 2."""
     node = OmegaConf.load(file)
     if OmegaConf.is_missing(node, "path"):
         node.path = given_file()
+    if "queried" in node:  # the victim, in a run
+        node.queried, node.queries = OmegaConf.load(CONF_DIR / "model" / "item_knn.yaml"), 14
     if "outer" in node:
         node.outer.iterations = 2
     if "gan" in node:
         node.gan.epochs = 2
+    if "attack_steps" in node.get("gan", {}):
+        node.gan.attack_steps = node.gan.pre_training = 2
     for surrogate in node.get("surrogates", {"": node.get("surrogate", {})}).values():
         if "trainer" in surrogate:
             surrogate.trainer.epochs = 5

@@ -22,6 +22,7 @@ from recpoison.errors import UserError
 from recpoison.evaluation.base import Evaluation, Measure
 from recpoison.experiment import run
 from recpoison.idle import PARTS, reason
+from recpoison.models.popularity import Popularity
 from recpoison.parts import Parts
 from recpoison.paths import CONF_DIR
 from recpoison.progress import Progress
@@ -145,7 +146,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "feature": ["rdma", "wdma", "length_variance", "degree_similarity"],
     "neighbours": [5],
     "trees": [3],
-    "source": ["truth", "known", "simulated"],
+    "source": ["truth", "known", "simulated", {"source": "csv", "source_settings": ["path=more.csv"]}, None],
     "simulated": [0.3],
     "known": [0.9],
     "genuine": [0.7],
@@ -188,6 +189,14 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "fake_split": ["70-10-20"],
     "id_space": ["mapped"],
     "first_fake": [2],
+    "queried": [Popularity()],
+    "source_share": [0.9],
+    "queries": [24],
+    "discount": [0.0],
+    "source_settings": [["path=more.csv", "filters.min_user=8"]],
+    "item_map": ["map.csv"],
+    "policy": ["random", "tree"],
+    "kept_share": [0.3, None],
 }
 TRAINER = {"trainer.epochs": 4, "trainer.batch_size": 16}
 UNROLLED = {
@@ -307,6 +316,7 @@ def attacks() -> Iterator[Case]:
     for off in ("epochs", "gan_weight", "reconstruction_weight", "shilling_weight"):
         yield Case("attack", "aush", FILLED | GAN | {f"gan.{off}": 0}, MF)
     yield Case("attack", "aush", FILLED | GAN, MF)
+    yield from leg_up()
     for option in ("fgsm", "bim", "pgd"):
         steps = {} if option == "fgsm" else {"steps": 6}
         yield Case("attack", option, steps, BPRMF)
@@ -318,11 +328,36 @@ def attacks() -> Iterator[Case]:
     yield Case("attack", "noise", {}, BPRMF)
     for goal in ({"goal": "targeted"}, {"goal": "untargeted"}, {"users": [0, 3]}):
         yield Case("attack", "cw", {"cutoff": 3, "steps": 5, "searches": 2, "learning_rate": 0.1} | goal, BPRMF)
+    yield from copying()
     yield from given()
     yield from learned_fillers()
     yield from clicks()
     yield from learned_attacks()
     yield from edge_attacks()
+
+
+def leg_up() -> Iterator[Case]:
+    """The generator before the attack, against the discriminator and down the objective, all and some."""
+    small = {"surrogate.embedding_size": 4, "surrogate.trainer.epochs": 4, "surrogate.trainer.batch_size": 16}
+    small |= {"gan.hidden_size": 6, "gan.discriminator": [4], "gan.batch_size": 8, "gan.attack_steps": 4, "cutoff": 3}
+    small |= {"gan.adversarial_steps": 4, "gan.learning_rate": 0.1, "budget": 0.2}
+    yield Case("attack", "leg_up", FILLED | small, MF)
+    for off in ("adversarial_steps", "epochs", "pre_training"):
+        yield Case("attack", "leg_up", FILLED | small | {f"gan.{off}": 0}, MF)
+    yield Case("attack", "leg_up", FILLED | small | {"fillers": 0}, MF)
+
+
+def copying() -> Iterator[Case]:
+    """Users here and of another domain, by both policies."""
+    implicit = ["dataset.low=null", "dataset.high=null", "dataset.rating=null", "model=item_knn"]
+    small = {"n_fake_users": 6, "queries": 12, "group_size": 2, "spies": 9, "cutoff": 3, "hidden_size": 3, "depth": 2}
+    small |= {"targets.rule": "random", "source_model.embedding_size": 3, "source_model.sweeps": 2}
+    small |= {"learning_rate": 0.5}
+    other = {"source": "csv", "source_settings": ["path=more.csv"]}
+    yield Case("attack", "copy", small, implicit)
+    yield Case("attack", "copy", small | {"policy": "random"}, MF)
+    yield Case("attack", "copy", small | other, implicit)
+    yield Case("attack", "copy", small | other | {"kept_share": 1.0}, implicit)
 
 
 def given() -> Iterator[Case]:
@@ -551,6 +586,7 @@ def files(tmp_path, monkeypatch) -> None:
         lines += lines[:3]
         Path(name).write_text("user,item,rating,time\n" + "\n".join(lines) + "\n")
     fakes = {"a": [50, 55, 9, 50], "b": [*range(50, 64, 2), 9], "c": [*range(51, 65), 9]}
+    Path("map.csv").write_text("source,target\n" + "".join(f"{50 + n},{50 + (n + 3) % 20}\n" for n in range(20)))
     Path("fakes.json").write_text(json.dumps({"target_items": [50], "fake_users": fakes}))
     Path("more.json").write_text(json.dumps({"target_items": [52], "fake_users": fakes | {"a": [51, 60]}}))
     lines = [f"{number}\t{item}\t5.0" for number, items in enumerate(fakes.values()) for item in items]

@@ -11,6 +11,7 @@ from recpoison.attacks.profiles.power import RULES, most_influential
 from recpoison.changes import FakeProfiles
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.training.ratings import rating_matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +56,18 @@ class PowerUsersAttack(ProfileAttack):
         data, targets, n_fakes, seeds, _, _ = crafting
         rng, high = seeds.numpy("copied"), 1.0 if data.scale is None else data.scale.high
         order = most_influential(data.seen, self.rule, self.neighbours, min(n_fakes, data.n_users))
-        profiles, values = [], []
+        profiles, values, shares = [], [], rating_matrix(data)
         for user in np.resize(order, n_fakes):
-            row = data.seen[user]
+            row = shares[user]
             free = ~np.isin(row.indices, targets)
-            items, own = row.indices[free], row.data[free]
+            items, own = row.indices[free], row.data[free] * high
             if self.copied is not None and self.copied < len(items):
                 kept = np.sort(rng.choice(len(items), self.copied, replace=False))
                 items, own = items[kept], own[kept]
             profiles.append(np.concatenate([targets, items]))
-            values.append(np.concatenate([np.full(len(targets), high), own if data.scale is not None else own * 0 + 1]))
+            values.append(
+                np.concatenate([np.full(len(targets), high), own if data.scale is None else data.scale.snap(own)])
+            )
         lengths = [len(profile) for profile in profiles]
         profile = np.repeat(np.arange(n_fakes), lengths)
         return FakeProfiles(profile, np.concatenate(profiles), np.concatenate(values), n_fakes, targets)
