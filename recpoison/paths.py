@@ -17,4 +17,6 @@ def _find(candidates: tuple[Path, ...]) -> Path:
 
 
 CONF_DIR = _find((_PACKAGE / "conf", _PACKAGE.parent / "conf"))
+# What presets cost where we ran them.
+MEASURED = _PACKAGE / "sweeps" / "measured.yaml"
 ROSTER = "sweep.json"  # in the folder of a sweep: its cells in the order typed

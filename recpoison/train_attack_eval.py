@@ -61,6 +61,12 @@ def _answered(typed: list[str], stops: Stops) -> int:
 def _shows(typed: list[str]) -> bool:
     """Print what needs neither Hydra nor a configuration, if it was asked for; whether it was."""
     if {"--help", "-h"} & set(typed):
+        line = sort_arguments(typed)
+        if line.overrides:
+            from recpoison.command.explaining import explain_option
+
+            print(explain_option(line))
+            return True
         from rich.console import Console
 
         from recpoison.command.help import show_help
@@ -108,11 +114,14 @@ def _command(line: Arguments) -> int:
     return max(codes, default=0) if line.runs else 0
 
 
-def _job(line: Arguments, codes: list[int]) -> Callable[[Any], None]:
-    """What Hydra calls for each run. It never raises an ``Exception``: a sweep goes on, and the status tells."""
+def _job(line: Arguments, codes: list[int]) -> Callable[[Any], float | None]:
+    """What Hydra calls for each run; it returns what ``objective`` names.
+
+    It never raises an ``Exception`` but to a sweeper that searches: another sweep goes on, and the status tells.
+    """
     traceback = wants_traceback()  # asked before Hydra is started, which is told to raise by the same variable
 
-    def job(cfg: Any) -> None:
+    def job(cfg: Any) -> float | None:
         from recpoison.command.job import attempt
         from recpoison.command.launching import in_folder_of_call, task_of
         from recpoison.sweeps.sweep import run_cell
@@ -120,12 +129,14 @@ def _job(line: Arguments, codes: list[int]) -> Callable[[Any], None]:
         task = task_of(cfg, line, traceback)
         with in_folder_of_call():
             if task.among_many:
-                run_cell(cfg, task)
-                return
+                return run_cell(cfg, task)
             outcome = attempt(cfg, task)
         codes.append(outcome.code)
         if outcome.code:
             say(outcome.reason)
+        elif outcome.objective is not None:
+            print(f"objective {cfg.objective}: {outcome.objective:.6g}")
+        return outcome.objective
 
     return job
 

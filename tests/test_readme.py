@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from recpoison.claims import command as claims
 from recpoison.command import doctor
 from recpoison.data import command as data
 from recpoison.report import command as report
@@ -26,7 +28,9 @@ PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "recpoison-report": report.main,
     "recpoison-store": store.main,
     "recpoison-doctor": doctor.main,
+    "recpoison-verify": claims.main,
 }
+NEEDS = {"recpoison experiment=tune_model dataset=ml_100k hydra.sweeper.n_trials=20": "optuna"}
 
 _PUBLISHED = (
     "hours: the whole published sweep; and its rows of Yelp need a file that README says how to fetch",
@@ -41,6 +45,11 @@ SHORTER: dict[str, tuple[str, list[str]]] = {
         ["model.trainer.epochs=3"],
     ),
     "recpoison model=item_ae attack=bilevel_wrmf": _LEARNED,
+    "recpoison objective=target.HR@50": _LEARNED,
+    "recpoison experiment=tune_model dataset=ml_100k hydra.sweeper.n_trials=20": (
+        "twenty fits: five epochs show that the best of them is found",
+        ["model.trainer.epochs=5"],
+    ),
     "recpoison dataset=ml_100k model=wrmf attack=bilevel_wrmf attack.budget=0.03 evaluation=detection": _LEARNED,
     "recpoison repeats=5": ("five demos", [*_LEARNED[1], "model.trainer.epochs=5"]),
 }
@@ -96,6 +105,8 @@ def test_every_command_ends_well(data_dir, tmp_path, monkeypatch, capsys):
     prepare(tmp_path)
     failed = {}
     for line in commands():
+        if (package := NEEDS.get(line)) and find_spec(package) is None:
+            continue
         code = run(line)
         told = capsys.readouterr()
         if code != 0:

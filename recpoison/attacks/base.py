@@ -17,10 +17,11 @@ from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import DRAWN
 from recpoison.edge_flips import EdgeFlips
-from recpoison.errors import BudgetExceeded, ConfigError, IncompatibleParts
+from recpoison.errors import BudgetExceeded, IncompatibleParts
 from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, GradientModel, Model
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 
@@ -142,14 +143,11 @@ class ProfileAttack(Attack, ABC):
     targets: Targets = field(default_factory=Targets)
     budget: float = 0.01
     n_fake_users: int | None = None
-    craft_seed: int | None = None
+    craft_seed: int | None = ranged(None, low=0, null="each seed's own")
 
     def __post_init__(self) -> None:
         Budget(self.budget, self.n_fake_users)
-        if self.craft_seed is not None and self.craft_seed < 0:
-            raise ConfigError(
-                f"attack.craft_seed is {self.craft_seed}: give a seed from 0, or null for each seed's own"
-            )
+        check_ranges(self, "attack")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given."""

@@ -8,6 +8,7 @@ import numpy as np
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
+from recpoison.ranges import check_ranges, ranged
 
 _BUCKETS: dict[str, tuple[int | None, int | None]] = {  # percentiles of popularity, both strict
     "head": (95, None),
@@ -54,15 +55,14 @@ class Targets(Part):
         [1, 2]
     """
 
-    rule: str = "tail"
+    rule: str = ranged("tail", words=_RULES)
     items: Sequence[int | str] = ()
-    count: int = 1
-    below: int = 5
+    count: int = ranged(1, low=1)
+    below: int = ranged(5, low=1)
     labels: bool = False
 
     def __post_init__(self) -> None:
-        if self.rule not in _RULES:
-            raise ConfigError(f"attack.targets.rule is {self.rule!r}: choose one of {', '.join(_RULES)}")
+        check_ranges(self, "attack.targets")
         if (self.rule == "list") != bool(self.items):
             raise ConfigError(
                 f"attack.targets.items is {list(self.items)} and attack.targets.rule is {self.rule}: "
@@ -70,9 +70,6 @@ class Targets(Part):
             )
         if len(set(self.items)) < len(self.items):
             raise ConfigError(f"attack.targets.items is {list(self.items)}: list each item once")
-        for name in ("count", "below"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.targets.{name} is {getattr(self, name)}: give 1 or more")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What the rule does not look at."""

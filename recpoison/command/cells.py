@@ -31,7 +31,7 @@ from recpoison.stages import locks
 STATUS = "status.json"
 # Settings that say where and how fast, never what.
 _NO_EFFECT_ON_A_RUN = ("data_dir", "store_dir", "checkpoint_seconds", "threads", "workers", "jobs_per_gpu", "trackers")
-NO_EFFECT = (*_NO_EFFECT_ON_A_RUN, "sweep", "hydra")
+NO_EFFECT = (*_NO_EFFECT_ON_A_RUN, "objective", "sweep", "hydra")
 _FOLLOWS = "tuned"  # a group that follows from others; what it sets is in the configuration
 _LETTERS = 12
 _PIPELINE = "recpoison.experiment"

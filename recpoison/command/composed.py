@@ -6,12 +6,18 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES
 
 
 def settings_of(cfg: DictConfig) -> DictConfig:
     """The settings of the run: everything but the node of Hydra's own."""
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def searches(hydra: Any) -> bool:
+    """Whether the sweeper decides as it goes, by what its jobs return; from Hydra's own node."""
+    return not str(hydra.sweeper[TARGET]).endswith(".BasicSweeper")
 
 
 def options_of(hydra: Any) -> dict[str, str]:

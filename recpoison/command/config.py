@@ -18,6 +18,7 @@ from recpoison.command.agreement import agreement_problems, options
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.command.declared import of_class
+from recpoison.command.objective import objective_problems
 from recpoison.errors import ConfigError, UserError
 from recpoison.evaluation.subjects import PAIRED_TESTS
 from recpoison.nearest import did_you_mean, nearest
@@ -63,6 +64,7 @@ class Root:
     workers: int | None = None
     jobs_per_gpu: int = 1
     paired_test: str = "t"
+    objective: str | None = None
     trackers: list[Any] = field(default_factory=list)
     sweep: Sweep = field(default_factory=Sweep)
 
@@ -158,6 +160,8 @@ def root_problems(cfg: DictConfig) -> list[str]:
         problems.append(f"jobs_per_gpu is {cfg.jobs_per_gpu}: give 1 or more")
     if cfg.paired_test not in PAIRED_TESTS:
         problems.append(f"paired_test is {cfg.paired_test!r}: choose one of {', '.join(PAIRED_TESTS)}")
+    if cfg.objective is not None and isinstance(cfg.evaluation, DictConfig):
+        problems += objective_problems(cfg.objective, OmegaConf.to_container(cfg.evaluation))  # type: ignore[arg-type]
     if cfg.checkpoint_seconds is not None and not cfg.checkpoint_seconds >= 0:
         problems.append(f"checkpoint_seconds is {cfg.checkpoint_seconds}: give 0 or more, or null")
     return problems

@@ -39,9 +39,11 @@ EXTRAS = {
     "parquet": (("pyarrow",), "reading your own table from parquet"),
     "joblib": (("hydra-joblib-launcher",), "sweeps in several processes: hydra/launcher=joblib"),
     "slurm": (("hydra-submitit-launcher",), "sweeps on a cluster: hydra/launcher=submitit_slurm"),
+    "optuna": (("hydra-optuna-sweeper",), "searches for settings: hydra/sweeper=optuna"),
     "ray": (("hydra-ray-launcher",), "sweeps on a Ray cluster: hydra/launcher=ray"),
     "tensorboard": (("tensorboard",), "runs in TensorBoard: trackers=[tensorboard]"),
     "mlflow": (("mlflow-skinny",), "runs in MLflow: trackers=[mlflow]"),
+    "wandb": (("wandb",), "runs in Weights & Biases: trackers=[wandb]"),
 }
 
 

@@ -16,6 +16,8 @@ from recpoison.command.checking import TARGET
 _KNOWN = {
     "hydra._internal.core_plugins.basic_launcher.BasicLauncher",
     "hydra._internal.core_plugins.basic_sweeper.BasicSweeper",
+    "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper",
+    *(f"optuna.samplers.{name}Sampler" for name in ("TPE", "Random", "CmaEs", "NSGAII", "MOTPE", "Grid")),
     "hydra_plugins.hydra_joblib_launcher.joblib_launcher.JoblibLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.LocalLauncher",
     "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher",
@@ -25,6 +27,8 @@ _KNOWN = {
     *("rich.logging.RichHandler", "colorlog.ColoredFormatter"),
     *("ext://sys.stdout", "ext://sys.stderr"),
 }
+# Keys whose value is imported; the second one is of the optuna sweeper.
+_NAMING = (TARGET, "custom_search_space")
 
 
 def naming_problems(cfg: DictConfig, trusted: Sequence[str]) -> list[str]:
@@ -76,7 +80,7 @@ def _names(node: Any, path: str) -> Iterator[tuple[str, str]]:
         logging = path.startswith(("hydra.job_logging", "hydra.hydra_logging"))
         for key, value in node.items():
             here = f"{path}.{key}"
-            if key == TARGET or (logging and key in ("class", "()")):
+            if (key in _NAMING and value is not None) or (logging and key in ("class", "()")):
                 yield here, str(value)
             else:
                 yield from _names(value, here)

@@ -52,6 +52,9 @@ def show_help(console: Console) -> None:
     for command, said in EXAMPLES:
         console.print(f"  # {said}\n  [cyan]{escape(command)}[/cyan]", soft_wrap=True, highlight=False)
     console.print("\n* is the default. Settings of an option are typed as attack.budget=0.03.", markup=False)
+    console.print(
+        "recpoison --help attack=bim explains an option: its rule, each setting, what it works with.", markup=False
+    )
 
 
 def described(group: str) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from recpoison.command.checking import TARGET
 from recpoison.command.config import BASES, build, check, tracker_node
 from recpoison.command.ending import out_of_time, raise_stop_behind
 from recpoison.command.machine import choose_device, device_of_one, prepared, seeds_at_once, threads_of_a_seed
+from recpoison.command.objective import read_objective
 from recpoison.command.typed import refuse_idle
 from recpoison.drafts import clear_abandoned, draft_of
 from recpoison.errors import OutputError, UserError, printable
@@ -53,6 +54,7 @@ class Task:
         trusted: Packages besides ``recpoison`` that may be imported.
         cell: Hash of its configuration.
         among_many: Whether it is one of a sweep: its results are not shown, and it shares the machine.
+        searched: Whether the sweeper decides by what its jobs return, so that a failure has to be raised.
         alone: Whether no other job writes to the same terminal meanwhile, so that it may draw there.
         overview: Where the sweep is, to be shown beside it.
         threads: CPU threads where the configuration has none; None leaves the choice to PyTorch.
@@ -66,6 +68,7 @@ class Task:
     trusted: Sequence[str] = ()
     cell: str = ""
     among_many: bool = False
+    searched: bool = False
     alone: bool = True
     overview: Overview | None = None
     threads: int | None = None
@@ -86,12 +89,14 @@ class Outcome:
         reason: Empty, or what to tell the user.
         seconds: Wall time.
         stopped: Whether it was stopped from outside and can go on.
+        objective: The number that ``objective`` names, of a run that is not one of a sweep.
     """
 
     code: int
     reason: str = ""
     seconds: float = 0.0
     stopped: bool = False
+    objective: float | None = None
 
 
 def attempt(cfg: DictConfig, task: Task) -> Outcome:
@@ -99,7 +104,8 @@ def attempt(cfg: DictConfig, task: Task) -> Outcome:
     start = time.monotonic()
     try:
         _do(cfg, task)
-        return Outcome(0, seconds=time.monotonic() - start)
+        found = None if cfg.objective is None or task.among_many else read_objective(cfg.objective, task.folder)
+        return Outcome(0, seconds=time.monotonic() - start, objective=found)
     except Exception as error:
         raise_stop_behind(error)
         if out_of_time(error):

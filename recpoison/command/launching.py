@@ -12,14 +12,14 @@ from typing import Any
 
 from recpoison.command.arguments import Arguments
 from recpoison.command.cells import identify
-from recpoison.command.composed import options_of
+from recpoison.command.composed import options_of, searches
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
 from recpoison.errors import ConfigError, UserError
 from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
 
-def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
+def launch(job: Callable[[Any], float | None], words: Sequence[str]) -> None:
     """Have Hydra compose and run.
 
     Args:
@@ -34,9 +34,9 @@ def launch(job: Callable[[Any], None], words: Sequence[str]) -> None:
 
     broken: list[Exception] = []
 
-    def told(cfg: Any) -> None:
+    def told(cfg: Any) -> float | None:
         try:
-            job(cfg)
+            return job(cfg)
         except Exception as error:
             broken.append(error)
             raise
@@ -84,6 +84,7 @@ def task_of(cfg: Any, line: Arguments, traceback: bool) -> Task:
         trusted=line.trusted,
         cell=identify(cfg, hydra.runtime.choices),
         among_many=many,
+        searched=many and searches(hydra),
         alone=str(hydra.launcher["_target_"]).endswith(".BasicLauncher"),
         threads=threads_of_one(hydra.launcher) if many else None,
         traceback=traceback,

@@ -18,8 +18,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recpoison.command.cells import identify
-from recpoison.command.checking import TARGET
-from recpoison.command.words import said_of
+from recpoison.command.composed import searches
+from recpoison.command.words import in_swept_group, said_of
 from recpoison.descriptions import digest
 from recpoison.errors import ConfigError
 from recpoison.paths import CONF_DIR, ROOT_CONFIG
@@ -85,11 +85,11 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
             typed = [f"{key}={value}" for key, value in (OmegaConf.select(cfg, "hydra.sweeper.params") or {}).items()]
             parsed = OverridesParser.create(config_loader=loader).parse_overrides([*typed, *cfg.hydra.overrides.task])
             jobs = None
-            if str(cfg.hydra.sweeper[TARGET]).endswith(".BasicSweeper"):
+            if not searches(cfg.hydra):
                 (batch,) = BasicSweeper.split_arguments(parsed, None)
                 jobs = [Job(texts, loader.load_sweep_config(cfg, texts)) for texts in batch]
         except REFUSALS as error:
-            raise ConfigError(said_of(error) + _swept(error)) from error
+            raise ConfigError(said_of(error) + in_swept_group(error)) from error
         if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]
             raise ConfigError("hydra.sweep.subdir names each cell by its hash, so that it is found again: leave it out")
         if jobs == []:
@@ -116,12 +116,3 @@ def conf_dir() -> Iterator[Hydra]:
             yield hydra
     finally:
         GlobalHydra.instance().hydra = before
-
-
-def _swept(error: Exception) -> str:
-    """A way out where Hydra tries a setting on the default of a group whose options are swept."""
-    if not str(error).startswith("Could not override"):
-        return ""
-    return (
-        " The options of its group are swept, so write its value as choice(VALUE), such as attack.epsilon=choice(0.5)"
-    )

@@ -18,13 +18,12 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
 
 from recpoison.command.checking import describe, unknown_setting
+from recpoison.command.composed import searches
 from recpoison.command.config import Root, settings
 from recpoison.command.overrides import REFUSALS, conf_dir
-from recpoison.command.words import names_options, said_of, texts_of, unreadable
+from recpoison.command.words import names_options, not_installed, said_of, texts_of, unreadable
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import ROOT_CONFIG
-
-_LAUNCHERS = {"joblib": "joblib", "submitit_local": "slurm", "submitit_slurm": "slurm", "ray": "ray"}
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,13 @@ class _Trial:
         self._bases: dict[tuple[str, ...], tuple[DictConfig, int]] = {}
         self.loader = GlobalHydra.instance().config_loader()
         self.groups = set(self.loader.list_groups(""))
+        self.searching = False
 
     def parse(self, overrides: Sequence[str]) -> Iterator[Override]:
         """Overrides that can be read and do not name a group twice."""
         parser = OverridesParser.create(config_loader=self.loader)
         seen: set[str] = set()
+        self.searching = _searches(overrides)
         for text in overrides:
             try:
                 override = parser.parse_override(text)
@@ -108,6 +109,11 @@ class _Trial:
             elif override.is_sweep_override() and not self.sweeping:
                 self.problems.append(
                     f"{text} gives several values: add -m to run each, or write {key}=[...] if a list is meant"
+                )
+            elif override.is_interval_sweep() and not self.searching:
+                self.problems.append(
+                    f"{text}: interval is for sweepers that search: add hydra/sweeper=optuna, name values, "
+                    "or write range(FROM,TO,STEP)"
                 )
             elif key == "experiment" and override.is_sweep_override():
                 self.problems.append(f"{text}: one experiment at a time: run each by a command of its own")
@@ -155,8 +161,8 @@ class _Trial:
 
     def _option_problem(self, text: str, name: str, said: str) -> str:
         option, available = text.partition("=")[2], self._available(name)
-        if name == "hydra/launcher" and option in _LAUNCHERS:
-            return f"{text}: this launcher is not installed: pip install 'recpoison[{_LAUNCHERS[option]}]'"
+        if missing := not_installed(name, option):
+            return f"{text}: {missing}"
         if option in available:
             return f"{text}: {said}"
         listed = f" ({name} offers {', '.join(available)})" if available else f" (there are no options of {name} yet)"
@@ -225,3 +231,14 @@ class _Trial:
 def _apply(text: str, cfg: DictConfig) -> None:
     """Give one setting its value, as Hydra does once all options are merged."""
     ConfigLoaderImpl._apply_overrides_to_config([OverridesParser.create().parse_override(text)], cfg)
+
+
+def _searches(overrides: Sequence[str]) -> bool:
+    """Whether the sweeper that was typed, or that a preset names, decides as it goes."""
+    first = [text for text in overrides if text.startswith(("hydra.searchpath", "hydra/sweeper", "experiment="))]
+    if not any("interval(" in text for text in overrides):  # to compose takes long, and nothing else asks
+        return False
+    try:
+        return searches(compose(ROOT_CONFIG, overrides=first, return_hydra_config=True).hydra) if first else False
+    except (*REFUSALS, AttributeError, KeyError):
+        return False  # told where the options are tried

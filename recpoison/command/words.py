@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
 from hydra.errors import HydraException
 from yaml import MarkedYAMLError  # type: ignore[import-untyped]
 from yaml.reader import ReaderError  # type: ignore[import-untyped]
 
 from recpoison.paths import ROOT_CONFIG
+
+_EXTRAS = {  # what brings an option that Hydra itself lacks
+    ("hydra/launcher", "joblib"): "joblib",
+    ("hydra/launcher", "submitit_local"): "slurm",
+    ("hydra/launcher", "submitit_slurm"): "slurm",
+    ("hydra/launcher", "ray"): "ray",
+    ("hydra/sweeper", "optuna"): "optuna",
+}
 
 
 def names_options(override: Override) -> bool:
@@ -31,8 +39,6 @@ def unreadable(text: str, error: Exception) -> str:
         return f"{text!r} ends with a comma: drop it, or name another value"
     if not isinstance(error, HydraException):
         return f"{text}: {str(error).splitlines()[0]}"
-    if "INTERVAL_SWEEP" in str(error):
-        return f"{text}: interval is for sweepers that search: name values, or write range(FROM,TO,STEP)"
     why = str(error).splitlines()[0].replace(f"Error parsing override '{text}'", "").partition(" expecting")[0]
     lines = str(error).splitlines()
     why = why.strip() or (lines[1].partition(" expecting")[0] if len(lines) > 1 else type(error).__name__)
@@ -40,9 +46,12 @@ def unreadable(text: str, error: Exception) -> str:
 
 
 def texts_of(override: Override) -> list[str]:
-    """One override string a value."""
+    """One override string a value; of an interval its beginning."""
     if not override.is_sweep_override():
         return [override.input_line or ""]
+    value = override.value()
+    if isinstance(value, IntervalSweep):  # endless: a sweeper that searches picks from it
+        return [f"{override.get_key_element()}={value.start}"]
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
@@ -66,3 +75,18 @@ def said_of(error: BaseException) -> str:
 
 def _plain(problem: str | None) -> str:
     return (problem or "unknown").replace("character '\\t'", "a tab")
+
+
+def in_swept_group(error: Exception) -> str:
+    """A way out where Hydra tries a setting on the default of a group whose options are swept."""
+    if not str(error).startswith("Could not override"):
+        return ""
+    return (
+        " The options of its group are swept, so write its value as choice(VALUE), such as attack.epsilon=choice(0.5)"
+    )
+
+
+def not_installed(group: str, option: str) -> str:
+    """What brings an option that the machine lacks; empty where no extra of ours does."""
+    extra = _EXTRAS.get((group, option))
+    return f"this {group.partition('/')[2]} is not installed: pip install 'recpoison[{extra}]'" if extra else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import final
@@ -17,6 +16,7 @@ from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.lightgcn import LightGCN
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.adversarial import adversarial
 from recpoison.training.inner_attack import InnerAttack
@@ -43,15 +43,12 @@ class AdversarialTraining(Defense):
         ConfigError: If a value is out of range.
     """
 
-    weight: float = 1.0
-    from_epoch: int | None = None
+    weight: float = ranged(1.0, low=0.0)
+    from_epoch: int | None = ranged(None, low=0, null="half")
     restart_optimizer: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 <= self.weight < math.inf:
-            raise ConfigError(f"defense.weight is {self.weight:g}: give a finite number, 0 (plain training) or more")
-        if self.from_epoch is not None and self.from_epoch < 0:
-            raise ConfigError(f"defense.from_epoch is {self.from_epoch}: give 0 or more, or null for half")
+        check_ranges(self, "defense")
         self.inner_attack()
 
     def idle(self, parts: Together) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +10,8 @@ from torch import Tensor
 
 from recpoison.defenses.adversarial_poisoning import AdversarialPoisoning
 from recpoison.defenses.erm_users import NOBODY, Renewal
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import check_ranges, ranged
 from recpoison.training.influence import RISKS, InverseCurvature, influence_of_ratings, risk_slopes, shortest_users
 
 SCALINGS = ("minmax", "none")
@@ -51,21 +50,15 @@ class APT(AdversarialPoisoning):
         (torch.Size([2, 2]), 2)
     """
 
-    temperature: float = 20.0
-    scaling: str = "minmax"
-    risk: str = "sigmoid_sum"
-    reference_users: int = 10
+    temperature: float = ranged(20.0, low=0.0)
+    scaling: str = ranged("minmax", words=SCALINGS)
+    risk: str = ranged("sigmoid_sum", words=RISKS)
+    reference_users: int = ranged(10, low=1)
     inverse: InverseCurvature = field(default_factory=InverseCurvature)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 <= self.temperature < math.inf:
-            raise ConfigError(f"defense.temperature is {self.temperature:g}: give a finite number, 0 or more")
-        for name, choices in (("scaling", SCALINGS), ("risk", RISKS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"defense.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        if self.reference_users < 1:
-            raise ConfigError(f"defense.reference_users is {self.reference_users}: give 1 or more")
+        check_ranges(self, "defense")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How influence is scaled, where its size has no say."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,10 +10,11 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.base import Defense
-from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.errors import IncompatibleParts
 from recpoison.idle import Together
 from recpoison.models.base import Fitted, GradientModel, Model, Monitor, Params
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.inner_attack import InnerAttack
 from recpoison.training.optimizers import State, slots, step
@@ -70,24 +70,15 @@ class Distillation(Defense):
         True
     """
 
-    temperature: float = 1.0
-    teacher_embedding_size: int | None = None
-    weight: float = 0.0
+    temperature: float = ranged(1.0, low=0.0, open_low=True)
+    teacher_embedding_size: int | None = ranged(None, low=1, null="the model's")
+    weight: float = ranged(0.0, low=0.0)
     epsilon: float = 0.5
-    epochs: int = 500
-    learning_rate: float = 0.03
+    epochs: int = ranged(500, low=1)
+    learning_rate: float = ranged(0.03, low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
-        for name in ("temperature", "learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"defense.{name} is {getattr(self, name):g}: give a finite number above 0")
-        if not 0 <= self.weight < math.inf:
-            raise ConfigError(f"defense.weight is {self.weight:g}: give a finite number, 0 (no adversary) or more")
-        if self.epochs < 1:
-            raise ConfigError(f"defense.epochs is {self.epochs}: give 1 or more")
-        size = self.teacher_embedding_size
-        if size is not None and size < 1:
-            raise ConfigError(f"defense.teacher_embedding_size is {size}: give 1 or more, or null for the model's")
+        check_ranges(self, "defense")
         self.inner_attack()
 
     @property

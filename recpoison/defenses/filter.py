@@ -17,6 +17,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 
@@ -54,17 +55,12 @@ class FilterThenFit(Defense):
     """
 
     detector: Detector = field(default_factory=PCASelectUsers)
-    suspected: float | None = 0.05
-    n_suspected: int | None = None
+    suspected: float | None = ranged(0.05, low=0.0, high=1, open_high=True, null="the detector's own cut")
+    n_suspected: int | None = ranged(None, low=0, null="the share suspected")
     oracle: bool = False
 
     def __post_init__(self) -> None:
-        if self.suspected is not None and not 0 <= self.suspected < 1:
-            raise ConfigError(
-                f"defense.suspected is {self.suspected:g}, but it is a share of the users: give 0 or more, below 1"
-            )
-        if self.n_suspected is not None and self.n_suspected < 0:
-            raise ConfigError(f"defense.n_suspected is {self.n_suspected}: give a number of users from 0, or null")
+        check_ranges(self, "defense")
         if self._cuts and not self.oracle and not self.detector.has_cut:
             raise ConfigError(
                 f"defense.suspected and n_suspected are null, but {type(self.detector).__name__} ranks users and does "

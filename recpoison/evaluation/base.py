@@ -116,6 +116,15 @@ class Evaluation(Part, ABC, Generic[Seen]):
             found["curve_epsilons"] = f"{type(attack).__name__} has no epsilon on embeddings that counts"
         return found
 
+    def judged(self, split: Any) -> Any:
+        """The split whose test rows are those that are measured."""
+        return split
+
+    @property
+    def selects_measured(self) -> bool:
+        """Whether an epoch is chosen by the rows that are then measured."""
+        return self.select_on == "test"
+
     def check_parts(self, model: Model, attack: Attack) -> None:
         """Refuse a model or an attack that cannot be measured so, before any data are read.
 

@@ -13,7 +13,7 @@ import numpy as np
 from recpoison.changes import FakeProfiles
 from recpoison.data.splitting import Split
 from recpoison.descriptions import NO_EFFECT, identity
-from recpoison.errors import ConfigError
+from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.evaluation import beyond_accuracy, target_effect
 from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.metrics import AT_CUTOFF, HeldOut, auc, place_held_out
@@ -30,7 +30,7 @@ WITHOUT_CUTOFF = ("AUC", "MeanRank", "RankShift")
 LABELS = tuple(dict.fromkeys((*ON_HELD_OUT, *ON_LISTS, *ON_TARGETS)))
 
 _SELECTING = ("select_on", "select_metric", "select_every")
-_COUNTING = ("metrics", "cutoffs", "owners", "target_hr")
+_COUNTING = ("metrics", "cutoffs", "owners", "target_hr", "rows")  # which rows, the split itself says
 _DECIDED = (
     "ranks tied with another candidate that give another metric with evaluation.ties=for than with against; "
     "the largest share of any cell"
@@ -56,6 +56,8 @@ class RankingEvaluation(Evaluation[Ranks]):
         owners: What becomes of users who have a target in training: ``missing``, ``excluded`` or ``included``
             (``recpoison.evaluation.target_effect``).
         target_hr: HR on several targets: the ``mean`` over users and targets, or users with ``any`` of them.
+        rows: Which held-out items are ranked: those of the ``test`` rows, or of the ``valid`` rows, so that a search
+            for settings never looks at the test rows.
         select_metric: What an epoch is chosen by where ``select_on`` is not ``last``: a metric of held-out items.
         curve_fakes: Numbers of fake users for a curve over them (security curve): the undefended victim is fitted anew
             with the first so many of those that the attack crafts, beside none and all. Empty draws none.
@@ -70,6 +72,7 @@ class RankingEvaluation(Evaluation[Ranks]):
     ties: str = "half"
     owners: str = "missing"
     target_hr: str = "mean"
+    rows: str = "test"
     select_metric: str = "NDCG@10"
     curve_fakes: Sequence[int] = field(default=(), metadata=NO_EFFECT)
     memory_mb: int = field(default=16, metadata=NO_EFFECT)
@@ -80,6 +83,7 @@ class RankingEvaluation(Evaluation[Ranks]):
             "ties": tuple(TIES),
             "owners": tuple(_OWNERS),
             "target_hr": ("mean", "any"),
+            "rows": ("test", "valid"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -91,7 +95,30 @@ class RankingEvaluation(Evaluation[Ranks]):
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
         check_metrics(self.metrics, LABELS)
+        if (self.rows, self.select_on) == ("valid", "test"):
+            raise ConfigError(
+                "evaluation.rows=valid keeps away from the test rows: give evaluation.select_on=valid too"
+            )
         self._selection()
+
+    def judged(self, split: Split) -> Split:
+        """The split whose test rows are those that are ranked.
+
+        Raises:
+            IncompatibleParts: If they are the validation rows, and there are none.
+        """
+        if self.rows == "test":
+            return split
+        if split.valid is None or not len(split.valid):
+            raise IncompatibleParts(
+                "evaluation.rows=valid needs validation rows: set dataset.split.validation, such as 0.1"
+            )
+        return Split(split.train, split.valid, held_out=f"the validation rows ({split.held_out})", notes=split.notes)
+
+    @property
+    def selects_measured(self) -> bool:
+        """Whether an epoch is chosen by the rows that are then measured."""
+        return self.select_on == self.rows
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How an epoch is chosen, where the last is kept; how targets count, where none are ranked."""

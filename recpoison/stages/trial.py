@@ -57,6 +57,7 @@ def begin(parts: Parts, seeds: Seeds, split: Split, device: torch.device) -> Tri
     Raises:
         ConfigError: If the split cannot be measured so, targets cannot be chosen, or nothing would be measured.
     """
+    split = parts.evaluation.judged(split)
     parts.evaluation.check_split(split)
     parts.defense.check_data(split.train)
     targets = parts.attack.choose_targets(split.train, seeds)

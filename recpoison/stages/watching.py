@@ -87,7 +87,8 @@ def monitor_of(trial: Trial, data: Interactions, look: Look) -> tuple[Monitor | 
 def _judges(trial: Trial) -> Split:
     """The rows by which an epoch is chosen, as test rows."""
     split, select_on = trial.split, trial.parts.evaluation.select_on
-    held_out = split.test if select_on == "test" else split.valid
+    measured = trial.parts.evaluation.selects_measured
+    held_out = split.test if measured else split.valid
     if held_out is None:
         raise IncompatibleParts(
             "evaluation.select_on=valid needs a validation share: set dataset.split.validation, such as 0.1"
@@ -97,7 +98,7 @@ def _judges(trial: Trial) -> Split:
             f"evaluation.select_on={select_on}, but there are no such rows: raise dataset.split.validation, "
             "or set it to 1 for one row of each user"
         )
-    return split if select_on == "test" else Split(split.train, held_out)
+    return split if measured else Split(split.train, held_out)
 
 
 def curve_of_fit(watch: Watch | None, fitted: Fitted, look: Look) -> Curve:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,39 +19,13 @@ from recpoison.command.job import Outcome, Task, attempt, point_latest, probe, u
 from recpoison.command.overrides import Sweep
 from recpoison.errors import OutputError, UserError
 from recpoison.progress import duration
+from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
+from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless
 from recpoison.sweeps.workers import lost_worker, still_at_work
 
 _CHOSEN_BY = "hydra.sweep.dir"
 _NO_WORD = "it stopped without a word; see its run.log"
-
-
-@dataclass(frozen=True)
-class Board:
-    """The cells of a sweep and their status on disk.
-
-    Args:
-        folder: The sweep's.
-        cells: The overrides of each cell, by hash; None where nobody knows them before they run.
-    """
-
-    folder: Path
-    cells: dict[str, list[str]] | None
-
-    def statuses(self) -> dict[str, Status]:
-        """The status of each cell, ``pending`` where there is none yet."""
-        if self.cells is None:
-            found = {path.parent.name: cells.read_status(path.parent) for path in self.folder.glob(f"*/{cells.STATUS}")}
-            return {cell: status for cell, status in found.items() if status}
-        return {
-            cell: cells.read_status(self.folder / cell) or Status("pending", cell, overrides=overrides)
-            for cell, overrides in self.cells.items()
-        }
-
-    def strangers(self) -> int:
-        """Finished cells in the folder that this command does not name."""
-        finished = {path.parent.name for path in self.folder.glob("*/metrics.csv")}
-        return len(finished - set(self.cells)) if self.cells is not None else 0
 
 
 def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequence[str] = ()) -> int:
@@ -70,6 +44,7 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
     """
     from recpoison.report.audit.page import leave_pages
 
+    refuse_aimless(sweep)
     _refuse_others(sweep.folder)
     board = Board(sweep.folder, named_cells(sweep))
     found = board.statuses()
@@ -93,6 +68,7 @@ def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) ->
     chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
     try:
         launch([] if chosen else [f"{_CHOSEN_BY}={sweep.folder}"])
+        print(best_of(sweep), end="")
     except KeyboardInterrupt:
         done = sum(status.status == "done" for status in board.statuses().values())
         count = len(board.cells or ())
@@ -103,6 +79,8 @@ def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) ->
     except OSError as error:
         raise OutputError(unwritable(error.filename or sweep.folder, error, _CHOSEN_BY)) from error
     except Exception as error:
+        if sweep.jobs is None and gave_up(error, board.statuses().values()):
+            return
         if not lost_worker(error):
             raise
         print("recpoison: a worker was killed; the same command does what is missing", file=sys.stderr)
@@ -154,9 +132,17 @@ def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Seque
     return not cells.damaged(folder, status) if status.status == "done" else not retry_failed
 
 
-def run_cell(cfg: DictConfig, task: Task) -> None:
-    """Do one cell of a sweep in whatever process it is given, unless it is settled. Its status tells how it ended."""
+def run_cell(cfg: DictConfig, task: Task) -> float | None:
+    """Do one cell of a sweep in whatever process it is given, unless it is settled; what its sweeper is told.
+
+    Its status tells how it ended.
+    """
     _ignore_wake_up()
+    _do_unless_settled(cfg, task)
+    return answer(cfg, task)
+
+
+def _do_unless_settled(cfg: DictConfig, task: Task) -> None:
     roster = read_roster(task.folder.parent)
     name = roster.name(task.cell, task.overrides)
     with cells.claim(task.folder, name):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TRACKERS = {
     "tensorboard": "recpoison.trackers.tensorboard.TensorBoardTracker",
     "mlflow": "recpoison.trackers.mlflow.MLflowTracker",
+    "wandb": "recpoison.trackers.wandb.WandbTracker",
 }
 
 

@@ -28,5 +28,5 @@ def test_more_selected_than_items_are_refused(tiny_explicit, seeds):
 
 
 def test_nothing_selected_is_refused():
-    with pytest.raises(ConfigError, match=r"attack\.n_selected is 0: give 1 or more, or attack=random"):
+    with pytest.raises(ConfigError, match=r"attack\.n_selected is 0: give 1 or more"):
         BandwagonAttack(targets=Targets(), n_selected=0)

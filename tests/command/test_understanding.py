@@ -44,7 +44,7 @@ def test_a_line_is_refused_in_a_sentence(words, sentence):
     ("word", "sentence"),
     [
         ("seed=range(0,3,0)", "range() arg 3 must not be zero"),
-        ("seed=interval(0,1)", "interval is for sweepers that search"),
+        ("seed=interval(0,1)", "interval is for sweepers that search: add hydra/sweeper=optuna"),
         ("model=glob(zz*)", "model=glob(zz*) matches nothing"),
         ("seed=range(0,0)", "seed=range(0,0) matches nothing"),
     ],

@@ -157,6 +157,7 @@ OTHERS: dict[str, list[Any]] = {  # values to try; a mapping is of settings besi
     "cutoffs": [[2]],
     "perplexities": [[2.0]],
     "ties": ["for", "against"],
+    "rows": ["valid"],
     "owners": ["included", "excluded"],
     "target_hr": ["any", "mean"],
     "select_on": ["test", "last"],

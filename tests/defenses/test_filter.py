@@ -85,7 +85,7 @@ def test_a_number_wins_over_the_share(tiny_explicit):
     assert FilterThenFit(ShortProfiles(), 0.9, n_suspected=0).suspects(tiny_explicit).tolist() == []
     with pytest.raises(ConfigError, match=r"defense\.n_suspected is 4, but there are 4 users: leave some to fit on"):
         FilterThenFit(ShortProfiles(), n_suspected=4).suspects(tiny_explicit)
-    with pytest.raises(ConfigError, match=r"defense\.n_suspected is -1: give a number of users from 0, or null"):
+    with pytest.raises(ConfigError, match=r"defense\.n_suspected is -1: give 0 or more, or null"):
         FilterThenFit(ShortProfiles(), n_suspected=-1)
 
 
@@ -135,5 +135,5 @@ def test_where_no_user_is_fake_an_oracle_drops_nobody_and_says_so():
 
 @pytest.mark.parametrize("suspected", [-0.1, 1.0])
 def test_a_share_out_of_range_is_refused(suspected):
-    with pytest.raises(ConfigError, match=r"defense\.suspected is .*give 0 or more, below 1"):
+    with pytest.raises(ConfigError, match=r"defense\.suspected is .*give 0 or more and less than 1"):
         FilterThenFit(ShortProfiles(), suspected)

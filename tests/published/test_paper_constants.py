@@ -324,7 +324,8 @@ def jobs(preset: str) -> tuple[Job, ...]:
 
 
 def test_every_preset_is_held_against_its_paper():
-    assert STATED.keys() == {file.stem for file in (CONF_DIR / "experiment").glob("*.yaml")}
+    searches = {"tune_model", "tune_attack"}  # of nobody's paper
+    assert STATED.keys() | searches == {file.stem for file in (CONF_DIR / "experiment").glob("*.yaml")}
 
 
 BIG = {

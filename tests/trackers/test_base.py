@@ -69,7 +69,7 @@ def test_no_tracker_unless_asked():
     assert list(compose_root([]).trackers) == []
 
 
-@pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
+@pytest.mark.parametrize("name", sorted(TRACKERS))
 def test_a_missing_package_is_told_before_any_work(name, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, name, None)
     assert main([*SMALL, f"trackers=[{name}]"]) == 2
@@ -82,7 +82,7 @@ def test_a_missing_package_is_told_before_any_work(name, monkeypatch, capsys):
 def test_an_unknown_tracker_is_told_before_any_work(capsys):
     assert main([*SMALL, "trackers=[tensorbord]"]) == 2
     said = "trackers has tensorbord: there is no such tracker; did you mean tensorboard? (trackers offers "
-    assert capsys.readouterr().err == f"recpoison: {said}tensorboard, mlflow)\n"
+    assert capsys.readouterr().err == f"recpoison: {said}tensorboard, mlflow, wandb)\n"
     assert not Path("outputs/store").exists()
 
 

@@ -17,30 +17,11 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Fitted, GradientModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 GOALS = ("untargeted", "targeted")
 UNTARGETED = "goal is untargeted"
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuse ``attack.<name>`` unless it is one of ``choices``.
-
-    Raises:
-        ConfigError: Naming the setting.
-    """
-    if value not in choices:
-        raise ConfigError(f"attack.{name} is {value!r}: choose one of {', '.join(choices)}")
-
-
-def check_number(name: str, value: float, *, above: bool) -> None:
-    """Refuse ``attack.<name>`` unless it is finite and above 0, or from 0.
-
-    Raises:
-        ConfigError: Naming the setting.
-    """
-    if not (0 < value < np.inf or (value == 0 and not above)):
-        raise ConfigError(f"attack.{name} is {value:g}: give a finite number {'above 0' if above else 'from 0'}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +39,12 @@ class GradientAttack(EmbeddingAttack, ABC):
         targets: How the items to lift are chosen, for ``targeted``.
     """
 
-    epsilon: float = 0.5
-    goal: str = "untargeted"
+    epsilon: float = ranged(0.5, low=0.0)
+    goal: str = ranged("untargeted", words=GOALS)
     targets: Targets = field(default_factory=lambda: Targets(rule="random"))
 
     def __post_init__(self) -> None:
-        check_number("epsilon", self.epsilon, above=False)
-        check_choice("goal", self.goal, GOALS)
+        check_ranges(self, "attack")
 
     @property
     def aims(self) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from recpoison.algebra.perturbation import Tables, project
 from recpoison.attacks.base import EmbeddingAttack
-from recpoison.attacks.embeddings.base import GOALS, UNTARGETED, check_choice, check_number, still
+from recpoison.attacks.embeddings.base import GOALS, UNTARGETED, still
 from recpoison.attacks.targets import Targets
 from recpoison.changes import EmbeddingShift
 from recpoison.data.interactions import Interactions
@@ -20,6 +20,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import initial_state, slots, step
 
@@ -81,30 +82,20 @@ class CW(EmbeddingAttack):
         True
     """
 
-    epsilon: float | None = None
-    goal: str = "targeted"
+    epsilon: float | None = ranged(None, low=0.0, null="no bound")
+    goal: str = ranged("targeted", words=GOALS)
     targets: Targets = field(default_factory=lambda: Targets(rule="random"))
     users: Sequence[int] = ()
-    n_users: int | None = 100
-    cutoff: int = 10
-    confidence: float = 0.0
-    steps: int = 200
-    learning_rate: float = 0.01
-    searches: int = 6
-    constant: float = 1.0
+    n_users: int | None = ranged(100, low=1, null="all")
+    cutoff: int = ranged(10, low=1)
+    confidence: float = ranged(0.0, low=0.0)
+    steps: int = ranged(200, low=1)
+    learning_rate: float = ranged(0.01, low=0.0, open_low=True)
+    searches: int = ranged(6, low=1)
+    constant: float = ranged(1.0, low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
-        check_choice("goal", self.goal, GOALS)
-        for name in ("cutoff", "steps", "searches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
-        if self.n_users is not None and self.n_users < 1:
-            raise ConfigError(f"attack.n_users is {self.n_users}: give 1 or more, or null for all")
-        for name in ("learning_rate", "constant"):
-            check_number(name, getattr(self, name), above=True)
-        check_number("confidence", self.confidence, above=False)
-        if self.epsilon is not None:
-            check_number("epsilon", self.epsilon, above=False)
+        check_ranges(self, "attack")
 
     @property
     def limit(self) -> tuple[str, float] | None:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from recpoison.algebra.perturbation import DIRECTIONS
-from recpoison.attacks.embeddings.base import GradientAttack, check_choice, still
+from recpoison.attacks.embeddings.base import GradientAttack, still
 from recpoison.changes import EmbeddingShift
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 _NORMS = {"row_l2": "row_l2", "matrix_l2": "matrix_l2", "sign": "linf"}
@@ -35,11 +36,7 @@ class FGSM(GradientAttack):
         0.5
     """
 
-    direction: str = "row_l2"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("direction", self.direction, DIRECTIONS)
+    direction: str = ranged("row_l2", words=DIRECTIONS)
 
     @property
     def limit(self) -> tuple[str, float] | None:

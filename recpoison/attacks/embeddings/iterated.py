@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, Tables, project
-from recpoison.attacks.embeddings.base import GradientAttack, check_choice, check_number
+from recpoison.attacks.embeddings.base import GradientAttack
 from recpoison.changes import EmbeddingShift
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 NEGATIVES = ("fixed", "fresh")
@@ -38,21 +38,11 @@ class IteratedAttack(GradientAttack, ABC):
         negatives: ``fixed`` (one draw for all steps, as the authors) or ``fresh`` at each step.
     """
 
-    steps: int = 25
-    step_size: float | None = None
-    projection: str = "row_l2"
-    direction: str = "row_l2"
-    negatives: str = "fixed"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.steps < 1:
-            raise ConfigError(f"attack.steps is {self.steps}: give 1 or more")
-        if self.step_size is not None:
-            check_number("step_size", self.step_size, above=True)
-        check_choice("projection", self.projection, PROJECTIONS)
-        check_choice("direction", self.direction, DIRECTIONS)
-        check_choice("negatives", self.negatives, NEGATIVES)
+    steps: int = ranged(25, low=1)
+    step_size: float | None = ranged(None, low=0.0, open_low=True, null="epsilon / 4")
+    projection: str = ranged("row_l2", words=PROJECTIONS)
+    direction: str = ranged("row_l2", words=DIRECTIONS)
+    negatives: str = ranged("fixed", words=NEGATIVES)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """Fresh draws where there is one, or none; epsilon where nothing is bounded by it."""

@@ -7,10 +7,11 @@ import torch
 
 from recpoison.algebra.perturbation import direction
 from recpoison.attacks.base import EmbeddingAttack
-from recpoison.attacks.embeddings.base import check_choice, check_number, still
+from recpoison.attacks.embeddings.base import still
 from recpoison.changes import EmbeddingShift
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 DISTRIBUTIONS = ("gaussian", "uniform")
@@ -34,12 +35,11 @@ class Noise(EmbeddingAttack):
         0.5
     """
 
-    epsilon: float = 0.5
-    distribution: str = "gaussian"
+    epsilon: float = ranged(0.5, low=0.0)
+    distribution: str = ranged("gaussian", words=DISTRIBUTIONS)
 
     def __post_init__(self) -> None:
-        check_number("epsilon", self.epsilon, above=False)
-        check_choice("distribution", self.distribution, DISTRIBUTIONS)
+        check_ranges(self, "attack")
 
     @property
     def limit(self) -> tuple[str, float]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import torch
 
 from recpoison.algebra.perturbation import Tables
-from recpoison.attacks.embeddings.base import check_choice, check_number, still
+from recpoison.attacks.embeddings.base import still
 from recpoison.attacks.embeddings.iterated import IteratedAttack
 from recpoison.idle import Together
 from recpoison.models.base import Fitted
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 STARTS = ("uniform", "zero")
@@ -32,13 +33,8 @@ class PGD(IteratedAttack):
         0.5
     """
 
-    start: str = "uniform"
-    start_width: float = 0.05
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("start", self.start, STARTS)
-        check_number("start_width", self.start_width, above=False)
+    start: str = ranged("uniform", words=STARTS)
+    start_width: float = ranged(0.05, low=0.0)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The width of a start that has none."""

@@ -15,9 +15,9 @@ from recpoison.attacks.profiles.profile_gan import HIGHEST, ProfileGAN
 from recpoison.attacks.profiles.segment import liked_together
 from recpoison.attacks.profiles.templates import Borrowed, Templates
 from recpoison.changes import FakeProfiles
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Params
+from recpoison.ranges import ranged
 from recpoison.training.ratings import rating_matrix
 
 _RULES = {"co_rated": liked_together, "popular": most_popular}
@@ -57,16 +57,9 @@ class AUSHAttack(FilledAttack):
 
     needs_ratings: ClassVar[bool] = True
 
-    n_selected: int = 3
-    select: str = "co_rated"
+    n_selected: int = ranged(3, low=1)
+    select: str = ranged("co_rated", words=_RULES)
     gan: ProfileGAN = field(default_factory=ProfileGAN)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_selected < 1:
-            raise ConfigError(f"attack.n_selected is {self.n_selected}: give 1 or more, as the generator rates these")
-        if self.select not in _RULES:
-            raise ConfigError(f"attack.select is {self.select!r}: choose one of {', '.join(_RULES)}")
 
     def remarks(self, parts: Together) -> list[str]:
         """That only the choice of items counts, where nobody looks at ratings."""

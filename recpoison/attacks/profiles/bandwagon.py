@@ -7,7 +7,7 @@ import numpy as np
 from recpoison.attacks.profiles.base import FillerAttack, check_selected
 from recpoison.attacks.profiles.fillers import most_popular
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
+from recpoison.ranges import ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,12 +29,7 @@ class BandwagonAttack(FillerAttack):
         [2, 0]
     """
 
-    n_selected: int = 3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.n_selected < 1:
-            raise ConfigError(f"attack.n_selected is {self.n_selected}: give 1 or more, or attack=random")
+    n_selected: int = ranged(3, low=1)
 
     @property
     def _alike(self) -> str:

@@ -14,6 +14,7 @@ from recpoison.data.interactions import Interactions, Scale
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
+from recpoison.ranges import ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +29,7 @@ class SizedAttack(ProfileAttack):
         ConfigError: If ``fillers`` is neither a number from 0 nor ``mean``.
     """
 
-    fillers: int | str = "mean"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fillers != "mean" and (not isinstance(self.fillers, int) or self.fillers < 0):
-            raise ConfigError(f"attack.fillers is {self.fillers!r}: give a number of items from 0, or mean")
+    fillers: int | str = ranged("mean", low=0, words=("mean",))
 
     def _filler_count(self, data: Interactions, n_pushed: int) -> int:
         if isinstance(self.fillers, str):

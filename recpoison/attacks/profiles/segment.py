@@ -10,6 +10,7 @@ from recpoison.attacks.profiles.fillers import most_popular
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 
 _POOL = 20  # AUSH looks for its selected items among the 20 most popular
 _RULES = ("co_rated", "similar", "popular", "list")
@@ -44,16 +45,12 @@ class SegmentAttack(FillerAttack):
         [2, 1]
     """
 
-    n_selected: int = 3
-    select: str = "co_rated"
+    n_selected: int = ranged(3, low=1)
+    select: str = ranged("co_rated", words=_RULES)
     selected_items: Sequence[int] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_selected < 1:
-            raise ConfigError(f"attack.n_selected is {self.n_selected}: give 1 or more")
-        if self.select not in _RULES:
-            raise ConfigError(f"attack.select is {self.select!r}: choose one of {', '.join(_RULES)}")
         if (self.select == "list") != bool(self.selected_items):
             raise ConfigError(
                 f"attack.selected_items is {list(self.selected_items)} and attack.select is {self.select}: "

@@ -1,0 +1,138 @@
+"""Sweepers that decide as they go: what they are told of a job, of a failed one too, and what the end says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from sweeping import SMALL, write_table
+from trying_sweeper import Trying
+
+import recpoison.experiment
+from recpoison.command.overrides import Sweep
+from recpoison.errors import DataError
+from recpoison.sweeps.searching import best_of
+from recpoison.train_attack_eval import main
+
+TRY = ["-m", "--trust", "hydra_plugins", "hydra/sweeper=trying", *SMALL, "hydra.sweep.dir=outputs/s"]
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Trying, "told", [])
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+
+
+@pytest.fixture
+def broken_seed(monkeypatch) -> list[int]:
+    """Seeds that were run; seed 1 fails."""
+    real, seen = recpoison.experiment.run, []
+
+    def noted(parts, seeds, **settings):
+        seen.append(seeds[0])
+        if seeds[0] == 1:
+            raise DataError("row 3 is broken")
+        return real(parts, seeds, **settings)
+
+    monkeypatch.setattr(recpoison.experiment, "run", noted)
+    return seen
+
+
+def measured(folder: Path, subject: str, metric: str, k: str, attack: str) -> float:
+    with (folder / "metrics.csv").open() as file:
+        wanted = {"subject": subject, "metric": metric, "k": k, "attack": attack}
+        (row,) = [row for row in csv.DictReader(file) if wanted.items() <= row.items()]
+    return float(row["value"])
+
+
+def cells_by_seed() -> dict[int, Path]:
+    found = {}
+    for path in Path("outputs/s").glob("*/status.json"):
+        (seed,) = [text for text in json.loads(path.read_text())["overrides"] if text.startswith("seed=")]
+        found[int(seed.partition("=")[2])] = path.parent
+    return found
+
+
+def test_the_sweeper_is_told_the_attacked_number_and_a_failure_as_a_failure(broken_seed, capsys):
+    line = [*TRY, "objective=target.HR@5"]
+    assert main(line) == 2
+    first, failed, last = Trying.told
+    cells = cells_by_seed()
+    assert first == measured(cells[0], "target", "HR", "5", "bandwagon")
+    assert last == measured(cells[2], "target", "HR", "5", "bandwagon")
+    assert failed == "row 3 is broken"
+    assert json.loads((cells[1] / "status.json").read_text())["status"] == "failed"
+    told = capsys.readouterr()
+    assert "2 of 3 cells done" in told.out
+    assert "is missing: row 3 is broken" in told.err
+
+    assert main([*TRY, "objective=test.NDCG@5"]) == 2  # outside the hash: found again, and another number read
+    assert broken_seed == [0, 1, 2]
+    assert Trying.told[3:] == [
+        measured(cells[0], "test", "NDCG", "5", "bandwagon"),
+        "row 3 is broken",
+        measured(cells[2], "test", "NDCG", "5", "bandwagon"),
+    ]
+
+
+def test_a_sweeper_that_gives_up_ends_in_the_failure_s_own_words(broken_seed, capsys):
+    assert main([*TRY, "objective=target.HR@5", "hydra.sweeper.seeds=[1,2]", "hydra.sweeper.gives_up=true"]) == 2
+    assert broken_seed == [1]
+    told = capsys.readouterr().err
+    assert "is missing: row 3 is broken" in told
+    assert "bug" not in told
+
+
+def test_a_search_for_nothing_is_refused(broken_seed, capsys):
+    assert main(TRY) == 2
+    assert "this sweeper searches for the best value of a number: name it" in capsys.readouterr().err
+    assert broken_seed == []
+
+
+def test_a_plain_sweep_goes_on_past_a_failure_and_needs_no_objective(broken_seed):
+    assert main(["-m", *SMALL, "seed=0,1,2", "objective=target.HR@5", "hydra.sweep.dir=outputs/s"]) == 2
+    assert broken_seed == [0, 1, 2]
+
+
+def test_a_number_that_only_the_run_can_know_to_be_missing(capsys):
+    assert main([*TRY, "objective=removed.Recall", "hydra.sweeper.seeds=[0]"]) == 0
+    (said,) = Trying.told
+    assert said.startswith("the run measured no removed.Recall")
+
+
+def test_the_best_is_read_from_what_sweepers_of_hydra_leave(tmp_path):
+    sweep = Sweep(OmegaConf.create({"objective": "test.HR@5"}), tmp_path, None)
+    assert best_of(sweep) == ""
+    found = {"name": "optuna", "best_params": {"model.size": 8, "seed": 1}, "best_value": 0.25}
+    (tmp_path / "optimization_results.yaml").write_text(yaml.safe_dump(found))
+    assert best_of(sweep) == "best test.HR@5 0.25: model.size=8 seed=1\n"
+    (tmp_path / "optimization_results.yaml").write_text(yaml.safe_dump({"name": "optuna", "solutions": []}))
+    assert best_of(sweep) == ""
+
+
+def test_optuna_is_told_the_number_of_validation_rows_and_its_best_is_said(capsys):
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install 'recpoison[optuna]'")
+    write_table("mine.csv")
+    small = ["model.trainer.epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=outputs/s"]
+    assert main(["experiment=tune_model", "dataset=csv", "dataset.path=mine.csv", *small]) == 0
+    values = [measured(path.parent, "test", "NDCG", "10", "none") for path in Path("outputs/s").glob("*/metrics.csv")]
+    assert len(values) == 2
+    told = capsys.readouterr().out
+    assert f"best test.NDCG@10 {max(values):.6g}: model.embedding_size=" in told
+
+
+def test_optuna_records_a_failed_trial_as_failed(broken_seed, capsys):
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install 'recpoison[optuna]'")
+    line = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.direction=maximize", *SMALL]
+    line += ["objective=target.HR@5", "seed=choice(0,1,2)", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=outputs/s"]
+    assert main([*line, "hydra.sweeper.max_failure_rate=1.0"]) == 2
+    assert sorted(broken_seed) == [0, 1, 2]
+    told = capsys.readouterr()
+    best = max(measured(cells_by_seed()[seed], "target", "HR", "5", "bandwagon") for seed in (0, 2))
+    assert f"best target.HR@5 {best:.6g}: seed=" in told.out
+    assert "is missing: row 3 is broken" in told.err

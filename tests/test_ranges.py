@@ -1,0 +1,64 @@
+"""Ranges: what they hold at their ends, how they are told, and that constructors and help use the same one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+
+from recpoison.errors import ConfigError
+from recpoison.ranges import Range, check_ranges, ranged
+
+WHOLE, SHARE = Range(low=1, null="all"), Range(low=0.0, high=1, open_high=True)
+LENGTH, MIXED, CHOICE = Range(low=0.0, open_low=True), Range(low=0, words=("mean",)), Range(words=("sign", "value"))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside"),
+    [
+        (WHOLE, [1, 10**9, None], [0, -1, 1.5, math.nan, "1"]),
+        (SHARE, [0, 0.0, 0.999], [1, -1e-9, None]),
+        (LENGTH, [1e-12, 3], [0, 0.0, math.inf, math.nan]),
+        (MIXED, [0, 7, "mean"], [-1, "median", None]),
+        (CHOICE, ["sign"], ["signs", 0, None]),
+    ],
+)
+def test_what_a_range_holds(allowed, inside, outside):
+    assert [value for value in inside if not allowed.holds(value)] == []
+    assert [value for value in outside if allowed.holds(value)] == []
+
+
+@pytest.mark.parametrize(
+    ("allowed", "told"),
+    [
+        (WHOLE, "1 or more, or null for all"),
+        (SHARE, "0 or more and less than 1"),
+        (LENGTH, "a finite number above 0"),
+        (MIXED, "0 or more or mean"),
+        (CHOICE, "one of sign, value"),
+        (Range(low=0.0), "a finite number from 0"),
+        (Range(low=0.0, high=1), "0 to 1"),
+        (Range(low=0.0, high=1, open_low=True), "more than 0 and at most 1"),
+    ],
+)
+def test_how_a_range_is_told(allowed, told):
+    assert str(allowed) == told
+
+
+@dataclass(frozen=True)
+class Part:
+    steps: int = ranged(3, WHOLE)
+    rule: str = ranged("sign", words=("sign", "value"))
+    free: float = -1.0
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "attack")
+
+
+def test_a_constructor_names_the_setting_its_value_and_what_may_be():
+    assert Part(steps=None, free=-9.0).steps is None
+    with pytest.raises(ConfigError, match=r"^attack\.steps is 0: give 1 or more, or null for all$"):
+        Part(steps=0)
+    with pytest.raises(ConfigError, match=r"^attack\.rule is 'x': choose one of sign, value$"):
+        Part(rule="x")
