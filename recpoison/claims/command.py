@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all claims hold, 1 one differs, 2 one cannot be run or the user's mistake, 130 after Ctrl-C.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch is imported, as the command has it: see there
     typed = _parser().parse_args(arguments)
     return answered("recpoison-verify", lambda: _run(typed))
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from recpoison.command.checking import MISSING, TARGET, locate
 from recpoison.command.config import BASES, build, options
@@ -107,7 +108,7 @@ def _built(group: str, node: Any, trusted: Sequence[str]) -> Any:
         return None
     try:
         return build(node, trusted)
-    except UserError:
+    except (UserError, MissingMandatoryValue):
         return None
 
 
