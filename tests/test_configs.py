@@ -168,7 +168,8 @@ EVERY_TUNED = sorted((CONF_DIR / "tuned").glob("*.yaml"))
 OF_APT = [file for file in EVERY_TUNED if file.stem.startswith("apt_")]  # what presets of that paper name
 OF_METAGRADIENT = [file for file in EVERY_TUNED if file.stem.startswith("metagradient_")]
 OF_VAT = [file for file in EVERY_TUNED if file.stem.startswith("vat_")]
-TUNED = [file for file in EVERY_TUNED if file not in (*OF_APT, *OF_METAGRADIENT, *OF_VAT)]
+OF_STANDARD = [file for file in EVERY_TUNED if file.stem.startswith("standard_")]
+TUNED = [file for file in EVERY_TUNED if file not in (*OF_APT, *OF_METAGRADIENT, *OF_VAT, *OF_STANDARD)]
 
 
 @pytest.mark.parametrize("file", TUNED, ids=name)
@@ -194,6 +195,14 @@ def test_what_a_paper_gives_a_defense_is_taken_by_its_presets_alone(file):
     assert OmegaConf.merge(preset.defense, given.defense) == preset.defense != own
     assert preset.defense.fillers == {"filmtrust": 100, "ml_100k": 400, "ml_1m": 700, "yelp": 2500}[dataset]
     assert composed("experiment=apt_table_2", f"defense={defense}", "defense.fillers=7").defense.fillers == 7
+
+
+@pytest.mark.parametrize("file", OF_STANDARD, ids=name)
+def test_attacks_of_standard_tables_click_as_often_as_each_other(file):
+    experiment, _, attack = file.stem.partition("_bilevel_")
+    outer = composed(f"experiment={experiment}", f"attack=bilevel_{attack}").attack.outer
+    assert (outer.projection, outer.profile_size) == ("top_n", OmegaConf.load(file).attack.outer.profile_size)
+    assert composed(f"experiment={experiment}", "attack=bandwagon").attack.fillers == "mean"
 
 
 @pytest.mark.parametrize("file", OF_VAT, ids=name)

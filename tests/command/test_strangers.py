@@ -134,7 +134,10 @@ def test_a_right_one_may_give_arrays_and_gradients(capsys):
         "return params", "params = {n: p.clone().requires_grad_() for n, p in params.items()}\n        return params"
     )
     assert run(source) == 0
-    assert main(["dataset=planted", "model=popularity", "attack=none", "evaluation.cutoffs=[5]"]) == 0
+    assert (
+        main(["dataset=planted", "dataset.n_users=40", "model=popularity", "attack=none", "evaluation.cutoffs=[5]"])
+        == 0
+    )
     lines = [Path("outputs", name, "metrics.csv").read_text().splitlines() for name in ("a", "latest")]
     assert [line.replace(",mine,", ",popularity,") for line in lines[0]] == lines[1]
     assert len(lines[0]) > 3

@@ -40,7 +40,7 @@ def build(file: Path) -> Attack:
     node = OmegaConf.load(file)
     if OmegaConf.is_missing(node, "path"):
         node.path = given_file()
-    if "queried" in node:  # the victim, in a run
+    if OmegaConf.is_interpolation(node, "queried"):  # the victim, in a run
         node.queried, node.queries = OmegaConf.load(CONF_DIR / "model" / "item_knn.yaml"), 14
     if "outer" in node:
         node.outer.iterations = 2

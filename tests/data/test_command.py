@@ -49,7 +49,7 @@ def test_describe_cora(data_dir: Path, capsys: pytest.CaptureFixture[str]):
     [
         (["describe", "plantd"], "there is no dataset 'plantd': did you mean planted?"),
         (["describe", "planted", "n_user=3"], "did you mean n_users?"),
-        (["describe", "planted", "n_users=many"], "dataset.n_users is 'many', but its default is 40"),
+        (["describe", "planted", "n_users=many"], "dataset.n_users is 'many', but its default is 200"),
         (["describe", "csv"], "csv needs dataset.path"),
         (["describe", "ml_100k"], "recpoison-data fetch ml_100k"),
         (["fetch", "planted"], "there is nothing to fetch for 'planted'"),
