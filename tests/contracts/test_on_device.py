@@ -23,9 +23,9 @@ DEVICES = [
 each = pytest.mark.parametrize("device", DEVICES)
 
 
-def passes(device: str, which: str) -> None:
+def passes(device: str, which: str, names: str = "") -> None:
     """In a process of its own: a backend that was registered stays, and nobody else should see it."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", which, str(SUITE)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", which, "-k", names, str(SUITE)]
     environment = os.environ | {"RECPOISON_TEST_DEVICE": device}
     for name in [name for name in environment if name.startswith("PYTEST_")]:
         del environment[name]
@@ -34,6 +34,12 @@ def passes(device: str, which: str) -> None:
 
 
 @each
+def test_every_model_and_evaluation_on_a_device(device):
+    passes(device, "not slow", "model or evaluation or rules")
+
+
+@each
+@pytest.mark.slow
 def test_every_part_on_a_device(device):
     passes(device, "not slow")
 
