@@ -95,7 +95,7 @@ class EdgeFlips:
 
     def _joined(self, data: Interactions) -> Interactions:
         """The data with added users, and flipped."""
-        added, value = self.n_new_users, _value(data)
+        added, value = self.n_new_users, data.highest
         zeros = _zeros(data)
         users = np.repeat(data.n_users + np.arange(added), data.n_items)
         fresh = Edges(users, np.tile(np.arange(data.n_items), added))
@@ -120,7 +120,7 @@ class EdgeFlips:
             rest,
             users=np.concatenate([rest.users, on.users]),
             items=np.concatenate([rest.items, on.items]),
-            values=np.concatenate([rest.values, np.full(len(on.users), _value(data))]),
+            values=np.concatenate([rest.values, np.full(len(on.users), data.highest)]),
             times=times,
             zeros=Edges(*(np.concatenate([z[still], o]) for z, o in zip(zeros, off, strict=True))),
         )
@@ -222,11 +222,6 @@ def _zeros(data: Interactions) -> Edges:
     if data.zeros is None:
         raise ConfigError("edges are flipped among sampled zeros, and these data have none: use link_prediction")
     return data.zeros
-
-
-def _value(data: Interactions) -> float:
-    """What an inserted row holds: the best rating, or one."""
-    return 1.0 if data.scale is None else data.scale.high
 
 
 def _refuse_repeats(keys: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 _SHOWN = 60  # letters of a file's own text in a message
@@ -36,6 +36,13 @@ class DataError(UserError):
 
 class OutputError(UserError):
     """Results cannot be written where they were asked for."""
+
+
+def behind(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those on whose way out it was raised, the last one first."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def printable(text: str) -> str:

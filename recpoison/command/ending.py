@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from recpoison.errors import behind
+
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, as a batch system sends it before it kills."""
@@ -69,11 +71,9 @@ def raise_stop_behind(error: BaseException) -> None:
     Raises:
         KeyboardInterrupt: If so.
     """
-    seen: BaseException | None = error
-    while seen is not None:
+    for seen in behind(error):
         if isinstance(seen, KeyboardInterrupt):
             raise seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def out_of_time(error: BaseException | None) -> bool:
@@ -81,11 +81,10 @@ def out_of_time(error: BaseException | None) -> bool:
 
     From 1.4 on submitit raises this inside the job.
     """
-    while error is not None:
-        if type(error).__name__ == "UncompletedJobError" and type(error).__module__.startswith("submitit"):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        type(seen).__name__ == "UncompletedJobError" and type(seen).__module__.startswith("submitit")
+        for seen in behind(error)
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from recpoison.command.cells import identify
 from recpoison.command.composed import options_of, searches
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import ConfigError, UserError, behind
 from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
 
@@ -57,9 +57,7 @@ def launch(job: Callable[[Any], float | None], words: Sequence[str]) -> None:
 
 def _refused_by_the_machine(error: BaseException | None) -> OSError | None:
     """The refusal of a file behind what Hydra raised, such as of its log in a folder that may not be written."""
-    while error is not None and not isinstance(error, OSError):
-        error = error.__cause__ or error.__context__
-    return error
+    return next((seen for seen in behind(error) if isinstance(seen, OSError)), None)
 
 
 def in_folder_of_call() -> AbstractContextManager[None]:

@@ -136,6 +136,11 @@ class Interactions:
         return self.scale is None
 
     @property
+    def highest(self) -> float:
+        """The best rating; 1 where there are none."""
+        return 1.0 if self.scale is None else self.scale.high
+
+    @property
     def n_pairs(self) -> int:
         """Distinct (user, item) pairs."""
         return int(self.seen.nnz)

@@ -8,15 +8,15 @@ from collections.abc import Collection
 from omegaconf import DictConfig, OmegaConf
 
 from recpoison.command.cells import Status
+from recpoison.errors import behind
 
 
 def lost_worker(error: BaseException | None) -> bool:
     """Whether submitit says of a job that it was killed or ran out of time, and not that it failed by itself."""
-    while error is not None:
-        names = [kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith("submitit")]
+    for seen in behind(error):
+        names = [kind.__name__ for kind in type(seen).__mro__ if kind.__module__.startswith("submitit")]
         if "UncompletedJobError" in names:
-            return names[0] == "UncompletedJobError" or "UncompletedJobError" in str(error)  # its own traceback
-        error = error.__cause__ or error.__context__
+            return names[0] == "UncompletedJobError" or "UncompletedJobError" in str(seen)  # its own traceback
     return False
 
 

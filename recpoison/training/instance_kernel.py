@@ -15,6 +15,15 @@ from recpoison.training.magnitudes import RULES, SMALL
 BY_LOSS, BY_MEAN_LOSS, BY_SQUARE, BY_LENGTH = range(len(RULES))
 
 
+@njit(cache=True, nogil=True, inline="always")
+def _ask_ahead(user_table, item_table, triples, order, place, stop):
+    """Ask for the rows of the triple that comes a little later in the batch."""
+    ahead = order[min(place + AHEAD, stop - 1)]
+    prefetch(user_table, triples[ahead, 0])
+    prefetch(item_table, triples[ahead, 1])
+    prefetch(item_table, triples[ahead, 2])
+
+
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _margin(p, q, r):
     margin = np.float32(0)
@@ -28,10 +37,7 @@ def _weigh(user_table, item_table, triples, order, start, stop, rule, ceiling, s
     """Give each user of the batch a slot and a factor in ``own``; return the number of users."""
     n_users, total = 0, 0.0
     for place in range(start, stop):
-        ahead = order[min(place + AHEAD, stop - 1)]
-        prefetch(user_table, triples[ahead, 0])
-        prefetch(item_table, triples[ahead, 1])
-        prefetch(item_table, triples[ahead, 2])
+        _ask_ahead(user_table, item_table, triples, order, place, stop)
         user, item, other = triples[order[place]]
         before = n_users
         slot, n_users = slot_of(user, slots, touched, n_users)
@@ -114,10 +120,7 @@ def instance_epoch(
                 occurrences
             )  # fmt: skip
         for place in range(start, stop):
-            ahead = order[min(place + AHEAD, stop - 1)]
-            prefetch(user_table, triples[ahead, 0])
-            prefetch(item_table, triples[ahead, 1])
-            prefetch(item_table, triples[ahead, 2])
+            _ask_ahead(user_table, item_table, triples, order, place, stop)
             user, item, other = triples[order[place]]
             user_slot, n_users = slot_of(user, user_slots, user_touched, n_users)
             item_slot, n_items = slot_of(item, item_slots, item_touched, n_items)

@@ -6,28 +6,17 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from recpoison.training.bpr_kernel import FAST
+from recpoison.training.bpr_kernel import FAST, step_row
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def update_rows(table, sums, gradient, touched, learning_rate, eps, adagrad):
     """Step the touched rows, then forget them and clear their gradient."""
-    size = table.shape[1]
     for place in range(len(table)):
         if not touched[place]:
             continue
         touched[place] = False
-        row, total, g = table[place], sums[place], gradient[place]
-        if adagrad:
-            for k in range(size):
-                square = total[k] + g[k] * g[k]
-                total[k] = square
-                row[k] -= learning_rate * g[k] / (np.sqrt(square) + eps)
-        else:
-            for k in range(size):
-                row[k] -= learning_rate * g[k]
-        for k in range(size):
-            g[k] = 0
+        step_row(table[place], sums[place], gradient[place], learning_rate, eps, adagrad)
 
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kept_loop import Kept
 
 from recpoison.attacks.profiles.aush import AUSHAttack
 from recpoison.attacks.profiles.profile_gan import ProfileGAN, with_selected
@@ -17,7 +18,7 @@ from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.mf import MF
 from recpoison.parts import Parts
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.ratings import rating_matrix
 
@@ -26,21 +27,6 @@ STARS = Scale(1, 5, 1)
 TARGETS, SELECTED = np.array([0, 1]), np.array([2, 3])
 SMALL = ProfileGAN(generator=(6,), discriminator=(5,), generator_batch_size=16, discriminator_batch_size=8)
 PLAIN = replace(SMALL, gan_weight=0.0, shilling_weight=0.0, reconstruction_weight=0.0, regularization=0.0)
-
-
-class Kept(Progress):
-    """A loop that begins with ``state`` and remembers all that it could go on from."""
-
-    def __init__(self, state=None):
-        self.state, self.states = state, []
-
-    def loop(self, work, fits):
-        assert self.state is None or fits(self.state)
-        assert not fits({})
-        loop = Loop()
-        loop.state = self.state
-        loop.keep = lambda state: self.states.append({name: tensor.clone() for name, tensor in state().items()})
-        return loop
 
 
 def rated(own: float | None, scale: Scale = STARS) -> Interactions:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from kept_loop import Kept
 
 from recpoison.attacks.profiles.copy import CopyAttack
 from recpoison.attacks.profiles.copy_policy import Policies, clustered
@@ -14,7 +15,7 @@ from recpoison.data.interactions import Interactions, Scale
 from recpoison.errors import ConfigError, DataError
 from recpoison.models.item_knn import ItemKNN
 from recpoison.models.popularity import Popularity
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 
 CPU, QUIET = torch.device("cpu"), Progress()
@@ -289,21 +290,6 @@ def test_files_of_the_source_are_what_the_change_depends_on(tmp_path):
     others(tmp_path, "1,x,1\n1,z,1\n")
     assert before != one.reads
     assert attack().reads is None
-
-
-class Kept(Progress):
-    """A loop that begins with ``state`` and remembers all that it could go on from."""
-
-    def __init__(self, state=None):
-        self.state, self.states = state, []
-
-    def loop(self, work, fits):
-        assert self.state is None or fits(self.state)
-        assert not fits({})
-        loop = Loop()
-        loop.state = self.state
-        loop.keep = lambda state: self.states.append({name: tensor.clone() for name, tensor in state().items()})
-        return loop
 
 
 def test_rounds_go_on_where_they_were_killed():

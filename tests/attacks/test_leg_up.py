@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from kept_loop import Kept
 
 from recpoison.attacks.profiles.leg_up import LegUpAttack
 from recpoison.attacks.profiles.leg_up_training import raised
@@ -16,7 +17,7 @@ from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.models.mf import MF
 from recpoison.parts import Parts
-from recpoison.progress import Loop, Progress
+from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
@@ -24,21 +25,6 @@ CPU, QUIET = torch.device("cpu"), Progress()
 STARS = Scale(1, 5, 1)
 SMALL = RatingGAN(hidden_size=6, discriminator=(5,), batch_size=16, attack_steps=4, epochs=2, pre_training=2)
 SURROGATE = MF(embedding_size=3, trainer=Trainer(epochs=4, batch_size=32, optimizer="adagrad", learning_rate=1.0))
-
-
-class Kept(Progress):
-    """A loop that begins with ``state`` and remembers all that it could go on from."""
-
-    def __init__(self, state=None):
-        self.state, self.states = state, []
-
-    def loop(self, work, fits):
-        if self.state is not None:
-            assert fits(self.state)
-        loop = Loop()
-        loop.state = self.state
-        loop.keep = lambda state: self.states.append({name: tensor.clone() for name, tensor in state().items()})
-        return loop
 
 
 def rated(ratings=None, scale: Scale = STARS) -> Interactions:

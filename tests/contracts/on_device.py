@@ -7,7 +7,6 @@ of a device in the environment (``RECPOISON_TEST_DEVICE``; pretend where it is n
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import traceback
@@ -17,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -51,6 +49,7 @@ from recpoison.training.sampling import DevicePairs
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import pretend_device
+from given_fakes import given_file
 from pretend_device import Mixed, Pretending, pretending, where
 from small_graph import two_blocks
 
@@ -123,14 +122,6 @@ def split(data: Interactions) -> Split:
 @cache
 def nodes() -> NodeSplit:
     return NodeAccuracy().divide(two_blocks(), SEEDS)
-
-
-@cache
-def given_file() -> str:
-    file = Path(mkdtemp()) / "fakes.json"
-    fakes = {f"fake_{n}": [n, n + 10, n + 20, n + 30, 59] for n in range(3)}
-    file.write_text(json.dumps({"target_items": [59], "fake_users": fakes}))
-    return str(file)
 
 
 def shrink(node: DictConfig) -> DictConfig:

@@ -1,14 +1,12 @@
 """What every attack of conf/attack must keep, on explicit and on implicit data."""
 
-import json
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 import torch
+from given_fakes import given_file
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -24,15 +22,6 @@ from recpoison.seeds import Seeds
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "attack").glob("*.yaml"))
 CPU = torch.device("cpu")
-
-
-@cache
-def given_file() -> str:
-    """Three fake users of five items, item 59 among them, which is the target."""
-    file = Path(mkdtemp()) / "fakes.json"
-    fakes = {f"fake_{n}": [n, n + 10, n + 20, n + 30, 59] for n in range(3)}
-    file.write_text(json.dumps({"target_items": [59], "fake_users": fakes}))
-    return str(file)
 
 
 def build(file: Path) -> Attack:

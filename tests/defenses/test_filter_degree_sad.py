@@ -1,32 +1,14 @@
 """What it shares with filter is tested there, and its detector in test_degree_sad."""
 
-from dataclasses import replace
-
-import numpy as np
-import pytest
-import torch
+from labelled_filters import is_filter_with, oracle_is_told
 
 from recpoison.defenses.detectors.degree_sad import DegreeSAD
 from recpoison.defenses.filter_degree_sad import FilterByDegreeSAD
-from recpoison.defenses.labels import Labels
-from recpoison.errors import ConfigError
-from recpoison.models.popularity import Popularity
-from recpoison.progress import Progress
 
 
 def test_it_is_filter_with_that_detector(planted, seeds):
-    defense = replace(FilterByDegreeSAD(), suspected=0.2)
-    fitted = defense.fit(Popularity(), planted.train, seeds, torch.device("cpu"), Progress())
-    scores = DegreeSAD().scores(planted.train)
-    assert np.array_equal(fitted.suspicion, scores)
-    assert fitted.removed.tolist() == np.argsort(-scores, kind="stable")[:8].tolist()
+    is_filter_with(FilterByDegreeSAD, DegreeSAD, planted, seeds)
 
 
 def test_an_oracle_is_told_and_drops_nobody_where_nobody_is_fake(planted, seeds):
-    defense = FilterByDegreeSAD(DegreeSAD(Labels("truth")), suspected=0.2)
-    assert defense.told
-    assert not FilterByDegreeSAD().told
-    arguments = Popularity(), planted.train, seeds, torch.device("cpu"), Progress()
-    assert defense.fit(*arguments, None, planted.train).removed.tolist() == []
-    with pytest.raises(ConfigError, match="nobody has said"):
-        defense.fit(*arguments)
+    oracle_is_told(FilterByDegreeSAD, DegreeSAD, planted, seeds)

@@ -102,6 +102,5 @@ def wished(data: Interactions, targets: np.ndarray) -> Interactions:
     free = np.asarray(data.seen[users, items]).ravel() == 0
     if not free.any():
         raise ConfigError("no user is without a target, so there is nothing to lift: change attack.targets")
-    best = 1.0 if data.scale is None else data.scale.high
-    values = np.full(int(free.sum()), best)
+    values = np.full(int(free.sum()), data.highest)
     return replace(data, users=users[free], items=items[free], values=values, times=None)

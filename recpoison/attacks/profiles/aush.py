@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from recpoison.attacks.base import Crafting
-from recpoison.attacks.profiles.base import FilledAttack, check_selected, refuse_too_large
+from recpoison.attacks.profiles.base import FilledAttack, check_selected, of_rows, refuse_too_large
 from recpoison.attacks.profiles.fillers import most_popular
 from recpoison.attacks.profiles.profile_gan import HIGHEST, ProfileGAN
 from recpoison.attacks.profiles.segment import liked_together
@@ -84,8 +84,7 @@ class AUSHAttack(FilledAttack):
         items = np.hstack([np.tile(targets, (n_fakes, 1)), np.tile(selected, (n_fakes, 1)), borrowed.items])
         own = self._on_scale(np.hstack([ratings, borrowed.values]) * (data.scale.high / HIGHEST), data.scale)
         values = np.hstack([np.full((n_fakes, len(targets)), data.scale.high), own])
-        profile = np.repeat(np.arange(n_fakes), items.shape[1])
-        return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, targets)
+        return of_rows(items, values, targets)
 
     def _ratings(self, generator: Params, borrowed: Borrowed, n_items: int, device: torch.device) -> np.ndarray:
         """``(n_fakes, n_selected)`` ratings by the generator on its own scale."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,10 +63,10 @@ class FilledAttack(SizedAttack):
 class FillerAttack(FilledAttack):
     """Every fake user rates all targets and the selected items highest, and fillers of its own in some other way.
 
-    An attack writes ``_filler_values`` and, where it selects items, ``_selected``. On implicit data every value is 1
-    and only the choice of items differs between attacks. Fillers are uniform over the other items without replacement.
-    They depend on the seed, not on the attack, so that attacks of equal size share them and differ in nothing else (as
-    in AUSH's comparison).
+    An attack writes ``_filler_values``, ``_selected`` where it selects items, and ``_fillers`` where it chooses them.
+    On implicit data every value is 1 and only the choice of items differs between attacks. Fillers not chosen are
+    uniform over the other items without replacement. They depend on the seed, not on the attack, so that attacks of
+    equal size share them and differ in nothing else (as in AUSH's comparison).
     """
 
     def idle(self, parts: Together) -> dict[str, str]:
@@ -99,6 +100,12 @@ class FillerAttack(FilledAttack):
         """Items besides the targets that every fake user rates highest, ``(n_selected,)``; none here."""
         return np.zeros(0, dtype=np.int64)
 
+    def _fillers(
+        self, data: Interactions, pushed: np.ndarray, n_fakes: int, count: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        """``(n_fakes, count)`` fillers, none of them ``pushed``."""
+        return draw_fillers(data.n_items, pushed, n_fakes, count, rng)
+
     @abstractmethod
     def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Ratings of the fillers ``items`` ``(n_fakes, fillers)`` before the scale cuts them; explicit data only."""
@@ -108,15 +115,22 @@ class FillerAttack(FilledAttack):
         pushed = np.concatenate([targets, self._selected(data, targets)])
         count = self._filler_count(data, len(pushed))
         refuse_too_large(n_fakes, len(pushed) + count)
-        fillers = draw_fillers(data.n_items, pushed, n_fakes, count, seeds.numpy("fillers"))
+        fillers = self._fillers(data, pushed, n_fakes, count, seeds.numpy("fillers"))
         items = np.hstack([np.tile(pushed, (n_fakes, 1)), fillers])
         values = np.ones(items.shape)
         if data.scale is not None:
             drawn = self._filler_values(data, fillers, seeds.numpy("values"))
             values[:, : len(pushed)] = data.scale.high
             values[:, len(pushed) :] = self._on_scale(drawn, data.scale)
-        profile = np.repeat(np.arange(n_fakes), items.shape[1])
-        return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, targets)
+        return of_rows(items, values, targets)
+
+
+def of_rows(
+    items: np.ndarray | Sequence[np.ndarray], values: np.ndarray | Sequence[np.ndarray], targets: np.ndarray
+) -> FakeProfiles:
+    """Fake users from the items and ratings of each: matrices ``(n_fakes, length)``, or arrays of any lengths."""
+    profile = np.repeat(np.arange(len(items)), [len(row) for row in items])
+    return FakeProfiles(profile, np.concatenate(items), np.concatenate(values), len(items), targets)
 
 
 def refuse_too_large(n_fakes: int, length: int) -> None:

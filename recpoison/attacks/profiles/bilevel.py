@@ -149,9 +149,8 @@ class BilevelAttack(ProfileAttack):
         loop = progress.loop((self, data, targets, seeds, n_fakes), partial(_fits, start, self.outer.iterations))
         shown, trace, place = self._descend(start, surrogate, aims, progress, loop)
         profile, items = shown.cpu().numpy().nonzero()
-        value = 1.0 if data.scale is None else data.scale.high
         figures = {name: column.numpy() for name, column in zip(_TRACED, trace.T, strict=True)}
-        values = np.full(len(items), value)
+        values = np.full(len(items), data.highest)
         return FakeProfiles(profile, items, values, n_fakes, targets, figures, self.cutoff, place)
 
     def _descend(

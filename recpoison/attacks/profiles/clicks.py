@@ -10,7 +10,6 @@ import numpy as np
 from recpoison.attacks.base import Crafting
 from recpoison.attacks.profiles.base import SizedAttack, refuse_too_large
 from recpoison.changes import FakeProfiles
-from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
 
@@ -41,7 +40,7 @@ class ClickAttack(SizedAttack):
         refuse_too_large(n_fakes, len(targets) + count)
         fillers = self._chosen(crafting, count) if count else np.zeros((n_fakes, 0), dtype=np.int64)
         profile, items = clicked(targets, fillers)
-        return FakeProfiles(profile, items, np.full(len(items), highest(data)), n_fakes, targets)
+        return FakeProfiles(profile, items, np.full(len(items), data.highest), n_fakes, targets)
 
     def _at_least(self, least: int, *names: str) -> None:
         """Refuse settings below ``least``."""
@@ -54,8 +53,3 @@ def clicked(targets: np.ndarray, fillers: np.ndarray) -> tuple[np.ndarray, np.nd
     """Number of the fake user, from 0, and item of each row: targets, then one row of ``fillers``."""
     items = np.hstack([np.tile(targets, (len(fillers), 1)), fillers])
     return np.repeat(np.arange(len(fillers)), items.shape[1]), items.ravel()
-
-
-def highest(data: Interactions) -> float:
-    """What a fake user gives an item that it promotes."""
-    return 1.0 if data.scale is None else data.scale.high

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from recpoison.attacks.profiles.base import of_rows
 from recpoison.attacks.profiles.copy_policy import Policies
 from recpoison.attacks.profiles.copy_source import SHARES, Source
 from recpoison.changes import FakeProfiles
@@ -79,7 +80,6 @@ def profiles(
     copied: list[Copied], source: Source, data: Interactions, targets: np.ndarray, click: bool
 ) -> FakeProfiles:
     """The copies as fake users of ``data``; with ``click`` each has every target, rated highest."""
-    highest = 1.0 if data.scale is None else data.scale.high
     rows = [source.window(one.user, one.target, one.share) for one in copied]
     items, values = [], []
     for window in rows:
@@ -88,9 +88,8 @@ def profiles(
         )
         pushed = targets if click else targets[:0]
         items.append(np.concatenate([source.data.items[window][kept], pushed]))
-        values.append(np.concatenate([source.data.values[window][kept], np.full(len(pushed), highest)]))
-    profile = np.repeat(np.arange(len(items)), [len(own) for own in items])
-    return FakeProfiles(profile, np.concatenate(items), np.concatenate(values), len(items), targets)
+        values.append(np.concatenate([source.data.values[window][kept], np.full(len(pushed), data.highest)]))
+    return of_rows(items, values, targets)
 
 
 class Spies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from recpoison.algebra.observed import Observed
 from recpoison.attacks.base import Crafting
 from recpoison.attacks.objectives import TargetHits
-from recpoison.attacks.profiles.clicks import clicked, highest
+from recpoison.attacks.profiles.clicks import clicked
 from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
 from recpoison.progress import QUIET
@@ -46,7 +47,7 @@ class GroupSurrogate:
         done, own = clicked(aims, before), clicked(aims, np.zeros((size, 0), dtype=np.int64))
         profile = np.concatenate([done[0], len(before) + own[0]])
         items = np.concatenate([done[1], own[1]])
-        values = np.full(len(items), highest(real))
+        values = np.full(len(items), real.highest)
         self.model, self.data = model, real.with_fake_users(profile, items, values, len(before) + size)
         self.fakes = torch.arange(size, device=device) + (real.n_users + len(before))
         self.targets, self.seen = torch.from_numpy(aims).to(device), Observed.of(real.seen, device)
@@ -93,7 +94,7 @@ class GroupSurrogate:
         order = torch.from_numpy(seeds.numpy("users").permutation(len(users)))
         return users[order].to(self.fakes.device).split(size) if len(users) else ()
 
-    @property
+    @cached_property
     def lacking(self) -> Tensor:
         """``(n_users, n_targets)`` whether a real user lacks a target."""
         return ~TargetHits(self.seen, self.targets, 1).owned

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from recpoison.attacks.base import Crafting
-from recpoison.attacks.profiles.base import FilledAttack, refuse_too_large
+from recpoison.attacks.profiles.base import FilledAttack, of_rows, refuse_too_large
 from recpoison.attacks.profiles.closed_form import ClosedForm
 from recpoison.attacks.profiles.leg_up_training import Training
 from recpoison.attacks.profiles.profile_gan import HIGHEST
@@ -120,7 +120,6 @@ class LegUpAttack(FilledAttack):
 def _profiles(crafting: Crafting, items: np.ndarray, values: np.ndarray) -> FakeProfiles:
     """Fake users with these ratings ``(n_fakes, fillers)``, and every target at the maximum."""
     data, targets, n_fakes, *_ = crafting
-    assert data.scale is not None, "check_ratings has seen to that"
     whole = np.hstack([np.tile(targets, (n_fakes, 1)), items])
-    rated = np.hstack([np.full((n_fakes, len(targets)), data.scale.high), values])
-    return FakeProfiles(np.repeat(np.arange(n_fakes), whole.shape[1]), whole.ravel(), rated.ravel(), n_fakes, targets)
+    rated = np.hstack([np.full((n_fakes, len(targets)), data.highest), values])
+    return of_rows(whole, rated, targets)

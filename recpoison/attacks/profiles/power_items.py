@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recpoison.attacks.base import Crafting
-from recpoison.attacks.profiles.base import FilledAttack, refuse_too_large
+from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.attacks.profiles.fillers import item_statistics
-from recpoison.attacks.profiles.power import most_influential
-from recpoison.attacks.profiles.power_users import check_power, idle_power
-from recpoison.changes import FakeProfiles
+from recpoison.attacks.profiles.power import check_power, idle_power, most_influential
+from recpoison.data.interactions import Interactions
 from recpoison.idle import Together
 
 
 @dataclass(frozen=True, kw_only=True)
-class PowerItemsAttack(FilledAttack):
+class PowerItemsAttack(FillerAttack):
     """The fillers of every fake user are the most influential items; they are rated as in ``average``.
 
     On implicit data all fake users are alike, and ``rule=ratings`` is ``bandwagon`` with nothing but selected items.
@@ -44,24 +42,21 @@ class PowerItemsAttack(FilledAttack):
         check_power(self.rule, self.neighbours)
 
     def idle(self, parts: Together) -> dict[str, str]:
-        """Ratings and their rounding where there are none; what chooses fillers where there are none."""
+        """What chooses fillers, where there are none; the neighbourhood, where only ratings are counted."""
+        found = super().idle(parts)
         if self.fillers == 0:
-            return super().idle(parts) | dict.fromkeys(("rule", "neighbours", "round_ratings"), "fillers is 0")
-        unrated = {} if parts.dataset.has_ratings else {"round_ratings": "the data have no ratings"}
-        return super().idle(parts) | unrated | idle_power(self.rule)
+            return found | dict.fromkeys(("rule", "neighbours"), "fillers is 0")
+        return found | idle_power(self.rule)
 
-    def _craft(self, crafting: Crafting) -> FakeProfiles:
-        data, targets, n_fakes, seeds, _, _ = crafting
-        count = self._filler_count(data, len(targets))
-        refuse_too_large(n_fakes, len(targets) + count)
+    def _coincides(self, parts: Together) -> list[str]:
+        return []
+
+    def _fillers(
+        self, data: Interactions, pushed: np.ndarray, n_fakes: int, count: int, rng: np.random.Generator
+    ) -> np.ndarray:
         order = most_influential(data.seen.T.tocsr(), self.rule, self.neighbours, data.n_items)
-        fillers = order[~np.isin(order, targets)][:count]
-        items = np.tile(np.concatenate([targets, fillers]), (n_fakes, 1))
-        values = np.ones(items.shape)
-        if data.scale is not None:
-            means, stds = item_statistics(data, "sample")
-            drawn = seeds.numpy("values").normal(means[fillers], stds[fillers], (n_fakes, count))
-            values[:, : len(targets)] = data.scale.high
-            values[:, len(targets) :] = self._on_scale(drawn, data.scale)
-        profile = np.repeat(np.arange(n_fakes), items.shape[1])
-        return FakeProfiles(profile, items.ravel(), values.ravel(), n_fakes, targets)
+        return np.tile(order[~np.isin(order, pushed)][:count], (n_fakes, 1))
+
+    def _filler_values(self, data: Interactions, items: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        means, stds = item_statistics(data, "sample")
+        return rng.normal(means[items], stds[items])

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recpoison.attacks.base import Crafting, ProfileAttack
-from recpoison.attacks.profiles.power import RULES, most_influential
+from recpoison.attacks.profiles.base import of_rows
+from recpoison.attacks.profiles.power import check_power, idle_power, most_influential
 from recpoison.changes import FakeProfiles
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
@@ -54,7 +55,7 @@ class PowerUsersAttack(ProfileAttack):
 
     def _craft(self, crafting: Crafting) -> FakeProfiles:
         data, targets, n_fakes, seeds, _, _ = crafting
-        rng, high = seeds.numpy("copied"), 1.0 if data.scale is None else data.scale.high
+        rng, high = seeds.numpy("copied"), data.highest
         order = most_influential(data.seen, self.rule, self.neighbours, min(n_fakes, data.n_users))
         profiles, values, shares = [], [], rating_matrix(data)
         for user in np.resize(order, n_fakes):
@@ -68,23 +69,4 @@ class PowerUsersAttack(ProfileAttack):
             values.append(
                 np.concatenate([np.full(len(targets), high), own if data.scale is None else data.scale.snap(own)])
             )
-        lengths = [len(profile) for profile in profiles]
-        profile = np.repeat(np.arange(n_fakes), lengths)
-        return FakeProfiles(profile, np.concatenate(profiles), np.concatenate(values), n_fakes, targets)
-
-
-def check_power(rule: str, neighbours: int) -> None:
-    """Refuse a rule that nobody knows, and neighbourhoods without neighbours.
-
-    Raises:
-        ConfigError: If one is out of range.
-    """
-    if rule not in RULES:
-        raise ConfigError(f"attack.rule is {rule!r}: choose one of {', '.join(RULES)}")
-    if neighbours < 1:
-        raise ConfigError(f"attack.neighbours is {neighbours}: give 1 or more")
-
-
-def idle_power(rule: str) -> dict[str, str]:
-    """The neighbourhood, where only ratings are counted."""
-    return {"neighbours": "rule is ratings, which knows no neighbours"} if rule == "ratings" else {}
+        return of_rows(profiles, values, targets)

@@ -53,7 +53,7 @@ class UnRAP(Detector):
 
     def scores(self, data: Interactions) -> np.ndarray:
         """H ``(n_users,)``; 0 where a user's ratings are all equal, and below for users without rows."""
-        rows, deviations, _ = _deviations(data)
+        rows, deviations = _deviations(data)
         users = np.repeat(np.arange(data.n_users), np.diff(rows.indptr))
         residues = deviations - item_means(rows)[rows.indices] + np.sort(rows.data).mean()
         spread = row_sums(rows, deviations**2)
@@ -64,7 +64,7 @@ class UnRAP(Detector):
 
     def cut(self, data: Interactions, scores: np.ndarray) -> int:
         """How many users stand above the first window without a common deviation on the suspected target."""
-        rows, deviations, _ = _deviations(data)
+        rows, deviations = _deviations(data)
         order = np.argsort(-scores, kind="stable")
         table = sp.csr_matrix((deviations, rows.indices, rows.indptr), shape=rows.shape)[order].tocsc()
         size = min(self.window, data.n_users)
@@ -76,9 +76,9 @@ class UnRAP(Detector):
         return int(past[0]) if len(past) else data.n_users - 1
 
 
-def _deviations(data: Interactions) -> tuple[sp.csr_matrix, np.ndarray, np.ndarray]:
-    """Rows, each rating less its user's mean, and these means."""
+def _deviations(data: Interactions) -> tuple[sp.csr_matrix, np.ndarray]:
+    """Rows, and each rating less its user's mean."""
     rows = data.csr.astype(float)
     lengths = np.diff(rows.indptr)
     means = row_sums(rows, rows.data) / np.maximum(lengths, 1)
-    return rows, rows.data - np.repeat(means, lengths), means
+    return rows, rows.data - np.repeat(means, lengths)

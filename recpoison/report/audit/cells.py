@@ -63,8 +63,12 @@ def cells_of(runs: Sequence[Run]) -> Cells | None:
 def attack_name(run: Run) -> str:
     """What a table calls the attack of a run: its ``setting``, which tells apart two that differ in their surrogate."""
     setting = next((text.partition("=")[2] for text in run.overrides if text.startswith("setting=")), "")
-    attacks = [name for name in run.metrics.attack.unique() if name != "none"]
-    return setting.removeprefix("audit_") or (str(attacks[0]) if attacks else "none")
+    return setting.removeprefix("audit_") or attack_label(run)
+
+
+def attack_label(run: Run) -> str:
+    """What the files of a run call its attack."""
+    return next((str(name) for name in run.metrics.attack.unique() if name != "none"), "none")
 
 
 def _rows(number: int, run: Run) -> Iterator[dict[str, Any]]:

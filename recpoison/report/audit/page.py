@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 from recpoison.report.audit.doubts import doubts
 from recpoison.report.audit.figure import SAID, security_curves
@@ -35,11 +36,14 @@ def pages(runs: Runs) -> dict[str, bytes]:
     Raises:
         BrokenArrays: If the lists of a run cannot be read.
     """
-    audits = audits_of(runs)
+    return _files(_contents(runs))
+
+
+def _files(contents: Sequence[_Content]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    for audit in audits:
-        stem = "audit" if len(audits) == 1 else f"audit_{audit.dataset}"
-        found |= {f"{stem}.html": _html(audit).encode(), f"{stem}.md": _markdown(audit).encode()}
+    for content in contents:
+        stem = "audit" if len(contents) == 1 else f"audit_{content.audit.dataset}"
+        found |= {f"{stem}.html": _html(content).encode(), f"{stem}.md": _markdown(content).encode()}
     return found
 
 
@@ -52,12 +56,12 @@ def leave_pages(folder: Path) -> list[str]:
     curves = (path.read_bytes() for path in folder.glob("*/curve.csv"))
     if not any(b",fake_users," in curve for curve in curves):
         return []
-    runs = read_runs([folder])
-    written = pages(runs)
-    for name, content in written.items():
-        write_file(folder / name, content)
+    contents = _contents(read_runs([folder]))
+    written = _files(contents)
+    for name, text in written.items():
+        write_file(folder / name, text)
     return [
-        *(sentence for audit in audits_of(runs) for sentence in five(audit)),
+        *(sentence for content in contents for sentence in content.told),
         *(shown_path(folder / n) for n in written),
     ]
 
@@ -67,18 +71,34 @@ def command_of(audit: Audit) -> str:
     return str(audit.runs.runs[0].about.get("command", "not recorded"))
 
 
-def _html(audit: Audit) -> str:
-    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in five(audit))
+class _Content(NamedTuple):
+    """What both forms of a page say: found once, for the lists of all runs are read on the way."""
+
+    audit: Audit
+    told: list[str]
+    tables: list[tuple[str, Table]]
+    doubts: list[str]
+    notes: list[str]
+
+
+def _contents(runs: Runs) -> list[_Content]:
+    """Of each dataset."""
+    return [_Content(one, five(one), _tables(one), doubts(one), _notes(one)) for one in audits_of(runs)]
+
+
+def _html(content: _Content) -> str:
+    audit = content.audit
+    told = "".join(f"<li>{escape(sentence)}</li>" for sentence in content.told)
     heads, rows = needed(audit)
     curves = f"{figures_as_html(security_curves(audit))}<p class=note>{escape(SAID)}</p>"
     curves += table_as_html(curve_table(audit)) + plain_table(heads, rows)
     title = f"Audit of {audit.dataset}"
-    doubted = "".join(f"<li>{escape(doubt)}</li>" for doubt in doubts(audit))
-    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in _notes(audit))
+    doubted = "".join(f"<li>{escape(doubt)}</li>" for doubt in content.doubts)
+    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in content.notes)
     parts = [
         f"<h1>{escape(title)}</h1><ol>{told}</ol><p><code>{escape(command_of(audit))}</code></p>",
         section("Security curve", curves),
-        *(section(heading, table_as_html(table)) for heading, table in _tables(audit)),
+        *(section(heading, table_as_html(table)) for heading, table in content.tables),
         section("Where a figure deserves doubt", f"<ul>{doubted}</ul>" if doubted else f"<p>{_NONE}</p>"),
         section("Targets", plain_table(*_targets(audit)) + notes),
         *about(audit.runs),
@@ -86,14 +106,15 @@ def _html(audit: Audit) -> str:
     return document(title, parts)
 
 
-def _markdown(audit: Audit) -> str:
-    told = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(five(audit), 1))
-    doubted = "".join(f"- {doubt}\n" for doubt in doubts(audit)) or f"{_NONE}\n"
-    notes = "".join(f"- {note}\n" for note in _notes(audit))
+def _markdown(content: _Content) -> str:
+    audit = content.audit
+    told = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(content.told, 1))
+    doubted = "".join(f"- {doubt}\n" for doubt in content.doubts) or f"{_NONE}\n"
+    notes = "".join(f"- {note}\n" for note in content.notes)
     parts = [
         f"# Audit of {audit.dataset}\n\n{told}\n    {command_of(audit)}\n",
         f"## Security curve\n\n{to_markdown(curve_table(audit))}\n{_plain(*needed(audit))}",
-        *(f"## {heading}\n\n{to_markdown(table)}" for heading, table in _tables(audit)),
+        *(f"## {heading}\n\n{to_markdown(table)}" for heading, table in content.tables),
         f"## Where a figure deserves doubt\n\n{doubted}",
         f"## Targets\n\n{_plain(*_targets(audit))}\n{notes}",
     ]

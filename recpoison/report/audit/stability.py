@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.evaluation.list_stability import jaccard, rank_biased_overlap
+from recpoison.report.audit.cells import attack_label
 from recpoison.report.audit.findings import Audit
 from recpoison.report.reading import read_arrays
 from recpoison.report.runs import Run
@@ -42,7 +43,7 @@ def stability(audit: Audit, victim: str, bucket: str) -> tuple[Stability, Stabil
         for row in same.itertuples():
             run = audit.cells.runs[row.run]
             lists[row.seed] = _lists(run, row.seed, "none", audit.cells.k)
-            _compare(attacked, lists[row.seed], _lists(run, row.seed, _label(run), audit.cells.k))
+            _compare(attacked, lists[row.seed], _lists(run, row.seed, attack_label(run), audit.cells.k))
         if not clean.overlap:  # nobody attacked: the same for each target
             for one, other in combinations(lists.values(), 2):
                 _compare(clean, one, other)
@@ -61,7 +62,3 @@ def _lists(run: Run, seed: int, attack: str, k: int) -> pd.DataFrame:
     prefix = f"seed={seed}/attack={attack}/defense=none"
     arrays = read_arrays(run.folder / "ranks.npz", prefix, ["list_users", "lists"])
     return pd.DataFrame(np.asarray(arrays["lists"])[:, :k], index=arrays["list_users"])
-
-
-def _label(run: Run) -> str:
-    return next(str(name) for name in run.metrics.attack.unique() if name != "none")
