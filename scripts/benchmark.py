@@ -212,6 +212,8 @@ BENCHMARKS = {
     "repeats": repeats,
 }
 
+ON_DEVICE = ("bpr_2048", "mf", "bilevel")  # beside bpr, apr, als, evaluation and lightgcn, which a device has too
+
 
 def versions() -> dict[str, str]:
     """Machine and packages, written beside every number."""
@@ -232,7 +234,9 @@ def _processor() -> str:
 
 def show(rows: list[Row]) -> None:
     """A table on the console."""
-    table = Table(title="process CPU time, one thread, where no other is named; ratio to ours, above 1 is slower")
+    table = Table(
+        title="process CPU time, one thread, where no other is named; wall time on a device; ratio to ours, above 1 is slower"
+    )
     for column in COLUMNS:
         table.add_column(column)
     for row in rows:
@@ -255,15 +259,23 @@ def write(rows: list[Row], path: Path) -> None:
 def main() -> None:
     """Parse, measure, show, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, []], help="default: all")
+    parser.add_argument("benchmarks", nargs="*", choices=[*BENCHMARKS, *ON_DEVICE, []], help="default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--users", type=int, default=6040)
     parser.add_argument("--items", type=int, default=3706)
     parser.add_argument("--interactions", type=int, default=1_000_000)
     parser.add_argument("--out", type=Path, default=Path("outputs/benchmark.csv"))
+    parser.add_argument("--device", default="cpu", help="cuda: wall time there, beside torch alone and one core")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [row for name in arguments.benchmarks or BENCHMARKS for row in BENCHMARKS[name](arguments)]
+    if torch.device(arguments.device).type == "cuda":
+        from benchmark_device import device_benchmark
+
+        rows = device_benchmark(torch.device(arguments.device), arguments.benchmarks, arguments.rounds)
+    else:
+        if only := set(arguments.benchmarks) - BENCHMARKS.keys():
+            parser.error(f"{', '.join(sorted(only))}: give --device cuda")
+        rows = [row for name in arguments.benchmarks or BENCHMARKS for row in BENCHMARKS[name](arguments)]
     show(rows)
     write(rows, arguments.out)
     CONSOLE.print(f"written to {arguments.out}")

@@ -61,7 +61,8 @@ class RankingEvaluation(Evaluation[Ranks]):
         select_metric: What an epoch is chosen by where ``select_on`` is not ``last``: a metric of held-out items.
         curve_fakes: Numbers of fake users for a curve over them (security curve): the undefended victim is fitted anew
             with the first so many of those that the attack crafts, beside none and all. Empty draws none.
-        memory_mb: Memory for scores, in MiB; ranks do not depend on it.
+        memory_mb: Memory for scores, in MiB; ranks do not depend on it. None: 16 on a CPU, and a 32nd of what is free on
+            a CUDA device.
 
     Raises:
         ConfigError: If a value is unknown or out of range.
@@ -75,7 +76,7 @@ class RankingEvaluation(Evaluation[Ranks]):
     rows: str = "test"
     select_metric: str = "NDCG@10"
     curve_fakes: Sequence[int] = field(default=(), metadata=NO_EFFECT)
-    memory_mb: int = field(default=16, metadata=NO_EFFECT)
+    memory_mb: int | None = field(default=None, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,8 +89,8 @@ class RankingEvaluation(Evaluation[Ranks]):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        if self.memory_mb < 1:
-            raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more")
+        if self.memory_mb is not None and self.memory_mb < 1:
+            raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more, or null")
         if any(count < 1 for count in self.curve_fakes):
             raise ConfigError(f"evaluation.curve_fakes is {list(self.curve_fakes)}: give whole numbers from 1")
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):

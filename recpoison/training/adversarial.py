@@ -23,6 +23,7 @@ from recpoison.training.objectives import BPRObjective, JointTables, bpr_slopes,
 from recpoison.training.optimizers import State, gather, slots, step, write_back
 from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
+from recpoison.training.triton_epoch import TritonBPR, runs_on_triton
 
 CHUNK = 1 << 13  # pairs, in whole batches, whose starts are drawn before the kernel runs
 Batch = tuple[Tensor, ...]
@@ -42,6 +43,8 @@ def adversarial(plain: BatchObjective, model: Trainable, attack: InnerAttack, we
 class AdversarialBPR(Objective):
     """BPR of two tables, with gradients by hand; one numba kernel on a CPU, static shapes elsewhere.
 
+    On CUDA Triton's kernels take one step from 0.
+
     The loss is ``BPRObjective``'s with its regulariser, at the tables and at the shifted tables. Departure: the authors
     leave theirs out of the gradient that makes the shift; it is 0 by default in their code and here.
 
@@ -53,6 +56,7 @@ class AdversarialBPR(Objective):
 
     def __init__(self, plain: BPRObjective, attack: InnerAttack, weight: float) -> None:
         self.plain, self.attack, self.weight = plain, attack, weight
+        self._triton: TritonBPR | None = None
 
     def inputs(self) -> object:
         """Those of the plain objective, and how it is attacked."""
@@ -62,6 +66,8 @@ class AdversarialBPR(Objective):
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One epoch; returns the mean loss of a pair without the shift."""
         if not runs_on_numba(trainer, state):
+            if runs_on_triton(trainer, state) and self.attack.unit == "row_batch" and self.attack.in_one_step:
+                return self._triton_epoch(trainer, state, epoch)
             return self._torch_epoch(trainer, state, epoch)
         if self.attack.unit == "row_batch":
             return self._numba_epoch(trainer, state, epoch)
@@ -89,6 +95,13 @@ class AdversarialBPR(Objective):
             arguments = (*arrays, first, last, size, *figures, *inner)
             total += apr_batches(*arguments)
         return total / n_rows
+
+    def _triton_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        plain, n_rows = self.plain, self.plain.n_rows(trainer)
+        if self._triton is None or not self._triton.serves(trainer, state):
+            adversary = (self.attack.reach, self.weight)
+            self._triton = TritonBPR(trainer, state, n_rows, plain.regularization, *adversary)
+        return self._triton.run(state, *plain.drawn(epoch, state["param.user"].device)) / n_rows
 
     def _instance_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         arrays, figures = self.plain.kernel_inputs(trainer, state, epoch)

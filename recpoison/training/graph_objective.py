@@ -13,6 +13,7 @@ from recpoison.algebra.propagation import Propagation
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import DataLoss, Params
 from recpoison.seeds import Seeds
+from recpoison.training.captured import CapturedBatches, LastingTables, captures
 from recpoison.training.objectives import JointTables, bpr_of_tables, bpr_slopes
 from recpoison.training.optimizers import State
 from recpoison.training.sampling import DevicePairs, Pairs
@@ -98,6 +99,7 @@ class GraphObjective(BatchObjective):
         self.data, self.seeds, self.model, self.loss, self.sampler = data, seeds, model, loss, sampler
         self.pairs = Pairs.of(data)
         self._on_device: tuple[DevicePairs, Propagation] | None = None
+        self._captured: tuple[LastingTables, CapturedBatches] | None = None
 
     def inputs(self) -> object:
         """Data, stream and model."""
@@ -105,15 +107,20 @@ class GraphObjective(BatchObjective):
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[GraphBatch]:
         """Triples of each batch, with the graph, which is built once."""
-        if self._on_device is None or self._on_device[0].users.device != device:
-            graph = Propagation.of(self.data.seen, self.loss.layers, device)
-            self._on_device = DevicePairs.of(self.pairs, device), graph
-        pairs, graph = self._on_device
-        draw = pairs.epoch if self.sampler == "pairs" else pairs.epoch_by_users
-        columns, n_rows = draw(self.seeds, epoch), trainer.n_rows(len(self.pairs))
+        pairs, graph = self._made(device)
+        columns, n_rows = self._drawn(pairs, epoch), trainer.n_rows(len(self.pairs))
         for start in range(0, n_rows, trainer.batch_size):
             stop = min(start + trainer.batch_size, n_rows)
             yield GraphBatch.of(tuple(column[start:stop] for column in columns), graph)
+
+    def _made(self, device: torch.device) -> tuple[DevicePairs, Propagation]:
+        if self._on_device is None or self._on_device[0].users.device != device:
+            graph = Propagation.of(self.data.seen, self.loss.layers, device)
+            self._on_device = DevicePairs.of(self.pairs, device), graph
+        return self._on_device
+
+    def _drawn(self, pairs: DevicePairs, epoch: int) -> tuple[Tensor, Tensor, Tensor]:
+        return (pairs.epoch if self.sampler == "pairs" else pairs.epoch_by_users)(self.seeds, epoch)
 
     def moved_rows(self, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """All rows of both tables, and none of the offsets: these are where an adversary's shift goes."""
@@ -137,36 +144,64 @@ class GraphObjective(BatchObjective):
                 n, embedding_size)``, and their gradient ``(3 * n, embedding_size)``.
             losses: How often the regulariser of layer 0 counts.
         """
-        joint = JointTables(trainer, state)
         offset = torch.cat([state[f"param.{name}"] for name in OFFSETS]) if f"param.{OFFSETS[0]}" in state else None
+        if captures(trainer, state["param.user"].device) and offset is None and adverse is None:
+            return self.captured_epoch(trainer, state, epoch)
+        joint = JointTables(trainer, state)
         total = torch.zeros((), device=joint.device)
         for batch in self.batches(trainer, epoch, joint.device):
-            loss, gradient = self._gradient(joint, batch, offset, adverse, losses)
+            rows = joint.rows((batch[0], batch[1], batch[2]))
+            loss, gradient = self._gradient(joint, batch.graph, rows, offset, adverse, losses)
             joint.step_all(gradient)
             total += loss
         joint.write_back()
         return float(total) / trainer.n_rows(len(self.pairs))
 
+    def captured_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        """The same without offsets and adversary, a CUDA graph for each batch."""
+        n_rows, device = trainer.n_rows(len(self.pairs)), state["param.user"].device
+        pairs, graph = self._made(device)
+        if self._captured is None or not self._captured[0].serves(trainer, device):
+            self._captured = self._capture(LastingTables(trainer, state), graph, n_rows)
+        joint, batches = self._captured
+        joint.load(state)
+        users, *items = self._drawn(pairs, epoch)
+        batches.run((users, *(column + joint.n_users for column in items)))
+        joint.count(-(-n_rows // batches.batch_size))
+        joint.write_back()
+        return float(joint.loss) / n_rows
+
+    def _capture(self, joint: LastingTables, graph: Propagation, n_rows: int) -> tuple[LastingTables, CapturedBatches]:
+        def step(rows: Tensor) -> None:
+            loss, gradient = self._gradient(joint, graph, rows.flatten())
+            joint.step_all(gradient)
+            joint.loss.add_(loss)
+
+        batches = CapturedBatches(step, 3, n_rows, joint.trainer.batch_size, joint.device)
+        batches.warm_up()
+        return joint, batches
+
     def _gradient(
         self,
         joint: JointTables,
-        batch: GraphBatch,
-        offset: Tensor | None,
-        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None,
-        losses: float,
+        graph: Propagation,
+        rows: Tensor,
+        offset: Tensor | None = None,
+        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        losses: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """The sum over a batch, without the regulariser, and the gradient of its mean, with it, of both tables."""
-        rows, table = joint.rows((batch[0], batch[1], batch[2])), joint.tables["param"]
+        table, n = joint.tables["param"], len(rows) // 3
         on_first, on_final = self.loss.weights
-        final, n = batch.graph.mean(table), len(batch[0])
+        final = graph.mean(table)
         values = final.index_select(0, rows)
         if offset is not None:
             values += offset.index_select(0, rows)
         values = values.view(3, n, -1)
         loss, slopes = bpr_slopes(values, on_final)
         if adverse is not None:
-            slopes = slopes + adverse(batch[0], values, slopes)
-        gradient = batch.graph.mean(joint.gradient.zero_().index_add_(0, rows, slopes.div_(n)))
+            slopes = slopes + adverse(rows[:n], values, slopes)
+        gradient = graph.mean(joint.gradient.zero_().index_add_(0, rows, slopes.div_(n)))
         if on_first:
             gradient.index_add_(0, rows, table.index_select(0, rows), alpha=losses * on_first / n)
         return loss, gradient

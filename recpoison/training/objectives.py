@@ -17,6 +17,7 @@ from recpoison.training.bpr_kernel import bpr_epoch
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import BatchObjective, Objective, Trainer
+from recpoison.training.triton_epoch import TritonBPR, runs_on_triton
 
 Batch = tuple[Tensor, ...]
 
@@ -104,6 +105,7 @@ class BPRObjective(BatchObjective):
         self.data, self.pairs, self.seeds, self.regularization = data, Pairs.of(data), seeds, regularization
         self._on_device: DevicePairs | None = None
         self._triples: np.ndarray | None = None
+        self._triton: TritonBPR | None = None
 
     def inputs(self) -> object:
         """Data, stream and regulariser."""
@@ -114,21 +116,32 @@ class BPRObjective(BatchObjective):
         return trainer.n_rows(len(self.pairs))
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""
+        """With SGD or Adagrad by the numba kernel on a CPU and by Triton's on CUDA, else by torch."""
         if runs_on_numba(trainer, state):
             return self._numba_epoch(trainer, state, epoch)
+        if runs_on_triton(trainer, state):
+            return self._triton_epoch(trainer, state, epoch)
         return self._torch_epoch(trainer, state, epoch)
+
+    def _triton_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        n_rows = self.n_rows(trainer)
+        if self._triton is None or not self._triton.serves(trainer, state):
+            self._triton = TritonBPR(trainer, state, n_rows, self.regularization)
+        return self._triton.run(state, *self.drawn(epoch, state["param.user"].device)) / n_rows
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Users, positive and negative items of each batch, ``(batch_size,)`` each."""
-        if self._on_device is None or self._on_device.users.device != device:
-            self._on_device = DevicePairs.of(self.pairs, device)
-        columns = self._on_device.epoch(self.seeds, epoch)
-        n_rows = self.n_rows(trainer)
+        columns, n_rows = self.drawn(epoch, device), self.n_rows(trainer)
         for start in range(0, n_rows, trainer.batch_size):
             stop = min(start + trainer.batch_size, n_rows)
             users, positives, negatives = (column[start:stop] for column in columns)
             yield users, positives, negatives
+
+    def drawn(self, epoch: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+        """Users, positive and negative items of an epoch in its order, ``(n,)`` each, before the last are left out."""
+        if self._on_device is None or self._on_device.users.device != device:
+            self._on_device = DevicePairs.of(self.pairs, device)
+        return self._on_device.epoch(self.seeds, epoch)
 
     def kernel_inputs(self, trainer: Trainer, state: State, epoch: int) -> tuple[list[np.ndarray], tuple[object, ...]]:
         """What an epoch's kernel begins with (tables, sums, triples, order) and its figures, up to ``adagrad``."""

@@ -15,6 +15,7 @@ from recpoison.training.objectives import runs_on_numba
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.rating_kernel import rating_epoch
 from recpoison.training.trainer import BatchObjective, Trainer
+from recpoison.training.triton_epoch import TritonRatings, runs_on_triton
 
 TABLES = ("user", "item")
 
@@ -52,6 +53,7 @@ class RatingObjective(BatchObjective):
         sorting = np.lexsort((ratings, data.items, data.users))
         self.users, self.items = (column[sorting].astype(np.int32) for column in (data.users, data.items))
         self.ratings = ratings[sorting].astype(np.float32)
+        self._triton: TritonRatings | None = None
 
     def inputs(self) -> object:
         """Data, stream and regulariser."""
@@ -62,22 +64,33 @@ class RatingObjective(BatchObjective):
         return trainer.n_rows(len(self.ratings))
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """By the numba kernel on a CPU with SGD or Adagrad, else by torch."""
-        numba = runs_on_numba(trainer, state)
-        total = self._numba_epoch(trainer, state, epoch) if numba else self._torch_epoch(trainer, state, epoch)
+        """With SGD or Adagrad by the numba kernel on a CPU and by Triton's on CUDA, else by torch."""
+        if runs_on_numba(trainer, state):
+            total = self._numba_epoch(trainer, state, epoch)
+        elif runs_on_triton(trainer, state) and len(self.ratings):
+            total = self._triton_epoch(trainer, state, epoch)
+        else:
+            total = self._torch_epoch(trainer, state, epoch)
         return total / max(1, self.n_rows(trainer))
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Users, items and ratings of each batch, ``(batch_size,)`` each."""
-        order = self._order(epoch)
-        columns = [
-            torch.from_numpy(column[order]).to(device, non_blocking=True)
-            for column in (self.users, self.items, self.ratings)
-        ]
-        n_rows = self.n_rows(trainer)
+        columns, n_rows = self.drawn(epoch, device), self.n_rows(trainer)
         for start in range(0, n_rows, trainer.batch_size):
             users, items, ratings = (column[start : min(start + trainer.batch_size, n_rows)] for column in columns)
             yield users, items, ratings
+
+    def drawn(self, epoch: int, device: torch.device) -> list[Tensor]:
+        """Users, items and ratings of an epoch in its order, before the last are left out."""
+        order = self._order(epoch)
+        columns = (self.users, self.items, self.ratings)
+        return [torch.from_numpy(column[order]).to(device, non_blocking=True) for column in columns]
+
+    def _triton_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        if self._triton is None or not self._triton.serves(trainer, state):
+            self._triton = TritonRatings(trainer, state, self.n_rows(trainer), self.regularization)
+        users, items, ratings = self.drawn(epoch, state["param.user"].device)
+        return self._triton.run_rated(state, users, items, ratings)
 
     def _order(self, epoch: int) -> np.ndarray:
         return self.seeds.numpy("epoch", epoch).permutation(len(self.ratings))

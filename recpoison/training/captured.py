@@ -1,0 +1,118 @@
+"""The same torch operations for every batch of an epoch on CUDA, captured once as a graph and replayed."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from recpoison.training.objectives import JointTables
+from recpoison.training.optimizers import BETAS, State
+from recpoison.training.trainer import Trainer
+
+BLOCK = 1 << 12  # numbers that a program steps
+Body = Callable[[Tensor], None]
+"""Trains on the rows ``(columns, batch_size)`` of a batch."""
+
+
+def captures(trainer: Trainer, device: torch.device) -> bool:
+    """Whether batches are captured: on CUDA, where Triton is, unless ``backend=torch``."""
+    return device.type == "cuda" and trainer.backend == "auto" and importlib.util.find_spec("triton") is not None
+
+
+class LastingTables(JointTables):
+    """``JointTables`` that stay in their place from epoch to epoch; Adam counts its steps on the device.
+
+    Attributes:
+        loss: Sum of the epoch's losses, float64; whoever steps adds to it.
+    """
+
+    def __init__(self, trainer: Trainer, state: State) -> None:
+        super().__init__(trainer, state)
+        self.powers = torch.ones(2, dtype=torch.float64, device=self.device)
+        self.betas = torch.tensor(BETAS, dtype=torch.float64, device=self.device)
+        self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
+
+    def serves(self, trainer: Trainer, device: torch.device) -> bool:
+        """Whether they were made for such a fit."""
+        return (self.trainer, self.device) == (trainer, device)
+
+    def load(self, state: State) -> None:
+        """Begin an epoch of this ``state``."""
+        self.state = state
+        for kind, table in self.tables.items():
+            table[: self.n_users].copy_(state[f"{kind}.user"])
+            table[self.n_users :].copy_(state[f"{kind}.item"])
+        for number, beta in enumerate(BETAS if "step" in state else ()):
+            self.powers[number].fill_(beta ** int(state["step"]))
+        self.loss.zero_()
+
+    def step_all(self, gradient: Tensor) -> None:
+        """Step all rows; the host counts Adam's steps in ``count``."""
+        if self.trainer.optimizer != "adam":
+            return super().step_all(gradient)
+        from recpoison.training.triton_kernels import adam
+
+        self.powers.mul_(self.betas)
+        tables = (self.tables[kind] for kind in ("param", "first", "second"))
+        n, trainer = gradient.numel(), self.trainer
+        figures = (n, trainer.learning_rate, trainer.eps, *BETAS)
+        adam[(-(-n // BLOCK),)](*tables, gradient, self.powers, *figures, BLOCK=BLOCK, num_warps=8)
+
+    def count(self, steps: int) -> None:
+        """That so many steps were taken."""
+        if "step" in self.state:
+            self.state["step"] += steps
+
+
+class CapturedBatches:
+    """An epoch's batches of equal size by one graph each, and a last smaller one without.
+
+    Args:
+        body: What a batch does, on tensors that stay in their place; it asks the device nothing.
+        columns: Rows that a pair has part in.
+        n_pairs: Pairs of an epoch.
+        batch_size: Pairs of a batch.
+        device: Where.
+    """
+
+    def __init__(self, body: Body, columns: int, n_pairs: int, batch_size: int, device: torch.device) -> None:
+        self.body, self.n_pairs, self.batch_size = body, n_pairs, min(batch_size, n_pairs)
+        self.rows = torch.zeros(columns, n_pairs, dtype=torch.int64, device=device)
+        self.places = torch.arange(self.batch_size, device=device)
+        self.start = torch.zeros((), dtype=torch.int64, device=device)
+        self._graph: Any = None
+
+    def warm_up(self) -> None:
+        """Run the first batch once, on a stream of its own, so that everything is compiled and allocated.
+
+        It trains; call it before tables are loaded.
+        """
+        if self.start.device.type != "cuda":
+            return
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._one()
+        torch.cuda.current_stream().wait_stream(stream)
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._one()
+
+    def run(self, columns: tuple[Tensor, ...]) -> None:
+        """Walk an epoch's ``columns``, ``(n_pairs,)`` or longer each."""
+        for row, column in zip(self.rows, columns, strict=True):
+            row.copy_(column[: self.n_pairs])
+        self.start.zero_()
+        whole = self.n_pairs // self.batch_size
+        for _ in range(whole):
+            self._one() if self._graph is None else self._graph.replay()
+        if whole * self.batch_size < self.n_pairs:
+            self.body(self.rows[:, whole * self.batch_size :])
+
+    def _one(self) -> None:
+        self.body(self.rows.index_select(1, self.start + self.places))
+        self.start += self.batch_size
