@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-NEIGHBOURS = 16  # that a Triton program adds at once
+NEIGHBOURS, WARPS = 16, 2  # that a Triton program adds at once, and by how many warps
 BLOCK = 1 << 11  # nodes whose rows stay in a processor's cache
 
 
@@ -108,7 +108,7 @@ class Propagation:
         from recpoison.algebra.propagation_kernel import spread
 
         nodes, size = table.shape
-        tiles = {"LAST": last, "TILE": NEIGHBOURS, "WIDTH": 1 << max(0, size - 1).bit_length(), "num_warps": 2}
+        tiles = {"LAST": last, "TILE": NEIGHBOURS, "WIDTH": 1 << max(0, size - 1).bit_length(), "num_warps": WARPS}
         graph = (self.order, self.indptr, self.indices)
         spread[(nodes,)](below, table, above, roots, *graph, size, self.layers, **tiles)
 

@@ -14,7 +14,8 @@ def spread(
 ):  # fmt: skip
     """Write ``above``: root (table + root · sum of the neighbours' rows of ``below``).
 
-    If ``LAST``, 1 / (``layers`` + 1) stands for the first root. ``order`` has the nodes with most neighbours first, so that none is left alone at the end.
+    If ``LAST``, 1 / (``layers`` + 1) stands for the first root. ``order`` has
+    the nodes with most neighbours first, so that none is left alone at the end.
     """
     node = tl.load(order + tl.program_id(0)).to(tl.int64)
     at, end = tl.load(indptr + node).to(tl.int64), tl.load(indptr + node + 1).to(tl.int64)

@@ -61,8 +61,8 @@ class RankingEvaluation(Evaluation[Ranks]):
         select_metric: What an epoch is chosen by where ``select_on`` is not ``last``: a metric of held-out items.
         curve_fakes: Numbers of fake users for a curve over them (security curve): the undefended victim is fitted anew
             with the first so many of those that the attack crafts, beside none and all. Empty draws none.
-        memory_mb: Memory for scores, in MiB; ranks do not depend on it. None: 16 on a CPU, and a 32nd of what is free on
-            a CUDA device.
+        memory_mb: Memory for scores, in MiB; ranks do not depend on it. None: 16 on a CPU, and a 32nd
+            of what is free on a CUDA device.
 
     Raises:
         ConfigError: If a value is unknown or out of range.

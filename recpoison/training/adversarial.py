@@ -6,20 +6,24 @@ state, so that looking at a model never changes how it is trained.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from recpoison.algebra.perturbation import DIRECTIONS
 from recpoison.models.base import Params
-from recpoison.seeds import Seeds
+from recpoison.training.adversarial_graph import AdversarialGraph
 from recpoison.training.adversarial_rating_kernel import adversarial_rating_epoch
 from recpoison.training.apr_kernel import apr_batches
+from recpoison.training.captured import CapturedEpoch, captures
 from recpoison.training.graph_objective import GraphObjective
-from recpoison.training.inner_attack import Generator, InnerAttack
+from recpoison.training.inner_attack import Generator, InnerAttack, generator_of
 from recpoison.training.instance_kernel import instance_epoch
+from recpoison.training.joint_tables import JointTables
 from recpoison.training.magnitudes import RULES
-from recpoison.training.objectives import BPRObjective, JointTables, bpr_slopes, runs_on_numba
+from recpoison.training.objectives import BPRObjective, runs_on_numba
 from recpoison.training.optimizers import State, gather, slots, step, write_back
 from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import BatchObjective, Objective, Trainable, Trainer
@@ -57,6 +61,7 @@ class AdversarialBPR(Objective):
     def __init__(self, plain: BPRObjective, attack: InnerAttack, weight: float) -> None:
         self.plain, self.attack, self.weight = plain, attack, weight
         self._triton: TritonBPR | None = None
+        self._captured: CapturedEpoch | None = None
 
     def inputs(self) -> object:
         """Those of the plain objective, and how it is attacked."""
@@ -81,7 +86,7 @@ class AdversarialBPR(Objective):
         arrays, figures = self.plain.kernel_inputs(trainer, state, epoch)
         attack, n_rows = self.attack, self.plain.n_rows(trainer)
         size = min(trainer.batch_size, n_rows)
-        generator = _generator(self.plain.seeds, epoch, torch.device("cpu"))
+        generator = generator_of(self.plain.seeds, epoch, torch.device("cpu"))
         weight, epsilon, length = (np.float32(x) for x in (self.weight, attack.epsilon, attack.length))
         bounds = attack.projection == "box", attack.projection == "row_l2"
         total, at_once = 0.0, n_rows if attack.starts_at_zero else max(1, CHUNK // size) * size
@@ -113,23 +118,35 @@ class AdversarialBPR(Objective):
 
     def _torch_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """The host never waits inside an epoch, as in ``BPRObjective``."""
-        joint = JointTables(trainer, state)
-        sums = torch.zeros_like(joint.gradient)
-        total = torch.zeros((), device=joint.device)
-        generator = _generator(self.plain.seeds, epoch, joint.device)
-        for batch in self.plain.batches(trainer, epoch, joint.device):
-            rows = joint.rows(batch)
+        device, n_rows = state["param.user"].device, self.plain.n_rows(trainer)
+        generator = generator_of(self.plain.seeds, epoch, device)
+        if captures(trainer, device) and self.attack.starts_at_zero:
+            if self._captured is None or not self._captured.serves(trainer, state):
+                self._captured = CapturedEpoch(trainer, state, n_rows, self.training(state, generator))
+            return self._captured.run(state, *self.plain.drawn(epoch, device)) / n_rows
+        joint, train = JointTables(trainer, state), self.training(state, generator)
+        for batch in self.plain.batches(trainer, epoch, device):
+            train(joint, joint.rows(batch))
+        joint.write_back()
+        return float(joint.loss) / n_rows
+
+    def training(self, state: State, generator: Generator) -> Callable[[JointTables, Tensor], None]:
+        """What a batch does to the tables of such a ``state``."""
+        user, item = (state[f"param.{name}"] for name in ("user", "item"))
+        sums = user.new_zeros(len(user) + len(item), user.shape[1])
+
+        def train(joint: JointTables, rows: Tensor) -> None:
             values = joint.values(rows)
             loss, slopes = self.plain.slopes(values)
-            total += loss
+            joint.loss += loss
             shift = self._shift(rows, values, slopes, sums, generator)
             if self.attack.magnitude is not None:
-                factors = self.attack.magnitude.factors(batch[0], values, joint.n_users)
+                factors = self.attack.magnitude.factors(rows[: values.shape[1]], values, joint.n_users)
                 shift = shift * factors.view(1, -1, 1)
             adverse = self.plain.slopes(values + shift)[1]
             joint.step(rows, slopes.add_(adverse, alpha=self.weight))  # the two terms of the APR report's eq. 11
-        joint.write_back()
-        return float(total) / self.plain.n_rows(trainer)
+
+        return train
 
     def _shift(self, rows: Tensor, values: Tensor, slopes: Tensor, sums: Tensor, generator: Generator) -> Tensor:
         """Shift of each occurrence of a row, as ``values``; ``sums``, a table of zeros, is lent."""
@@ -157,45 +174,6 @@ class AdversarialBPR(Objective):
         return starts.index_select(0, place)
 
 
-class AdversarialGraph(Objective):
-    """BPR of the rows that a graph makes, where each triple's final rows have a shift of their own.
-
-    Args:
-        plain: What is minimised without the adversary.
-        attack: How final rows are shifted, by ``instance``.
-        weight: Of the second loss.
-    """
-
-    def __init__(self, plain: GraphObjective, attack: InnerAttack, weight: float) -> None:
-        self.plain, self.attack, self.weight = plain, attack, weight
-
-    def inputs(self) -> object:
-        """Those of the plain objective, and how it is attacked."""
-        return self.plain.inputs(), self.attack, self.weight
-
-    def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """One epoch; returns the mean of -ln sigmoid(s_ui - s_uj) without the shift."""
-        generator = _generator(self.plain.seeds, epoch, state["param.user"].device)
-        on_final, n_users = self.plain.loss.weights[1], len(state["param.user"])
-
-        def adverse(users: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
-            def gradient(shift: Params | None) -> Params:
-                moved = values if shift is None else values + shift["rows"].view_as(values)
-                return {"rows": slopes if shift is None else bpr_slopes(moved, on_final)[1]}
-
-            start = None if self.attack.starts_at_zero else {"rows": self.attack.starts(_rows_of(slopes), generator)}
-            shift = self.attack.climb(start, gradient)["rows"].view_as(values)
-            if self.attack.magnitude is not None:
-                shift = shift * self.attack.magnitude.factors(users, values, n_users).view(1, -1, 1)
-            return bpr_slopes(values + shift, on_final)[1].mul_(self.weight)
-
-        return self.plain.epoch(trainer, state, epoch, adverse, 1 + self.weight)
-
-
-def _rows_of(table: Tensor) -> tuple[int, int]:
-    return table.shape[0], table.shape[1]
-
-
 class AdversarialLoss(Objective):
     """Any model's loss by autograd, on whole tables.
 
@@ -219,7 +197,7 @@ class AdversarialLoss(Objective):
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         """One epoch; returns the mean of the batches' losses without the shift."""
         device = state[f"param.{self.model.tables[0]}"].device
-        generator = _generator(self.plain.seeds, epoch, device)
+        generator = generator_of(self.plain.seeds, epoch, device)
         total, n_batches = torch.zeros((), device=device), 0
         for batch in self.plain.batches(trainer, epoch, device):
             params = slots(state, "param")
@@ -288,9 +266,3 @@ class AdversarialRating(AdversarialLoss):
         inner = (DIRECTIONS.index(attack.direction), attack.steps, attack.length, attack.epsilon, *bounds)
         arguments = (*self.plain.kernel_inputs(trainer, state, epoch), np.float32(self.weight), *inner)
         return float(adversarial_rating_epoch(*arguments)) / max(1, self.plain.n_rows(trainer))
-
-
-def _generator(seeds: Seeds, epoch: int, device: torch.device) -> Generator:
-    """The stream of an epoch's starts: numpy's on a CPU, else the device's own."""
-    streams = seeds.child("perturbation")
-    return streams.numpy("epoch", epoch) if device.type == "cpu" else streams.torch("epoch", epoch, device=device)

@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recpoison.training.objectives import JointTables
+from recpoison.training.joint_tables import JointTables
 from recpoison.training.optimizers import BETAS, State
 from recpoison.training.trainer import Trainer
 
 BLOCK = 1 << 12  # numbers that a program steps
 Body = Callable[[Tensor], None]
 """Trains on the rows ``(columns, batch_size)`` of a batch."""
+Train = Callable[[JointTables, Tensor], None]
 
 
 def captures(trainer: Trainer, device: torch.device) -> bool:
@@ -26,8 +27,7 @@ def captures(trainer: Trainer, device: torch.device) -> bool:
 class LastingTables(JointTables):
     """``JointTables`` that stay in their place from epoch to epoch; Adam counts its steps on the device.
 
-    Attributes:
-        loss: Sum of the epoch's losses, float64; whoever steps adds to it.
+    The sum of the epoch's losses is float64.
     """
 
     def __init__(self, trainer: Trainer, state: State) -> None:
@@ -35,10 +35,6 @@ class LastingTables(JointTables):
         self.powers = torch.ones(2, dtype=torch.float64, device=self.device)
         self.betas = torch.tensor(BETAS, dtype=torch.float64, device=self.device)
         self.loss = torch.zeros((), dtype=torch.float64, device=self.device)
-
-    def serves(self, trainer: Trainer, device: torch.device) -> bool:
-        """Whether they were made for such a fit."""
-        return (self.trainer, self.device) == (trainer, device)
 
     def load(self, state: State) -> None:
         """Begin an epoch of this ``state``."""
@@ -116,3 +112,42 @@ class CapturedBatches:
     def _one(self) -> None:
         self.body(self.rows.index_select(1, self.start + self.places))
         self.start += self.batch_size
+
+
+class CapturedEpoch:
+    """An epoch of batches of rows of both tables, users above items.
+
+    Args:
+        trainer: How rows are stepped.
+        state: Whose shapes and device it has; not kept.
+        n_pairs: Pairs of an epoch.
+        train: Steps the tables against a batch's rows ``(columns * batch_size,)`` and adds to their ``loss``; all else
+            that it reads stays in its place.
+        columns: Rows that a pair has part in.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        state: State,
+        n_pairs: int,
+        train: Callable[[JointTables, Tensor], None],
+        columns: int = 3,
+    ) -> None:
+        self.joint = LastingTables(trainer, state)
+        self.batches = CapturedBatches(
+            lambda rows: train(self.joint, rows.flatten()), columns, n_pairs, trainer.batch_size, self.joint.device
+        )
+        self.batches.warm_up()
+
+    def serves(self, trainer: Trainer, state: State) -> bool:
+        """Whether it was made for such a fit."""
+        return (self.joint.trainer, self.joint.device) == (trainer, state["param.user"].device)
+
+    def run(self, state: State, users: Tensor, *items: Tensor) -> float:
+        """Train ``state`` in place on pairs in the order given; return the sum of their losses before the steps."""
+        self.joint.load(state)
+        self.batches.run((users, *(column + self.joint.n_users for column in items)))
+        self.joint.count(-(-self.batches.n_pairs // self.batches.batch_size))
+        self.joint.write_back()
+        return float(self.joint.loss)

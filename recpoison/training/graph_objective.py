@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from recpoison.algebra.propagation import Propagation
 from recpoison.data.interactions import Interactions
 from recpoison.models.base import DataLoss, Params
 from recpoison.seeds import Seeds
-from recpoison.training.captured import CapturedBatches, LastingTables, captures
-from recpoison.training.objectives import JointTables, bpr_of_tables, bpr_slopes
+from recpoison.training.captured import CapturedEpoch, captures
+from recpoison.training.joint_tables import JointTables
+from recpoison.training.objectives import bpr_of_tables, bpr_slopes
 from recpoison.training.optimizers import State
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import BatchObjective, Trainer
@@ -99,7 +100,7 @@ class GraphObjective(BatchObjective):
         self.data, self.seeds, self.model, self.loss, self.sampler = data, seeds, model, loss, sampler
         self.pairs = Pairs.of(data)
         self._on_device: tuple[DevicePairs, Propagation] | None = None
-        self._captured: tuple[LastingTables, CapturedBatches] | None = None
+        self._captured: _Captured | None = None
 
     def inputs(self) -> object:
         """Data, stream and model."""
@@ -131,7 +132,7 @@ class GraphObjective(BatchObjective):
         trainer: Trainer,
         state: State,
         epoch: int,
-        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
+        adverse: Adverse | None = None,
         losses: float = 1.0,
     ) -> float:
         """One step for each batch; returns the mean of -ln sigmoid(s_ui - s_uj). The host never waits inside.
@@ -141,54 +142,50 @@ class GraphObjective(BatchObjective):
             state: Changed in place.
             epoch: Its number, from 0.
             adverse: What is added to the gradient in the final rows of each batch: of users ``(n,)``, these rows ``(3,
-                n, embedding_size)``, and their gradient ``(3 * n, embedding_size)``.
+                n, embedding_size)``, and their gradient ``(3 * n, embedding_size)``. One that is lasting, and so draws
+                nothing, is captured on CUDA.
             losses: How often the regulariser of layer 0 counts.
         """
-        offset = torch.cat([state[f"param.{name}"] for name in OFFSETS]) if f"param.{OFFSETS[0]}" in state else None
-        if captures(trainer, state["param.user"].device) and offset is None and adverse is None:
-            return self.captured_epoch(trainer, state, epoch)
-        joint = JointTables(trainer, state)
-        total = torch.zeros((), device=joint.device)
-        for batch in self.batches(trainer, epoch, joint.device):
-            rows = joint.rows((batch[0], batch[1], batch[2]))
-            loss, gradient = self._gradient(joint, batch.graph, rows, offset, adverse, losses)
-            joint.step_all(gradient)
-            total += loss
-        joint.write_back()
-        return float(total) / trainer.n_rows(len(self.pairs))
-
-    def captured_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """The same without offsets and adversary, a CUDA graph for each batch."""
-        n_rows, device = trainer.n_rows(len(self.pairs)), state["param.user"].device
-        pairs, graph = self._made(device)
-        if self._captured is None or not self._captured[0].serves(trainer, device):
-            self._captured = self._capture(LastingTables(trainer, state), graph, n_rows)
-        joint, batches = self._captured
-        joint.load(state)
-        users, *items = self._drawn(pairs, epoch)
-        batches.run((users, *(column + joint.n_users for column in items)))
-        joint.count(-(-n_rows // batches.batch_size))
+        device, n_rows = state["param.user"].device, trainer.n_rows(len(self.pairs))
+        if captures(trainer, device) and (adverse is None or adverse.lasting):
+            return self.captured_epoch(trainer, state, epoch, adverse, losses) / n_rows
+        joint, graph = JointTables(trainer, state), self._made(device)[1]
+        train = self._training(graph, _offset(state), adverse, losses)
+        for batch in self.batches(trainer, epoch, device):
+            train(joint, joint.rows((batch[0], batch[1], batch[2])))
         joint.write_back()
         return float(joint.loss) / n_rows
 
-    def _capture(self, joint: LastingTables, graph: Propagation, n_rows: int) -> tuple[LastingTables, CapturedBatches]:
-        def step(rows: Tensor) -> None:
-            loss, gradient = self._gradient(joint, graph, rows.flatten())
-            joint.step_all(gradient)
-            joint.loss.add_(loss)
+    def captured_epoch(
+        self, trainer: Trainer, state: State, epoch: int, adverse: Adverse | None = None, losses: float = 1.0
+    ) -> float:
+        """The same as CUDA graphs; the sum over all triples."""
+        pairs, graph = self._made(state["param.user"].device)
+        key = adverse, losses
+        if self._captured is None or not self._captured.serves(trainer, state, key):
+            offset, n_rows = _offset(state), trainer.n_rows(len(self.pairs))
+            train = self._training(graph, offset, *key)
+            self._captured = _Captured(CapturedEpoch(trainer, state, n_rows, train), offset, key)
+        return self._captured.run(state, self._drawn(pairs, epoch))
 
-        batches = CapturedBatches(step, 3, n_rows, joint.trainer.batch_size, joint.device)
-        batches.warm_up()
-        return joint, batches
+    def _training(
+        self, graph: Propagation, offset: Tensor | None, adverse: Adverse | None, losses: float
+    ) -> Callable[[JointTables, Tensor], None]:
+        def train(joint: JointTables, rows: Tensor) -> None:
+            loss, gradient = self._gradient(joint, graph, rows, offset, adverse, losses)
+            joint.step_all(gradient)
+            joint.loss += loss
+
+        return train
 
     def _gradient(
         self,
         joint: JointTables,
         graph: Propagation,
         rows: Tensor,
-        offset: Tensor | None = None,
-        adverse: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None,
-        losses: float = 1.0,
+        offset: Tensor | None,
+        adverse: Adverse | None,
+        losses: float,
     ) -> tuple[Tensor, Tensor]:
         """The sum over a batch, without the regulariser, and the gradient of its mean, with it, of both tables."""
         table, n = joint.tables["param"], len(rows) // 3
@@ -205,6 +202,39 @@ class GraphObjective(BatchObjective):
         if on_first:
             gradient.index_add_(0, rows, table.index_select(0, rows), alpha=losses * on_first / n)
         return loss, gradient
+
+
+class Adverse(Protocol):
+    """What an adversary adds to the gradient in final rows."""
+
+    @property
+    def lasting(self) -> bool:
+        """Whether nothing in it is left to chance."""
+
+    def __call__(self, users: Tensor, values: Tensor, slopes: Tensor) -> Tensor:
+        """For these users, their triples' rows, and the gradient there."""
+
+
+class _Captured(NamedTuple):
+    """Captured batches, where they read the offsets, and what else they were captured with."""
+
+    epoch: CapturedEpoch
+    offset: Tensor | None
+    key: tuple[Adverse | None, float]
+
+    def serves(self, trainer: Trainer, state: State, key: tuple[Adverse | None, float]) -> bool:
+        alike = self.key == key and (self.offset is None) == (f"param.{OFFSETS[0]}" not in state)
+        return alike and self.epoch.serves(trainer, state)
+
+    def run(self, state: State, columns: tuple[Tensor, Tensor, Tensor]) -> float:
+        if self.offset is not None:
+            self.offset.copy_(torch.cat([state[f"param.{name}"] for name in OFFSETS]))
+        return self.epoch.run(state, *columns)
+
+
+def _offset(state: State) -> Tensor | None:
+    """What is added to final rows, users above items."""
+    return torch.cat([state[f"param.{name}"] for name in OFFSETS]) if f"param.{OFFSETS[0]}" in state else None
 
 
 class GraphDataLoss(DataLoss):

@@ -15,6 +15,7 @@ from torch import Tensor
 from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, direction, project
 from recpoison.errors import ConfigError
 from recpoison.models.base import Params
+from recpoison.seeds import Seeds
 from recpoison.training.initial_values import CUT
 from recpoison.training.magnitudes import Magnitude
 
@@ -115,6 +116,12 @@ class InnerAttack:
             shift = project(moved, self.epsilon, self.projection)
         assert shift is not None, "there is a start or a step"
         return shift
+
+
+def generator_of(seeds: Seeds, epoch: int, device: torch.device) -> Generator:
+    """The stream of an epoch's starts: numpy's on a CPU, else the device's own."""
+    streams = seeds.child("perturbation")
+    return streams.numpy("epoch", epoch) if device.type == "cpu" else streams.torch("epoch", epoch, device=device)
 
 
 def _uniform(shape: tuple[int, int], generator: Generator) -> Tensor:

@@ -14,6 +14,8 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Params
 from recpoison.seeds import Seeds
 from recpoison.training.bpr_kernel import bpr_epoch
+from recpoison.training.captured import CapturedEpoch, captures
+from recpoison.training.joint_tables import JointTables
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.sampling import DevicePairs, Pairs
 from recpoison.training.trainer import BatchObjective, Objective, Trainer
@@ -106,6 +108,7 @@ class BPRObjective(BatchObjective):
         self._on_device: DevicePairs | None = None
         self._triples: np.ndarray | None = None
         self._triton: TritonBPR | None = None
+        self._captured: CapturedEpoch | None = None
 
     def inputs(self) -> object:
         """Data, stream and regulariser."""
@@ -116,11 +119,13 @@ class BPRObjective(BatchObjective):
         return trainer.n_rows(len(self.pairs))
 
     def epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
-        """With SGD or Adagrad by the numba kernel on a CPU and by Triton's on CUDA, else by torch."""
+        """By the numba kernel on a CPU and by Triton's on CUDA; by torch with Adam, which neither has."""
         if runs_on_numba(trainer, state):
             return self._numba_epoch(trainer, state, epoch)
         if runs_on_triton(trainer, state):
             return self._triton_epoch(trainer, state, epoch)
+        if captures(trainer, state["param.user"].device):
+            return self._captured_epoch(trainer, state, epoch)
         return self._torch_epoch(trainer, state, epoch)
 
     def _triton_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
@@ -128,6 +133,12 @@ class BPRObjective(BatchObjective):
         if self._triton is None or not self._triton.serves(trainer, state):
             self._triton = TritonBPR(trainer, state, n_rows, self.regularization)
         return self._triton.run(state, *self.drawn(epoch, state["param.user"].device)) / n_rows
+
+    def _captured_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
+        n_rows = self.n_rows(trainer)
+        if self._captured is None or not self._captured.serves(trainer, state):
+            self._captured = CapturedEpoch(trainer, state, n_rows, self._train)
+        return self._captured.run(state, *self.drawn(epoch, state["param.user"].device)) / n_rows
 
     def batches(self, trainer: Trainer, epoch: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Users, positive and negative items of each batch, ``(batch_size,)`` each."""
@@ -171,14 +182,15 @@ class BPRObjective(BatchObjective):
         Only a last, smaller batch has another shape.
         """
         joint = JointTables(trainer, state)
-        total = torch.zeros((), device=joint.device)
         for batch in self.batches(trainer, epoch, joint.device):
-            rows = joint.rows(batch)
-            loss, slopes = self.slopes(joint.values(rows))
-            total += loss
-            joint.step(rows, slopes)
+            self._train(joint, joint.rows(batch))
         joint.write_back()
-        return float(total) / self.n_rows(trainer)
+        return float(joint.loss) / self.n_rows(trainer)
+
+    def _train(self, joint: JointTables, rows: Tensor) -> None:
+        loss, slopes = self.slopes(joint.values(rows))
+        joint.loss += loss
+        joint.step(rows, slopes)
 
 
 def runs_on_numba(trainer: Trainer, state: State) -> bool:
@@ -187,53 +199,3 @@ def runs_on_numba(trainer: Trainer, state: State) -> bool:
     if trainer.backend == "numba" and not on_cpu:
         raise ConfigError("model.trainer.backend=numba runs on a CPU only: set device=cpu, or backend=auto")
     return trainer.backend == "numba" or (trainer.backend == "auto" and on_cpu and trainer.optimizer != "adam")
-
-
-class JointTables:
-    """Both tables of a state as one, users above items, for an epoch: a batch is then one gather and one scatter."""
-
-    def __init__(self, trainer: Trainer, state: State) -> None:
-        kinds = [kind for kind in ("param", "sum", "first", "second") if f"{kind}.user" in state]
-        self.trainer, self.state, self.n_users = trainer, state, len(state["param.user"])
-        self.tables = {kind: torch.cat([state[f"{kind}.user"], state[f"{kind}.item"]]) for kind in kinds}
-        self.gradient = torch.zeros_like(self.tables["param"])
-        self.device = self.gradient.device
-
-    def rows(self, batch: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Rows of users, positives and negatives, ``(3 * batch_size,)``."""
-        users, positives, negatives = batch
-        return torch.cat([users, positives + self.n_users, negatives + self.n_users])
-
-    def values(self, rows: Tensor) -> Tensor:
-        """Embeddings of ``rows``, ``(3, batch_size, embedding_size)``."""
-        return self.tables["param"].index_select(0, rows).view(3, len(rows) // 3, -1)
-
-    def step(self, rows: Tensor, slopes: Tensor) -> None:
-        """Step ``rows`` against the sum of each row's ``slopes``.
-
-        A row that occurs twice is written twice with one value. Adam moves rows without a gradient too: it steps all.
-        """
-        trainer, gradient = self.trainer, self.gradient.index_add_(0, rows, slopes)
-        if trainer.optimizer == "adam":
-            self.step_all(gradient)
-            gradient.zero_()
-            return
-        compact = {f"{kind}.rows": table.index_select(0, rows) for kind, table in self.tables.items()}
-        step(trainer.optimizer, compact, {"rows": gradient.index_select(0, rows)}, trainer.learning_rate, trainer.eps)
-        for kind, table in self.tables.items():
-            table.index_copy_(0, rows, compact[f"{kind}.rows"])
-        gradient.index_fill_(0, rows, 0.0)
-
-    def step_all(self, gradient: Tensor) -> None:
-        """Step all rows against ``gradient``, of both tables."""
-        trainer = self.trainer
-        whole = {f"{kind}.joint": table for kind, table in self.tables.items()}
-        if "step" in self.state:
-            whole["step"] = self.state["step"]
-        step(trainer.optimizer, whole, {"joint": gradient}, trainer.learning_rate, trainer.eps)
-
-    def write_back(self) -> None:
-        """Put the tables where they came from."""
-        for kind, table in self.tables.items():
-            self.state[f"{kind}.user"].copy_(table[: self.n_users])
-            self.state[f"{kind}.item"].copy_(table[self.n_users :])

@@ -19,9 +19,11 @@ from recpoison.algebra.propagation import Propagation  # noqa: E402
 from recpoison.data.interactions import Interactions, Scale  # noqa: E402
 from recpoison.models.lightgcn import LightGCN  # noqa: E402
 from recpoison.seeds import Seeds  # noqa: E402
-from recpoison.training.adversarial import AdversarialBPR  # noqa: E402
-from recpoison.training.captured import CapturedBatches, LastingTables  # noqa: E402
+from recpoison.training.adversarial import AdversarialBPR, adversarial  # noqa: E402
+from recpoison.training.adversarial_graph import AdverseRows  # noqa: E402
+from recpoison.training.captured import CapturedBatches, CapturedEpoch, LastingTables  # noqa: E402
 from recpoison.training.inner_attack import InnerAttack  # noqa: E402
+from recpoison.training.magnitudes import Magnitude  # noqa: E402
 from recpoison.training.objectives import BPRObjective  # noqa: E402
 from recpoison.training.ratings import RatingObjective  # noqa: E402
 from recpoison.training.sampling import DevicePairs  # noqa: E402
@@ -157,15 +159,34 @@ def test_a_graph_is_propagated_as_by_dense_products(layers, dtype):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adagrad", "adam"])
-def test_captured_epochs_of_lightgcn_are_those_of_torch(data, optimizer):
+@pytest.mark.parametrize("adversary", [None, InnerAttack(0.3, unit="instance", magnitude=Magnitude("loss"))])
+def test_captured_epochs_of_lightgcn_are_those_of_torch(data, optimizer, adversary):
     trainer = trainer_of(optimizer)
-    model = LightGCN(embedding_size=SIZE, layers=2, regularization=0.01, trainer=trainer)
-    objective = model.objective(data, Seeds(3), DEVICE)
+    model = LightGCN(SIZE, layers=2, regularization=0.01, shifted="final" if adversary else "layer_0", trainer=trainer)
+    plain = objective = model.objective(data, Seeds(3), DEVICE)
+    more = ()
+    if adversary:
+        objective = adversarial(plain, model, adversary, 0.7)
+        more = AdverseRows(adversary, 0.7, 0.0, data.n_users, None), 1.7
     params = model.start(data, Seeds(0), DEVICE)
     by_torch, captured = trainer.start(params), trainer.start(params)
     for epoch in range(2):
-        right = objective.epoch(trainer, by_torch, epoch)
-        assert objective.captured_epoch(trainer, captured, epoch) == pytest.approx(right, rel=1e-5)
+        right = objective.epoch(trainer, by_torch, epoch) * 20
+        assert plain.captured_epoch(trainer, captured, epoch, *more) == pytest.approx(right, rel=1e-5)
+    agree(captured, by_torch)
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adam"])
+@pytest.mark.parametrize("rule", ["loss", "square"])
+def test_captured_epochs_of_vat_are_those_of_torch(data, params, optimizer, rule):
+    trainer = trainer_of(optimizer)
+    plain = BPRObjective(data, Seeds(3), 0.01)
+    objective = AdversarialBPR(plain, InnerAttack(0.3, unit="instance", magnitude=Magnitude(rule)), 0.7)
+    by_torch, captured = trainer.start(params), trainer.start(params)
+    batches = CapturedEpoch(trainer, captured, 20, objective.training(captured, None))
+    for epoch in range(2):
+        right = objective.epoch(trainer, by_torch, epoch) * 20
+        assert batches.run(captured, *columns_of(plain, epoch)) == pytest.approx(right, rel=1e-5)
     agree(captured, by_torch)
 
 

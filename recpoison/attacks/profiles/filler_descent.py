@@ -154,7 +154,8 @@ class FillerDescent:
     def shown(self, weights: Tensor) -> Tensor:
         """Ones at the heaviest ``fillers`` items of each fake user and at the targets, else zeros."""
         targets = self.problem.targets
-        chosen = weights.index_fill(1, targets, -torch.inf).topk(self.problem.fillers, dim=1).indices
+        heaviest = weights.index_fill(1, targets, -torch.inf).sort(dim=1, descending=True, stable=True)
+        chosen = heaviest.indices[:, : self.problem.fillers]  # many weigh 1: topk leaves their order to the device
         return torch.zeros_like(weights).scatter_(1, chosen, 1.0).index_fill_(1, targets, 1.0)
 
     def _fits(self, first: State, found: State) -> bool:
