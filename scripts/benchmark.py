@@ -235,7 +235,7 @@ def _processor() -> str:
 def show(rows: list[Row]) -> None:
     """A table on the console."""
     table = Table(
-        title="process CPU time, one thread, where no other is named; wall time on a device; ratio to ours, above 1 is slower"
+        title="process CPU time, one thread, unless said; on a device wall time; ratio to ours, above 1 is slower"
     )
     for column in COLUMNS:
         table.add_column(column)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import ClassVar
 
 import torch
@@ -159,8 +160,7 @@ class LightGCN(TrainedModel):
 
     def prepared(self, params: Params, data: Interactions) -> Params:
         """With the final tables, ``final_user`` and ``final_item``."""
-        graph = Propagation.of(data.seen, self.layers, params["user"].device)
-        final = final_tables(params, graph)
+        final = final_tables(params, _graph_of(data, self.layers, params["user"].device))
         return params | {name: final[table] for name, table in zip(PREPARED, TABLES, strict=True)}
 
     def scores(self, params: Params, data: Interactions, users: Tensor) -> Tensor:
@@ -175,3 +175,9 @@ class LightGCN(TrainedModel):
     def _final(self, params: Params, data: Interactions) -> tuple[Tensor, Tensor]:
         known = params if PREPARED[0] in params else self.prepared(params, data)
         return known[PREPARED[0]], known[PREPARED[1]]
+
+
+@lru_cache(maxsize=1)
+def _graph_of(data: Interactions, layers: int, device: torch.device) -> Propagation:
+    """Built once where scores with a gradient are asked again and again: it takes longer than they do."""
+    return Propagation.of(data.seen, layers, device)

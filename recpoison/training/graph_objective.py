@@ -262,12 +262,14 @@ class GraphDataLoss(DataLoss):
         first = self.graph.mean(torch.cat([slopes[name] for name in TABLES]))
         n_users = len(given["user"])
         gradient = {"user": first[:n_users], "item": first[n_users:]}
+        extra = torch.zeros((), dtype=torch.float64, device=first.device)
         if self.weight:
             for name, counts in self._counts(draw, n_users, len(given["item"])).items():
-                pull = self.weight * torch.from_numpy(counts).to(given[name]).unsqueeze(1) * given[name]
-                total += float((pull * given[name]).sum(dtype=torch.float64)) / 2
+                times = torch.from_numpy(counts).to(given[name], non_blocking=True).unsqueeze(1)
+                pull = self.weight * times * given[name]
+                extra += (pull * given[name]).sum(dtype=torch.float64) / 2
                 gradient[name] = gradient[name] + pull
-        return total, gradient | offsets
+        return total + float(extra), gradient | offsets
 
     def _counts(self, draw: int, n_users: int, n_items: int) -> dict[str, np.ndarray]:
         """How often each row occurs in the triples of a draw."""
