@@ -288,6 +288,9 @@ STATED = {
     "standard_ml_100k": STANDARD,
     "standard_ml_100k_adversarial": STANDARD,
     "standard_gowalla": STANDARD[:1],
+    "standard_ml_100k_ratings": [
+        ("issue: as many fake users and ratings of each", {"attack.budget": 0.05, "attack.fillers": "mean"}),
+    ],
     "vat_gowalla": [
         ("defense=apr", {"defense.epsilon": 0.3, "defense.unit": "instance", "defense.from_epoch": 5}),  # D24.3, 4
         ("defense=vat", {"defense.epsilon": 0.6, "defense.user_lambda": 2.0, "defense.from_epoch": 5}),
