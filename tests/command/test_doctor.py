@@ -2,7 +2,11 @@
 
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
+import torch
+
+from recpoison.command import doctor
 from recpoison.command.doctor import EXTRAS, data, extras, main
 from recpoison.data.sources import SOURCES
 
@@ -15,6 +19,16 @@ def test_it_reports_and_ends_well(capsys, monkeypatch):
     said = capsys.readouterr().out
     for word in ("recpoison", "torch", "hydra-core", "1.3.", "threads", "device", "ml_100k", "recpoison[slurm]"):
         assert word in said
+
+
+def test_a_cuda_machine_without_triton_is_told_what_that_costs(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    card = SimpleNamespace(name="H200", total_memory=141 * 2**30)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: card)
+    assert dict(doctor.machine())["cuda:0"] == "H200, 141 GiB"
+    monkeypatch.setattr(doctor, "installed", lambda name: None if name == "triton" else "1.0")
+    assert "pip install triton" in dict(doctor.machine())["triton"]
 
 
 def test_data_found_and_missing(tmp_path):
