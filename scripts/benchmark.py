@@ -177,6 +177,16 @@ def meta(arguments: argparse.Namespace) -> list[Row]:
     return meta_gradient_benchmark(arguments.rounds)
 
 
+def nodes(arguments: argparse.Namespace) -> list[Row]:
+    """A meta-gradient of metattack on Cora against dense autograd through training."""
+    from benchmark_nodes import nodes_benchmark
+
+    if "RECPOISON_DATA" not in os.environ:
+        CONSOLE.print("nodes is left out: set RECPOISON_DATA to the folder that holds cora")
+        return []
+    return nodes_benchmark(arguments.rounds)
+
+
 def lightgcn(arguments: argparse.Namespace) -> list[Row]:
     """A batch of 2,048 pairs of LightGCN on Gowalla (3 layers, K=64) against autograd through COO and CSR products."""
     from benchmark_lightgcn import lightgcn_benchmark
@@ -206,6 +216,7 @@ BENCHMARKS = {
     "neighbors": neighbors,
     "curvature": curvature,
     "meta": meta,
+    "nodes": nodes,
     "injection": injection,
     "scale": scale,
     "lightgcn": lightgcn,
