@@ -120,7 +120,7 @@ def forget_counts(counts, touched, n_touched):
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def bpr_epoch(
     user_table, item_table, user_sums, item_sums, triples, order, n_rows, batch_size, learning_rate, eps,
-    regularization, adagrad
+    regularization, adagrad, weights=None
 ):  # fmt: skip
     """Train on the first ``n_rows`` of ``order``; return the sum of -ln sigmoid(s_ui - s_uj) before the updates.
 
@@ -130,7 +130,8 @@ def bpr_epoch(
     which fit the second-level cache), never as a table. A row that occurs once, as most do, is needed by nobody else
     in the batch: it steps at once, while it is at hand.
 
-    ``triples`` is ``(n, 3)`` int32: user, positive, negative.
+    ``triples`` is ``(n, 3)`` int32: user, positive, negative. ``weights`` ``(n_users,)`` float32 multiply the loss of a
+    user's triples, regulariser and sum included; without them the code for them is not there.
     """
     size = user_table.shape[1]
     user_counts, item_counts = np.zeros(len(user_table), dtype=np.int32), np.zeros(len(item_table), dtype=np.int32)
@@ -160,8 +161,13 @@ def bpr_epoch(
             for k in range(size):
                 margin += p[k] * (q[k] - r[k])
             odds = math.exp(np.float64(margin))
-            pull = np.float32(1 / (1 + odds))
-            log_likelihood, likelihood = fold_likelihood(margin, odds, log_likelihood, likelihood)
+            pull, shrink = np.float32(1 / (1 + odds)), regularization
+            if weights is None:
+                log_likelihood, likelihood = fold_likelihood(margin, odds, log_likelihood, likelihood)
+            else:
+                far = float(margin)
+                log_likelihood -= weights[user] * (max(-far, 0.0) + math.log1p(math.exp(-abs(far))))
+                pull, shrink = pull * weights[user], shrink * weights[user]
             g_user, g_item, g_other = once  # as every gradient, 0 but while it is in use
             if user_counts[user] > 1:
                 slot, n_users = slot_of(user, user_slots, user_touched, n_users)
@@ -173,11 +179,11 @@ def bpr_epoch(
                 slot, n_items = slot_of(other, item_slots, item_touched, n_items)
                 g_other = item_gradient[slot]
             for k in range(size):
-                g_user[k] += regularization * p[k] - pull * (q[k] - r[k])
+                g_user[k] += shrink * p[k] - pull * (q[k] - r[k])
             for k in range(size):
-                g_item[k] += regularization * q[k] - pull * p[k]
+                g_item[k] += shrink * q[k] - pull * p[k]
             for k in range(size):
-                g_other[k] += regularization * r[k] + pull * p[k]
+                g_other[k] += shrink * r[k] + pull * p[k]
             if user_counts[user] == 1:
                 user_counts[user] = 0
                 step_row(p, user_sums[user], g_user, learning_rate, eps, adagrad)

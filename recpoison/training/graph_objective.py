@@ -195,12 +195,16 @@ class GraphObjective(BatchObjective):
         if offset is not None:
             values += offset.index_select(0, rows)
         values = values.view(3, n, -1)
-        loss, slopes = bpr_slopes(values, on_final)
+        weights = self.weights_of(rows[:n])
+        loss, slopes = bpr_slopes(values, on_final, weights)
         if adverse is not None:
             slopes = slopes + adverse(rows[:n], values, slopes)
         gradient = graph.mean(joint.gradient.zero_().index_add_(0, rows, slopes.div_(n)))
         if on_first:
-            gradient.index_add_(0, rows, table.index_select(0, rows), alpha=losses * on_first / n)
+            first = table.index_select(0, rows)
+            if weights is not None:
+                first.mul_(weights.repeat(3).unsqueeze(1))
+            gradient.index_add_(0, rows, first, alpha=losses * on_first / n)
         return loss, gradient
 
 

@@ -39,10 +39,11 @@ def bpr_of_tables(params: Params, batch: Batch, regularization: float) -> Tensor
     return loss + regularization / 2 * sum(rows.square().sum() for rows in (p, q, r))
 
 
-def bpr_slopes(values: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
+def bpr_slopes(values: Tensor, regularization: float, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Sum of -ln sigmoid(s_ui - s_uj) of triples ``(3, n, embedding_size)``, and the loss's gradient in each row.
 
     The gradient is ``(3 * n, embedding_size)``: users, positives, negatives. It has the regulariser, the sum has not.
+    ``weights`` ``(n,)`` multiply both.
     """
     p, q, r = values
     margin = (p * (q - r)).sum(1)
@@ -50,7 +51,10 @@ def bpr_slopes(values: Tensor, regularization: float) -> tuple[Tensor, Tensor]:
     slopes = torch.cat([pull * (r - q), -pull * p, pull * p])
     if regularization:
         slopes.add_(values.reshape(len(slopes), -1), alpha=regularization)
-    return F.softplus(-margin).sum(), slopes
+    losses = F.softplus(-margin)
+    if weights is None:
+        return losses.sum(), slopes
+    return (losses * weights).sum(), slopes.mul_(weights.repeat(3).unsqueeze(1))
 
 
 class LossObjective(Objective):
@@ -166,9 +170,9 @@ class BPRObjective(BatchObjective):
         figures = (np.float32(x) for x in (trainer.learning_rate, trainer.eps, self.regularization))
         return [*tables, *sums, self._triples, order], (*figures, adagrad)
 
-    def slopes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+    def slopes(self, values: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """``bpr_slopes`` with this regulariser."""
-        return bpr_slopes(values, self.regularization)
+        return bpr_slopes(values, self.regularization, weights)
 
     def _numba_epoch(self, trainer: Trainer, state: State, epoch: int) -> float:
         arrays, figures = self.kernel_inputs(trainer, state, epoch)
@@ -188,7 +192,7 @@ class BPRObjective(BatchObjective):
         return float(joint.loss) / self.n_rows(trainer)
 
     def _train(self, joint: JointTables, rows: Tensor) -> None:
-        loss, slopes = self.slopes(joint.values(rows))
+        loss, slopes = self.slopes(joint.values(rows), self.weights_of(rows[: len(rows) // 3]))
         joint.loss += loss
         joint.step(rows, slopes)
 

@@ -21,9 +21,13 @@ def update_rows(table, sums, gradient, touched, learning_rate, eps, adagrad):
 
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def add_gradients(
-    user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop, regularization
+    user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop, regularization,
+    weights=None
 ):  # fmt: skip
-    """Add the gradient of a batch's mean loss at the tables; return the sum of its squared errors."""
+    """Add the gradient of a batch's mean loss at the tables; return the sum of its squared errors.
+
+    ``weights`` ``(n_users,)`` float32 multiply both, of a user's ratings.
+    """
     size = user_table.shape[1]
     share = np.float32(1 / (stop - start))
     shrink = share * regularization
@@ -34,12 +38,16 @@ def add_gradients(
         error = -ratings[place]
         for k in range(size):
             error += p[k] * q[k]
-        squared += np.float64(error) * error
-        slope = np.float32(2) * share * error
+        slope, shrunk = np.float32(2) * share * error, shrink
+        if weights is None:
+            squared += np.float64(error) * error
+        else:
+            squared += weights[user] * (np.float64(error) * error)
+            slope, shrunk = slope * weights[user], shrunk * weights[user]
         g, h = user_gradient[user], item_gradient[item]
         for k in range(size):
-            g[k] += slope * q[k] + shrink * p[k]
-            h[k] += slope * p[k] + shrink * q[k]
+            g[k] += slope * q[k] + shrunk * p[k]
+            h[k] += slope * p[k] + shrunk * q[k]
     return squared
 
 
@@ -53,13 +61,14 @@ def note_rows(rows, start, stop, touched):
 @njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def rating_epoch(
     user_table, item_table, user_sums, item_sums, users, items, ratings, n_rows, batch_size, learning_rate, eps,
-    regularization, adagrad
+    regularization, adagrad, weights=None
 ):  # fmt: skip
     """Train on the first ``n_rows`` ratings, as they stand; return the sum of squared errors before the updates.
 
     Tables and sums (of squared gradients, Adagrad's accumulators) are float32 ``(rows, embedding_size)`` and change in
     place. The loss of a batch is a mean. The gradient of a row that occurs several times in a batch is summed before
-    it is squared, as ``torch.optim.Adagrad`` does on a dense table.
+    it is squared, as ``torch.optim.Adagrad`` does on a dense table. ``weights`` ``(n_users,)`` float32 multiply the
+    loss of a user's ratings, regulariser and sum included.
     """
     user_gradient, item_gradient = np.zeros_like(user_table), np.zeros_like(item_table)
     user_touched = np.zeros(len(user_table), dtype=np.bool_)
@@ -71,7 +80,7 @@ def rating_epoch(
         note_rows(items, start, stop, item_touched)
         squared += add_gradients(
             user_table, item_table, user_gradient, item_gradient, users, items, ratings, start, stop,
-            regularization
+            regularization, weights
         )  # fmt: skip
         update_rows(user_table, user_sums, user_gradient, user_touched, learning_rate, eps, adagrad)
         update_rows(item_table, item_sums, item_gradient, item_touched, learning_rate, eps, adagrad)

@@ -117,9 +117,13 @@ class RatingObjective(BatchObjective):
         for users, items, ratings in self.batches(trainer, epoch, total.device):
             p, q = tables["user"].index_select(0, users), tables["item"].index_select(0, items)
             error = (p * q).sum(1) - ratings
-            total += error.double().square().sum()
-            slope = (2 / len(ratings) * error).unsqueeze(1)
-            shrink = self.regularization / len(ratings)
+            squares, slope = error.double().square(), (2 / len(ratings) * error).unsqueeze(1)
+            shrink: Tensor | float = self.regularization / len(ratings)
+            weights = self.weights_of(users)
+            if weights is not None:
+                each = weights.unsqueeze(1)
+                squares, slope, shrink = squares * weights, slope * each, shrink * each
+            total += squares.sum()
             gradients["user"].zero_().index_add_(0, users, slope * q + shrink * p)
             gradients["item"].zero_().index_add_(0, items, slope * p + shrink * q)
             step(trainer.optimizer, state, gradients, trainer.learning_rate, trainer.eps)

@@ -107,9 +107,19 @@ def fit(defense: Defense, data: Interactions) -> Fitted:
 
 
 def test_there_are_defenses():
-    assert {"none", "filter", "apr", "vat", "pamacf", "amf_random", "at", "distillation", "apt", "apt_rand"} <= {
-        file.stem for file in FILES
-    }
+    assert {
+        "none",
+        "filter",
+        "apr",
+        "vat",
+        "pamacf",
+        "amf_random",
+        "at",
+        "distillation",
+        "apt",
+        "apt_rand",
+        "reliability",
+    } <= {file.stem for file in FILES}
 
 
 def test_no_defense_is_the_plain_fit_bit_for_bit(poisoned):

@@ -472,8 +472,16 @@ def defenses() -> Iterator[Case]:
     yield Case("defense", "filter", {"suspected": 0.2}, MF)
     yield Case("defense", "filter_degree", {"suspected": 0.2, "detector.feature": "rdma"}, MF)
     yield from labelled_filters()
+    yield from reliability()
     yield Case("defense", "filter_un_rap", {"suspected": None, "detector.window": 3}, [*MF, *AIMED])
     yield Case("defense", "filter_un_rap", {"suspected": 0.2}, [*MF, *AIMED])
+
+
+def reliability() -> Iterator[Case]:
+    for source in ({"source": "simulated", "simulated": 0.2}, {"source": "known", "known": 0.4}, {"source": "truth"}):
+        own = {"trees": 9, "neighbours": 2} | {f"labels.{name}": value for name, value in source.items()}
+        yield Case("defense", "reliability", own, [*MF, *AIMED, "attack.budget=0.2"])
+    yield Case("defense", "reliability", {"labels.source": "truth"}, MF)
 
 
 def labelled_filters() -> Iterator[Case]:
