@@ -27,7 +27,13 @@ class BudgetExceeded(UserError):
 
 
 class IncompatibleParts(UserError):
-    """Dataset, model, attack, defense and evaluation do not fit together."""
+    """Dataset, model, attack, defense and evaluation do not fit together.
+
+    Attributes:
+        parts: Which of them, such as ``("defense", "model")``, where it is known.
+    """
+
+    parts: tuple[str, ...] = ()
 
 
 class DataError(UserError):

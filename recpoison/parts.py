@@ -11,6 +11,7 @@ from recpoison.data.dataset import Dataset, GraphDataset
 from recpoison.defenses.base import Defense
 from recpoison.defenses.none import NoDefense
 from recpoison.descriptions import describe
+from recpoison.errors import IncompatibleParts
 from recpoison.evaluation.base import Evaluation
 from recpoison.idle import PARTS, at_rest, idle_settings
 from recpoison.models.base import Model
@@ -48,17 +49,28 @@ class Parts:
     idle: dict[str, str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self.attack.check_model(self.model)
-        self.attack.check_ratings(self.dataset.has_ratings)
-        self.defense.check_model(self.model)
-        self.defense.check_ratings(self.dataset.has_ratings)
-        self.evaluation.check_attack(self.attack)
-        self.evaluation.check_defense(self.defense)
-        self.evaluation.check_parts(self.model, self.attack)
+        self._check()
         idle = idle_settings(self)
         for name in PARTS:
             object.__setattr__(self, name, at_rest(getattr(self, name), name, idle))
         object.__setattr__(self, "idle", idle)
+
+    def _check(self) -> None:
+        """Refuse parts that do not go together, and say which."""
+        for names, check, given in (
+            (("attack", "model"), self.attack.check_model, (self.model,)),
+            (("attack", "dataset"), self.attack.check_ratings, (self.dataset.has_ratings,)),
+            (("defense", "model"), self.defense.check_model, (self.model,)),
+            (("defense", "dataset"), self.defense.check_ratings, (self.dataset.has_ratings,)),
+            (("evaluation", "attack"), self.evaluation.check_attack, (self.attack,)),
+            (("evaluation", "defense"), self.evaluation.check_defense, (self.defense,)),
+            (("evaluation", "model", "attack"), self.evaluation.check_parts, (self.model, self.attack)),
+        ):
+            try:
+                check(*given)
+            except IncompatibleParts as error:
+                error.parts = names
+                raise
 
     def label(self, part: str) -> str:
         """What tables call ``part``."""

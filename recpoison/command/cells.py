@@ -46,16 +46,18 @@ class Status:
     """How far a cell is.
 
     Args:
-        status: ``pending``, ``running``, ``done``, ``failed`` or ``stopped``.
+        status: ``pending``, ``running``, ``done``, ``failed``, ``stopped`` or, of a cell left out, ``undefined``.
         cell: Hash of its configuration.
         version: Hash of the code it runs.
         overrides: What the user typed for it.
         code: Exit code of a failed one: 2 the user's mistake, 1 ours.
-        reason: Why it failed.
+        reason: Why it failed, or is not defined.
         seconds: Wall time.
         process: Who runs it, or ran it last.
         data: Digest of the raw files it reads; empty where nobody could read them.
         files: sha256 of each file that a done one left.
+        labels: The options of its parts, where it is not defined.
+        misfits: Which parts do not fit together.
     """
 
     status: str
@@ -68,6 +70,8 @@ class Status:
     process: str = ""
     data: str = ""
     files: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    misfits: list[str] = field(default_factory=list)
 
 
 def identify(cfg: DictConfig, choices: Mapping[str, Any]) -> str:

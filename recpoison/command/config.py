@@ -42,6 +42,7 @@ class Sweep:
 
     plan: bool = False
     retry_failed: bool = False
+    skip_undefined: bool = False
 
 
 @dataclass

@@ -40,6 +40,7 @@ def show_help(console: Console) -> None:
     more = [
         ("-m, --multirun", "run every combination of values given as a,b,c"),
         ("sweep.plan=true", "with -m: list the runs, what is stored and what is left to do, and stop"),
+        ("sweep.skip_undefined=true", "with -m: leave out, and name, cells whose parts do not fit together"),
         ("sweep.retry_failed=true", "with -m: try failed runs again; the same command otherwise does what is missing"),
         ("hydra/launcher=joblib hydra.launcher.n_jobs=2", "with -m: two runs at a time; also submitit_slurm and ray"),
         ("--cfg job", "print the composed settings instead of running: recpoison attack=average --cfg job"),

@@ -21,6 +21,7 @@ from recpoison.report.tables import (
     Table,
     alike,
     as_text,
+    blank,
     finished,
     in_order,
     in_words,
@@ -46,6 +47,7 @@ def effect_table(measurements: Measurements, metrics: Sequence[Metric]) -> Table
         raise ConfigError(
             "these runs have no attack: give --rows and --columns, such as --rows dataset --columns model"
         )
+    attacked = measurements.with_undefined(attacked, unless_none="attack")
     keys = _keys(attacked, measurements, "attack")
     table = _compared("What each attack did", attacked, keys, metrics, "clean", measurements.paired_test)
     rivals = [tuple(value for key, value in zip(keys, row, strict=True) if key != "attack") for row in table.rows]
@@ -83,6 +85,7 @@ def defense_table(measurements: Measurements, metrics: Sequence[Metric]) -> Tabl
     defended = summary[(summary.defense != "none") & summary.undefended_n.gt(0)]
     if defended.empty:
         return None
+    defended = measurements.with_undefined(defended, unless_none="defense")
     keys = _keys(defended, measurements, "defense", "attack")
     return _compared("What each defense changed", defended, keys, metrics, "undefended", measurements.paired_test)
 
@@ -154,7 +157,7 @@ def _compared(
 def _beside(group: pd.DataFrame, metric: Metric, against: str) -> list[Entry | None]:
     found = _rows_of(group, metric)
     if found.empty:
-        return [None, None, None]
+        return [blank(group)] * 3
     row, start = found.iloc[0], AGAINST[against]
     own = Entry(row["mean"], row.sd, int(row.n))
     if not np.isfinite(row[f"{against}_mean"]):

@@ -20,7 +20,7 @@ from recpoison.ruled import ruled
 def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
     """Mean, spread and stars of an entry as text; the spread is empty with a single seed."""
     if not math.isfinite(entry.mean):
-        return "–", "", ""
+        return "n/a" if entry.undefined else "–", "", ""
     rounded = round(entry.mean, 12)  # as the sentences have it, whatever the order of the sum
     mean = f"{rounded:+.{decimals}f}" if entry.signed else f"{rounded:.{decimals}f}"
     sd = f"{entry.sd:.{decimals}f}" if math.isfinite(entry.sd) else ""
@@ -122,6 +122,7 @@ def to_csv(table: Table) -> str:
         for (group, column), entry in zip(table.columns, entries, strict=True):
             if entry is not None:
                 numbers = [repr(float(x)) if math.isfinite(x) else "" for x in (entry.mean, entry.sd)]
+                numbers[0] = "n/a" if entry.undefined else numbers[0]
                 tested = [repr(float(x)) if math.isfinite(x) else "" for x in (entry.p, entry.low, entry.high)]
                 writer.writerow([table.title, *names, group, column, *numbers, entry.n, *tested, int(entry.best)])
     return out.getvalue()

@@ -97,8 +97,9 @@ def entry_column(table: Table, column: int) -> list[Cell]:
 def _entry(entry: Entry | None, mean: str, sd: str, mark: str, starred: int) -> Cell:
     missing = "*" * (starred - len(mark))
     after = (f"^{{{mark}}}" if mark else "") + (rf"\phantom{{^{{{missing}}}}}" if missing else "")
-    if entry is None or mean == "–":
-        return Cell(f"--${after}$" if after else "--", 0.5 + STAR * starred)
+    if entry is None or mean in ("–", "n/a"):
+        text, width = (mean, em_width(mean)) if mean == "n/a" else ("--", 0.5)
+        return Cell(f"{text}${after}$" if after else text, width + STAR * starred)
     width = em_width(mean) * (BOLD if entry.best else 1.0) + STAR * starred
     source = rf"\mathbf{{{mean}}}" if entry.best else mean
     if sd:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from recpoison.errors import ConfigError, DataError
 from recpoison.evaluation.questions import MEASURE, Metric, metrics_in, summarise, with_counterparts
-from recpoison.report.runs import LABELS, Run, Runs, shown_path
+from recpoison.report.runs import LABELS, Run, Runs, Undefined, shown_path
 
 _NOT_PART_OF_A_CELL = (
     "seed",
@@ -51,12 +51,14 @@ class Measurements:
         keys: Settings that tell cells of equal names apart, such as ``attack.budget``.
         configs: All settings of each run by dotted key.
         paired_test: What p-values are of: ``t``, ``wilcoxon`` or ``permutation``.
+        undefined: Cells that have no numbers because they are not defined.
     """
 
     frame: pd.DataFrame
     keys: tuple[str, ...]
     configs: tuple[dict[str, Any], ...]
     paired_test: str = "t"
+    undefined: tuple[Undefined, ...] = ()
 
     def metrics(self) -> list[Metric]:
         """What was measured, in the files' order."""
@@ -97,6 +99,22 @@ class Measurements:
         values = key_column(self.frame, self.configs, key)
         return replace(self, frame=self.frame.assign(**{key: values}), keys=(*self.keys, key))
 
+    def with_undefined(self, rows: pd.DataFrame, unless_none: str | None = None) -> pd.DataFrame:
+        """``rows`` of a summary, and one without numbers for each cell that is not defined, told by ``undefined``.
+
+        Args:
+            rows: Of ``summary``.
+            unless_none: A label; cells in which it is ``none`` are left out.
+        """
+        found = []
+        for cell, labels in ((each, square) for each in self.undefined for square in each.squares()):
+            told = {key for key in self.keys if affects(key, labels["attack"], labels["defense"])}
+            values = {key: cell.config.get(key) if key in told else None for key in self.keys}
+            if unless_none is None or labels[unless_none] != "none":
+                found.append({**values, **labels, "undefined": True})
+        rows = rows.assign(undefined=False)
+        return pd.concat([rows, pd.DataFrame(found)], ignore_index=True) if found else rows
+
     def summary(self, metrics: Sequence[Metric] | None = None) -> pd.DataFrame:
         """Over the seeds of each cell, what ``questions.summarise`` says, of ``metrics`` alone where they are given.
 
@@ -121,7 +139,8 @@ def measure(runs: Runs, average_repeated: bool = False, paired_test: str = "t") 
     keys = _telling_keys(frame, configs)
     frame = frame.assign(**{key: key_column(frame, configs, key) for key in keys})
     identity = [*LABELS, *keys, "seed", *MEASURE]
-    return Measurements(each_once(frame, identity, runs, average_repeated), keys, configs, paired_test)
+    measured = each_once(frame, identity, runs, average_repeated)
+    return Measurements(measured, keys, configs, paired_test, runs.undefined)
 
 
 def each_once(

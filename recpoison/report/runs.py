@@ -67,17 +67,44 @@ class Missing:
 
 
 @dataclass(frozen=True, eq=False)
+class Undefined:
+    """A job that a sweep left out, because its parts do not fit together.
+
+    Args:
+        labels: What tables call its dataset, model, attack and defense.
+        config: Its settings by dotted key.
+        reason: Which parts do not fit together, and why.
+        misfits: These parts.
+    """
+
+    labels: dict[str, str]
+    config: dict[str, Any]
+    reason: str
+    misfits: tuple[str, ...]
+
+    def squares(self) -> list[dict[str, str]]:
+        """Labels of its squares that are not defined: also without the attack or the defense that is not to blame."""
+        labels = {part: {self.labels[part], *(() if part in self.misfits else ("none",))} for part in LABELS[2:]}
+        return [
+            self.labels | {"attack": attack, "defense": defense}
+            for attack in sorted(labels["attack"])
+            for defense in sorted(labels["defense"])
+        ]
+
+
+@dataclass(frozen=True, eq=False)
 class Runs:
-    """What a set of folders holds: runs with results, and jobs that have none."""
+    """What a set of folders holds: runs with results, jobs that have none, and jobs that are not defined."""
 
     runs: tuple[Run, ...]
     missing: tuple[Missing, ...]
+    undefined: tuple[Undefined, ...] = ()
 
     def without(self, folder: Path, reason: str) -> Runs:
         """The same, with the run in ``folder`` among the missing, for a file that turned out to be broken."""
         kept = tuple(run for run in self.runs if run.folder != folder)
         left = [Missing(run.folder, run.overrides, reason, damaged=True) for run in self.runs if run.folder == folder]
-        return Runs(kept, (*self.missing, *left))
+        return Runs(kept, (*self.missing, *left), self.undefined)
 
     def protocols(self) -> list[dict[str, str]]:
         """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes."""
@@ -124,14 +151,16 @@ def read_runs(paths: Iterable[str | Path]) -> Runs:
     if len(read) == 1 and missing and missing[0].damaged:
         raise DataError(missing[0].reason)
     if not runs:
-        listed = "; ".join(f"{job.folder}: {job.reason}" for job in missing)
+        listed = "; ".join(f"{job.folder}: {job.reason}" for job in missing) or "none of them is defined"
         raise ConfigError(f"no job has results to report on ({listed})")
-    return Runs(runs, missing)
+    return Runs(runs, missing, tuple(job for job in read if isinstance(job, Undefined)))
 
 
-def _read_job(folder: Path) -> Run | Missing:
+def _read_job(folder: Path) -> Run | Missing | Undefined:
     try:
         os.scandir(folder).close()
+        if (undefined := _left_out(folder)) is not None:
+            return undefined
         if reason := _no_results(folder):
             return Missing(folder, read_overrides(folder), reason)
         return _read_run(folder)
@@ -142,6 +171,17 @@ def _read_job(folder: Path) -> Run | Missing:
     with suppress(DataError, OSError):
         return Missing(folder, read_overrides(folder), reason, damaged=True)
     return Missing(folder, (), reason, damaged=True)
+
+
+def _left_out(folder: Path) -> Undefined | None:
+    """What ``folder`` says of a job that its sweep left out; None of another."""
+    status = read_json(folder / "status.json")
+    labels = status.get("labels")
+    if status.get("status") != "undefined" or not isinstance(labels, dict):
+        return None
+    named = {label: str(labels.get(label, "–")) for label in LABELS}
+    misfits = tuple(map(str, status.get("misfits") or ()))
+    return Undefined(named, read_settings(folder / "config.yaml"), str(status.get("reason", "")), misfits)
 
 
 def _jobs_of(path: str) -> list[Path]:

@@ -12,6 +12,7 @@ import pandas as pd
 from recpoison.errors import ConfigError
 from recpoison.evaluation.questions import Metric, primary
 from recpoison.evaluation.questions import in_words as how_tested
+from recpoison.evaluation.sentences import counted
 from recpoison.evaluation.significance import star_rule
 from recpoison.evaluation.subjects import SUBJECTS
 from recpoison.evaluation.subjects import in_words as subjects_in_words
@@ -36,6 +37,7 @@ class Entry:
         low: Of the 95% interval of a difference; nan with a single seed.
         high: Its other end.
         family: The tests that ``p`` was corrected with, as ``questions.summarise`` names them.
+        undefined: Whether there can be no number, because parts do not fit together.
     """
 
     mean: float
@@ -47,6 +49,10 @@ class Entry:
     low: float = float("nan")
     high: float = float("nan")
     family: str = ""
+    undefined: bool = False
+
+
+UNDEFINED = Entry(float("nan"), n=0, undefined=True)
 
 
 @dataclass(frozen=True)
@@ -75,7 +81,7 @@ class Table:
 
     def seeds(self, row: int) -> str:
         """Number of seeds behind a row, as a range where its entries differ."""
-        counts = sorted({entry.n for entry in self.entries[row] if entry})
+        counts = sorted({entry.n for entry in self.entries[row] if entry and not entry.undefined})
         return "–".join(str(n) for n in dict.fromkeys((counts[0], counts[-1]))) if counts else "0"
 
 
@@ -98,7 +104,7 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
         measurements = measurements.with_key(name)
     if "seed" in (*rows, columns):
         raise ConfigError("tables are means over seeds: choose another key than seed for --rows and --columns")
-    summary = measurements.summary([metric])
+    summary = measurements.with_undefined(measurements.summary([metric]))
     used = {*rows, columns}
     others = [k for k in (*LABELS, *measurements.keys) if k not in used and summary[k].nunique(dropna=False) > 1]
     keys = list(dict.fromkeys([*rows, *others]))
@@ -113,14 +119,15 @@ def pivot_table(measurements: Measurements, rows: Sequence[str], columns: str, m
         mark_best(entries, [[(r, c) for c in range(len(values))] for r in range(len(groups))], sign)
     shown = [tuple(as_text(value) for value in names) for names, _ in groups]
     fixed = [f"{k} {as_text(summary[k].iloc[0])}" for k in LABELS if k not in keys and k != columns]
-    table = finished(f"{metric.title}{in_words(fixed)}", keys, shown, heads, entries, measurements.paired_test)
+    title, test = f"{metric.title}{in_words(fixed)}", measurements.paired_test
+    table = finished(title, keys, shown, heads, entries, test, keep_undefined=True)
     if any(entry and entry.best for row in table.entries for entry in row):
         table = replace(table, notes=(*table.notes, f"bold: the {'largest' if sign > 0 else 'smallest'} of each row"))
     return table
 
 
 def with_notes(table: Table, runs: Runs) -> Table:
-    """The table, and under it protocol, notes, attack sizes, what its subjects mean, and jobs without a result."""
+    """The table, and under it protocol, notes, attack sizes, what its subjects mean, and jobs without a number."""
     protocols = ["protocol: " + "; ".join(f"{k}: {v}" for k, v in protocol.items()) for protocol in runs.protocols()]
     if len(protocols) > 1:
         protocols.append("these runs follow different protocols: their numbers do not compare")
@@ -128,6 +135,8 @@ def with_notes(table: Table, runs: Runs) -> Table:
     if missing:
         total = len(runs.runs) + len(runs.missing)
         missing.insert(0, f"{len(runs.missing)} of {total} jobs have no result and are in no mean")
+    reasons = [job.reason for job in runs.undefined]
+    undefined = [f"n/a: {reason} ({counted(reasons.count(reason), 'job')})" for reason in dict.fromkeys(reasons)]
     about = f"{table.title} {' '.join(group for group, _ in table.columns)}".split()
     told = subjects_in_words({word for word in about if word in SUBJECTS})
     return replace(
@@ -139,15 +148,22 @@ def with_notes(table: Table, runs: Runs) -> Table:
             *attack_sizes(runs),
             *table.notes,
             *([told] if told else []),
+            *undefined,
             *missing,
         ),
     )
 
 
+def blank(group: pd.DataFrame) -> Entry | None:
+    """What stands where ``group`` has no number: nothing was measured, or nothing can be."""
+    return UNDEFINED if len(group) and group.undefined.all() else None
+
+
 def _entry(group: pd.DataFrame) -> Entry | None:
-    if group.empty:
-        return None
-    row = group.iloc[0]
+    measured = group[~group.undefined]
+    if measured.empty:
+        return blank(group)
+    row = measured.iloc[0]
     return Entry(row["mean"], row.sd, int(row.n), row.p, family=row.family)
 
 
@@ -167,11 +183,17 @@ def finished(
     columns: Sequence[tuple[str, str]],
     entries: list[list[Entry | None]],
     paired_test: str = "t",
+    keep_undefined: bool = False,
 ) -> Table:
-    """The table without columns that hold no number, and a note of what n, stars and the corrected tests mean."""
-    filled = [
-        c for c in range(len(columns)) if _any([[row[c]] for row in entries], lambda e: bool(np.isfinite(e.mean)))
-    ]
+    """The table without columns that hold no number, and a note of what n, stars and the corrected tests mean.
+
+    With ``keep_undefined`` a column stays where it says that something is not defined.
+    """
+
+    def tells(entry: Entry) -> bool:
+        return bool(np.isfinite(entry.mean)) or (keep_undefined and entry.undefined)
+
+    filled = [c for c in range(len(columns)) if _any([[row[c]] for row in entries], tells)]
     columns, entries = [columns[c] for c in filled], [[row[c] for c in filled] for row in entries]
     notes = ["mean ± standard deviation over n seeds" if _any(entries, lambda e: e.n > 1) else "one seed each"]
     tested = [e.family for row in entries for e in row if e and np.isfinite(e.p)]

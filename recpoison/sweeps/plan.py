@@ -15,6 +15,7 @@ from recpoison.sweeps.inventory import Need, needs_of
 from recpoison.sweeps.prices import Price, Prices, in_words, measured_costs
 from recpoison.sweeps.roster import what_differs
 from recpoison.sweeps.sweep import named_cells, settled, shown
+from recpoison.sweeps.undefined import defined_only, say_left_out
 
 
 def show_plan(sweep: Sweep, trusted: list[str]) -> int:
@@ -29,7 +30,10 @@ def show_plan(sweep: Sweep, trusted: list[str]) -> int:
 
     Raises:
         ConfigError: If the sweeper decides as it goes.
+        IncompatibleParts: If cells that are not defined are to be left out, and no other is left.
     """
+    whole = sweep
+    sweep, left_out = defined_only(whole, trusted)
     named = named_cells(sweep)
     if sweep.jobs is None or named is None:
         raise ConfigError("sweep.plan needs the whole grid beforehand, but this sweeper decides as it goes")
@@ -46,6 +50,8 @@ def show_plan(sweep: Sweep, trusted: list[str]) -> int:
         else:
             stored, left = counter.count(job)
         table.add_row(cell, " ".join(differs[cell]), word, stored, left)
+    if left_out:
+        say_left_out(left_out, len(whole.jobs or ()))
     console = rich.get_console()
     console.print(table)
     rest = in_words(counter.left.values())

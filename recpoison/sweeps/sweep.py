@@ -22,6 +22,7 @@ from recpoison.progress import duration
 from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
 from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless
+from recpoison.sweeps.undefined import UNDEFINED, defined_only, look_at, mark, say_left_out
 from recpoison.sweeps.workers import lost_worker, still_at_work
 
 _CHOSEN_BY = "hydra.sweep.dir"
@@ -41,11 +42,18 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
 
     Raises:
         OutputError: If the folder holds results of other runs, or cannot be written.
+        IncompatibleParts: If cells that are not defined are to be left out, and no other is left.
     """
     from recpoison.report.audit.page import leave_pages
 
     refuse_aimless(sweep)
+    whole = sweep
+    sweep, left_out = defined_only(whole, trusted)
     _refuse_others(sweep.folder)
+    if left_out:
+        say_left_out(left_out, len(whole.jobs or ()))
+        probe(sweep.folder, _CHOSEN_BY)
+        mark(sweep, left_out)
     board = Board(sweep.folder, named_cells(sweep))
     found = board.statuses()
     before = found if board.cells else {}
@@ -58,6 +66,7 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
         _enlist(sweep, board, finished, trusted)
         _run_all(sweep, board, launch)
     code = _tell(board, found)
+    _offer_to_skip(sweep, board, trusted)
     for line in leave_pages(board.folder):
         print(line)
     return code
@@ -120,12 +129,14 @@ def _settled_cells(sweep: Sweep, statuses: dict[str, Status], trusted: Sequence[
 
 
 def settled(folder: Path, status: Status | None, cfg: DictConfig, trusted: Sequence[str], retry_failed: bool) -> bool:
-    """Whether a cell needs no more work: done, with its files as it left them, or failed for good.
+    """Whether a cell needs no more work: done, with its files as it left them, failed for good, or left out.
 
     By the code and on the data as they are now.
     """
-    if status is None or status.status not in ("done", "failed") or status.version != cells.version_of(cfg):
+    if status is None or status.status not in ("done", "failed", UNDEFINED) or status.version != cells.version_of(cfg):
         return False
+    if status.status == UNDEFINED:
+        return bool(cfg.sweep.skip_undefined)
     data = cells.data_of(cfg, trusted)
     if status.data != data and not (data is None and status.status == "done"):  # what is done needs no data
         return False
@@ -269,6 +280,14 @@ def _tell(board: Board, before: dict[str, Status]) -> int:
     if failed:
         print("recpoison: sweep.retry_failed=true tries failed cells again", file=sys.stderr)
     return min((status.code if status.status == "failed" else 1 for status in missing.values()), default=0)
+
+
+def _offer_to_skip(sweep: Sweep, board: Board, trusted: Sequence[str]) -> None:
+    """Name the setting that leaves cells out which failed because their parts do not fit together."""
+    failed = [cell for cell, status in board.statuses().items() if (status.status, status.code) == ("failed", 2)]
+    jobs = {cells.identify_job(job.cfg): job for job in sweep.jobs or ()} if failed else {}
+    if any(look_at(jobs[cell], trusted) for cell in failed if cell in jobs):
+        print("recpoison: sweep.skip_undefined=true leaves out cells whose parts do not fit together", file=sys.stderr)
 
 
 def _ignore_wake_up() -> None:

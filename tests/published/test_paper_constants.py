@@ -287,6 +287,7 @@ STATED = {
     "audit_thorough": AUDIT[1:],
     "standard_ml_100k": STANDARD,
     "standard_ml_100k_adversarial": STANDARD,
+    "standard_ml_100k_whole": STANDARD,
     "standard_gowalla": STANDARD[:1],
     "standard_ml_100k_ratings": [
         ("issue: as many fake users and ratings of each", {"attack.budget": 0.05, "attack.fillers": "mean"}),
@@ -349,6 +350,7 @@ BIG = {
     "equal_budget",
     "standard_ml_100k",
     "standard_ml_100k_adversarial",
+    "standard_ml_100k_whole",
     "standard_gowalla",
     "audit_quick",
     "audit_ratings",

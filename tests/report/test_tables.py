@@ -7,9 +7,11 @@ import pytest
 from recpoison.errors import ConfigError
 from recpoison.evaluation.questions import Metric
 from recpoison.report.comparisons import defense_table, effect_table
+from recpoison.report.formats import to_csv, to_markdown
+from recpoison.report.latex import to_latex
 from recpoison.report.measurements import Measurements, measure
 from recpoison.report.runs import read_runs
-from recpoison.report.tables import Entry, Table, default_metrics, pivot_table, with_notes
+from recpoison.report.tables import UNDEFINED, Entry, Table, default_metrics, pivot_table, with_notes
 
 TARGET, TEST = Metric("target", "HR", 50), Metric("test", "HR", 10)
 
@@ -235,3 +237,41 @@ def test_a_surrogate_is_no_victim_but_can_be_asked_for(tmp_path: Path, make_run)
     assert default_metrics(measurements) == [TEST]
     table = effect_table(measurements, [measurements.find("HR@10", "surrogate")])
     assert means(table) == [[0.9]]
+
+
+@pytest.fixture
+def with_undefined(sweep: Path) -> Measurements:
+    """A sweep, and a job of it that ``apr`` on ``item_knn`` would have been."""
+    (sweep / "9").mkdir()
+    labels = {"dataset": "filmtrust", "model": "item_knn", "attack": "random", "defense": "apr", "evaluation": "x"}
+    status = {"status": "undefined", "labels": labels, "misfits": ["defense", "model"], "reason": "apr with item_knn"}
+    (sweep / "9" / "status.json").write_text(json.dumps(status))
+    (sweep / "9" / "config.yaml").write_text(json.dumps({"attack": {"budget": 0.01}}))
+    return measure(read_runs([sweep]))
+
+
+def test_what_is_not_defined_is_na_in_its_own_row_and_changes_no_other(with_undefined: Measurements) -> None:
+    table = effect_table(with_undefined, [TARGET])
+    assert table.keys == ("model", "attack", "defense")
+    assert table.rows[-1] == ("item_knn", "random", "apr")
+    assert means(table)[:2] == [[0.15, 0.35, 0.2], [0.15, 0.65, 0.5]]
+    assert table.entries[-1] == (UNDEFINED,) * 3
+    assert [table.seeds(row) for row in range(3)] == ["2", "2", "0"]
+    for render, gap in ((to_markdown, " | "), (to_latex, " & ")):
+        assert gap.join(["n/a"] * 3) in render(table)
+    assert "item_knn,random,apr,target HR@50,attacked,n/a,,0," in to_csv(table)
+
+
+def test_a_pivot_tells_what_is_not_defined_from_what_was_not_measured(with_undefined: Measurements) -> None:
+    """The clean cell with the defense is not defined either; that of the model without it was not measured."""
+    table = pivot_table(with_undefined, ["model", "attack"], "defense", TARGET)
+    assert table.columns == (("defense", "none"), ("defense", "apr"))
+    found = dict(zip(table.rows, table.entries, strict=True))
+    assert found["item_knn", "none"] == found["item_knn", "random"] == (None, UNDEFINED)
+    assert found["bprmf", "random"][1] is None
+
+
+def test_notes_say_why_it_is_not_defined_and_count_it_as_no_failure(sweep: Path, with_undefined: Measurements) -> None:
+    notes = with_notes(effect_table(with_undefined, [TARGET]), read_runs([sweep])).notes
+    assert "n/a: apr with item_knn (1 job)" in notes
+    assert not any("no result" in note for note in notes)
