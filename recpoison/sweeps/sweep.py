@@ -22,7 +22,7 @@ from recpoison.progress import duration
 from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
 from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless
-from recpoison.sweeps.undefined import UNDEFINED, defined_only, look_at, mark, say_left_out
+from recpoison.sweeps.undefined import UNDEFINED, defined_only, mark, offer_to_leave_out, say_left_out
 from recpoison.sweeps.workers import lost_worker, still_at_work
 
 _CHOSEN_BY = "hydra.sweep.dir"
@@ -66,7 +66,7 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
         _enlist(sweep, board, finished, trusted)
         _run_all(sweep, board, launch)
     code = _tell(board, found)
-    _offer_to_skip(sweep, board, trusted)
+    offer_to_leave_out(sweep, board.statuses(), trusted)
     for line in leave_pages(board.folder):
         print(line)
     return code
@@ -280,14 +280,6 @@ def _tell(board: Board, before: dict[str, Status]) -> int:
     if failed:
         print("recpoison: sweep.retry_failed=true tries failed cells again", file=sys.stderr)
     return min((status.code if status.status == "failed" else 1 for status in missing.values()), default=0)
-
-
-def _offer_to_skip(sweep: Sweep, board: Board, trusted: Sequence[str]) -> None:
-    """Name the setting that leaves cells out which failed because their parts do not fit together."""
-    failed = [cell for cell, status in board.statuses().items() if (status.status, status.code) == ("failed", 2)]
-    jobs = {cells.identify_job(job.cfg): job for job in sweep.jobs or ()} if failed else {}
-    if any(look_at(jobs[cell], trusted) for cell in failed if cell in jobs):
-        print("recpoison: sweep.skip_undefined=true leaves out cells whose parts do not fit together", file=sys.stderr)
 
 
 def _ignore_wake_up() -> None:

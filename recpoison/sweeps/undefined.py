@@ -5,8 +5,9 @@ A wrong value or a misspelt name is no such thing: its cell fails.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from omegaconf import OmegaConf
@@ -94,6 +95,14 @@ def say_left_out(left: Sequence[Undefined], total: int) -> None:
     are = "is not defined: it is" if len(left) == 1 else "are not defined: they are"
     lines = [f"  {line}" for line in _counted(left)]
     print(f"{len(left)} of {total} cells {are} left out, and n/a in tables", *lines, sep="\n", flush=True)
+
+
+def offer_to_leave_out(sweep: Sweep, statuses: Mapping[str, Status], trusted: Sequence[str]) -> None:
+    """Name the setting, if a cell failed because its parts do not fit together."""
+    failed = [cell for cell, status in statuses.items() if (status.status, status.code) == ("failed", 2)]
+    jobs = {cells.identify_job(job.cfg): job for job in sweep.jobs or ()} if failed else {}
+    if any(look_at(jobs[cell], trusted) for cell in failed if cell in jobs):
+        print("recpoison: sweep.skip_undefined=true leaves out cells whose parts do not fit together", file=sys.stderr)
 
 
 def mark(sweep: Sweep, left: Sequence[Undefined]) -> None:

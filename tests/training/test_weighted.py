@@ -152,3 +152,17 @@ def test_a_stopped_fit_with_other_weights_is_another(data):
 def test_what_has_no_weights_is_refused(data):
     with pytest.raises(IncompatibleParts, match="choose model=bprmf, mf or lightgcn"):
         weighted(ItemAE().objective(data, Seeds(0), CPU), np.ones(FEW))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch sees no CUDA device")
+@pytest.mark.parametrize("model", [each for each in MODELS.values() if each.trainer.backend == "torch"], ids=str)
+def test_cuda_trains_with_weights_as_plain_operations_do(model, data, params):
+    """By what a GPU takes of its own accord, graphs for triples, against ``backend=torch`` there."""
+    cuda, ends = torch.device("cuda"), []
+    for backend in ("auto", "torch"):
+        trainer = replace(model.trainer, backend=backend)
+        objective = weighted(model.objective(data, Seeds(0), cuda), np.linspace(0, 1, FEW))
+        ends.append(trainer.fit(objective, {name: table.to(cuda) for name, table in params.items()}, QUIET))
+    for name in NAMES:
+        torch.testing.assert_close(ends[0][name], ends[1][name], rtol=1e-3, atol=1e-4)
