@@ -15,10 +15,10 @@ from recpoison.models.base import DataLoss, Params
 from recpoison.seeds import Seeds
 from recpoison.training.captured import CapturedEpoch, captures
 from recpoison.training.joint_tables import JointTables
-from recpoison.training.objectives import bpr_of_tables, bpr_slopes
+from recpoison.training.objectives import UserObjective, bpr_of_tables, bpr_slopes
 from recpoison.training.optimizers import State
 from recpoison.training.sampling import DevicePairs, Pairs
-from recpoison.training.trainer import BatchObjective, Trainer
+from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
 
 TABLES = ("user", "item")
@@ -83,7 +83,7 @@ class GraphBPR(NamedTuple):
         return loss / len(batch[0])
 
 
-class GraphObjective(BatchObjective):
+class GraphObjective(UserObjective):
     """Minimises ``GraphBPR`` with gradients by hand: that of the final tables, propagated once more.
 
     Nothing of a layer is kept for it. Each step moves all rows, whatever the optimiser.

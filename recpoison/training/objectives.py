@@ -94,7 +94,15 @@ class LossObjective(Objective):
         return float(total) / self.n_units
 
 
-class BPRObjective(BatchObjective):
+class UserObjective(BatchObjective):
+    """One whose loss is a sum or mean over rows of users, who may weigh more or less (``training.weighted``)."""
+
+    def weights_of(self, users: Tensor) -> Tensor | None:
+        """What the losses of a batch's rows, of ``users``, are multiplied by, ``(n,)``; None: nothing."""
+        return None
+
+
+class BPRObjective(UserObjective):
     """BPR of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
 
     The loss of a batch is the sum over its triples of -ln sigmoid(p_u·q_i - p_u·q_j) + regularization/2 (|p_u|² +

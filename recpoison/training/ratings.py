@@ -11,10 +11,10 @@ from torch import Tensor
 
 from recpoison.data.interactions import Interactions
 from recpoison.seeds import Seeds
-from recpoison.training.objectives import runs_on_numba
+from recpoison.training.objectives import UserObjective, runs_on_numba
 from recpoison.training.optimizers import State, slots, step
 from recpoison.training.rating_kernel import rating_epoch
-from recpoison.training.trainer import BatchObjective, Trainer
+from recpoison.training.trainer import Trainer
 from recpoison.training.triton_epoch import TritonRatings, runs_on_triton
 
 TABLES = ("user", "item")
@@ -34,7 +34,7 @@ def rating_matrix(data: Interactions) -> sp.csr_matrix:
     return matrix
 
 
-class RatingObjective(BatchObjective):
+class RatingObjective(UserObjective):
     """Squared error of a dot product of two tables named ``user`` and ``item``, with gradients by hand.
 
     The loss of a batch is the mean over its rows of (p_u·q_i - r)² + regularization/2 (|p_u|² + |q_i|²), r being the

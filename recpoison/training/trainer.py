@@ -162,10 +162,6 @@ class BatchObjective(Objective):
         """By parameter the rows that a step on ``batch`` may move; all rows of those that are not named."""
         return {}
 
-    def weights_of(self, users: Tensor) -> Tensor | None:
-        """What the losses of a batch's rows, of ``users``, are multiplied by, ``(n,)``; None: nothing."""
-        return None
-
 
 @runtime_checkable
 class Trainable(Protocol):

@@ -16,7 +16,7 @@ from recpoison.errors import IncompatibleParts
 from recpoison.training.bpr_kernel import bpr_epoch
 from recpoison.training.captured import captures
 from recpoison.training.graph_objective import GraphObjective
-from recpoison.training.objectives import BPRObjective, runs_on_numba
+from recpoison.training.objectives import BPRObjective, UserObjective, runs_on_numba
 from recpoison.training.optimizers import State
 from recpoison.training.rating_kernel import rating_epoch
 from recpoison.training.ratings import RatingObjective
@@ -41,7 +41,7 @@ def weighted(plain: BatchObjective, weights: np.ndarray) -> BatchObjective:
     return objective
 
 
-class Weighted(BatchObjective):
+class Weighted(UserObjective):
     """What the objectives below share.
 
     Attributes:
