@@ -89,9 +89,7 @@ def machine() -> Iterator[tuple[str, str]]:
     for number in range(torch.cuda.device_count()):
         facts = torch.cuda.get_device_properties(number)
         yield f"cuda:{number}", f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
-    slower = (
-        "missing: CUDA trains by torch's operations, BPR at a fiftieth of the speed on an H200 (pip install triton)"
-    )
+    slower = "missing: CUDA trains by torch's operations, BPR 53 times as long on an H200 (pip install triton)"
     yield "triton", installed("triton") or slower
 
 
