@@ -16,6 +16,13 @@ def _find(candidates: tuple[Path, ...]) -> Path:
     raise ConfigError(f"the YAML files of recpoison are not in {looked}: install recpoison again")
 
 
+def first_comment(file: Path) -> str:
+    """What a YAML says of itself in its first comment, after ``# @package`` where it has that."""
+    with file.open(encoding="utf-8") as lines:
+        said = (line.removeprefix("#").strip() for line in lines)
+        return next((line for line in said if not line.startswith("@")), "")  # Hydra reads @package at the top only
+
+
 CONF_DIR = _find((_PACKAGE / "conf", _PACKAGE.parent / "conf"))
 # What presets cost where we ran them.
 MEASURED = _PACKAGE / "sweeps" / "measured.yaml"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from recpoison.paths import CONF_DIR
+from recpoison.paths import CONF_DIR, first_comment
 
 GROUPS = ("dataset", "model", "attack", "defense", "evaluation", "victim", "setting", "experiment", "tuned")
 PRESETS = {  # groups whose options reach into others
@@ -60,7 +59,7 @@ def show_help(console: Console) -> None:
 
 def described(group: str) -> list[tuple[str, str]]:
     """The options of a group, each with the comment its file begins with, after ``# @package`` where it has that."""
-    return [(file.stem, _comment(file)) for file in sorted((CONF_DIR / group).glob("*.yaml"))]
+    return [(file.stem, first_comment(file)) for file in sorted((CONF_DIR / group).glob("*.yaml"))]
 
 
 def everyday() -> list[tuple[str, str, str]]:
@@ -76,12 +75,6 @@ def _defaults() -> dict[str, str]:
 
 def _root_lines() -> list[str]:
     return (CONF_DIR / "train_attack_eval.yaml").read_text(encoding="utf-8").splitlines()
-
-
-def _comment(file: Path) -> str:
-    with file.open(encoding="utf-8") as lines:
-        said = (line.removeprefix("#").strip() for line in lines)
-        return next((line for line in said if not line.startswith("@")), "")  # Hydra reads @package at the top only
 
 
 def _section(console: Console, title: str, rows: list[tuple[str, str]], about: str = "") -> None:

@@ -18,13 +18,14 @@ from recpoison.ruled import ruled
 
 
 def number(entry: Entry, decimals: int) -> tuple[str, str, str]:
-    """Mean, spread and stars of an entry as text; the spread is empty with a single seed."""
+    """Mean, spread, and stars with the remark of an entry as text; the spread is empty with a single seed."""
     if not math.isfinite(entry.mean):
-        return "n/a" if entry.undefined else "–", "", ""
-    rounded = round(entry.mean, 12)  # as the sentences have it, whatever the order of the sum
+        return "n/a" if entry.undefined else "–", "", entry.remark
+    scale, decimals = (100, 2) if entry.percent else (1, decimals)
+    rounded = round(scale * entry.mean, 12)  # as the sentences have it, whatever the order of the sum
     mean = f"{rounded:+.{decimals}f}" if entry.signed else f"{rounded:.{decimals}f}"
-    sd = f"{entry.sd:.{decimals}f}" if math.isfinite(entry.sd) else ""
-    return mean, sd, stars(entry.p) if math.isfinite(entry.p) else ""
+    sd = f"{scale * entry.sd:.{decimals}f}" if math.isfinite(entry.sd) else ""
+    return mean, sd, (stars(entry.p) if math.isfinite(entry.p) else "") + entry.remark
 
 
 def decimals_of(table: Table, row: int, column: int) -> int:

@@ -15,7 +15,7 @@ import pandas as pd
 from recpoison.evaluation.sentences import counted
 from recpoison.report.figures import as_bytes
 from recpoison.report.formats import decimals_of, number
-from recpoison.report.runs import Run, Runs, shown_path
+from recpoison.report.runs import Run, Runs, protocol_of, shown_path
 from recpoison.report.tables import Entry, Table
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid var(-
 th { font-weight: 600; } th.group { text-align: center; }
 td.number, th.number { text-align: right; white-space: nowrap; }
 tbody tr:nth-child(even) { background: var(--band); } .sd, .note, figcaption { color: var(--faint); font-size: .88em; }
+.mark { color: var(--ink); }
 .note { margin: .2rem 0; } code { font: .85em/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
 .failed { color: #c0392b; font-weight: 600; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; max-width: 100%; }
@@ -115,7 +116,8 @@ def _entry(entry: Entry | None, decimals: int) -> str:
         return "<td class=number>–</td>"
     mean, sd, mark = number(entry, decimals)
     mean = f"<strong>{mean}</strong>" if entry.best else mean
-    return f"<td class=number>{mean}{f' <span class=sd>± {sd}</span>' if sd else ''}{mark}</td>"
+    mark = f"<span class=mark>{escape(mark)}</span>" if mark else ""
+    return f"<td class=number>{mean}{f' <span class=sd>± {sd}{mark}</span>' if sd else mark}</td>"
 
 
 def figures_as_html(figures: Mapping[str, Figure]) -> str:
@@ -132,7 +134,16 @@ def figures_as_html(figures: Mapping[str, Figure]) -> str:
 
 
 def _protocols(runs: Runs) -> str:
-    return "".join(plain_table(("rule", "value"), protocol.items()) for protocol in runs.protocols())
+    """The first whole; of each other the rules that differ from it, under the names of its models."""
+    first, *others = runs.protocols() or [{}]
+    told = plain_table(("rule", "value"), first.items()) if first else ""
+    for protocol in others:
+        models = {str(run.metrics.model.iloc[0]): None for run in runs.runs if protocol_of(run) == protocol}
+        differs = [
+            (rule, protocol.get(rule, "–")) for rule in {**first, **protocol} if first.get(rule) != protocol.get(rule)
+        ]
+        told += plain_table(("rule", "value"), differs, caption=f"{', '.join(models)}: the same, but")
+    return told
 
 
 def _missing(runs: Runs) -> str:
@@ -200,7 +211,12 @@ def _origins(runs: Sequence[Run]) -> str:
 
 
 def plain_table(
-    heads: Sequence[str], rows: Iterable[Sequence[str]], numeric_from: int = 99, code_from: int = 99, failed: int = 99
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numeric_from: int = 99,
+    code_from: int = 99,
+    failed: int = 99,
+    caption: str = "",
 ) -> str:
     """A table of text; from column ``numeric_from`` on to the right, from ``code_from`` on code, ``failed`` in red."""
 
@@ -213,4 +229,5 @@ def plain_table(
         f"<th{' class=number' if c >= numeric_from else ''}>{escape(name)}</th>" for c, name in enumerate(heads)
     )
     body = "\n".join(f"<tr>{''.join(cell(c, text) for c, text in enumerate(row))}</tr>" for row in rows)
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
+    title = f"<caption><span>{escape(caption)}</span></caption>" if caption else ""
+    return f"<div class=wide><table>{title}<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"

@@ -109,9 +109,7 @@ class Runs:
     def protocols(self) -> list[dict[str, str]]:
         """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes."""
         distinct: list[dict[str, str]] = []
-        for run in self.runs:
-            protocol = {str(key): str(value) for key, value in run.about.get("protocol", {}).items()}
-            protocol.pop(USERS_JUDGED, None)
+        for protocol in map(protocol_of, self.runs):
             if protocol and protocol not in distinct:
                 distinct.append(protocol)
         return distinct
@@ -131,6 +129,13 @@ class Runs:
             for run in self.runs
             if run.altered
         ]
+
+
+def protocol_of(run: Run) -> dict[str, str]:
+    """How a run measured, rule by rule, without the number of users judged."""
+    protocol = {str(key): str(value) for key, value in run.about.get("protocol", {}).items()}
+    protocol.pop(USERS_JUDGED, None)
+    return protocol
 
 
 def read_runs(paths: Iterable[str | Path]) -> Runs:

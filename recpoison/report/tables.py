@@ -38,6 +38,8 @@ class Entry:
         high: Its other end.
         family: The tests that ``p`` was corrected with, as ``questions.summarise`` names them.
         undefined: Whether there can be no number, because parts do not fit together.
+        percent: Whether a share is printed as hundredths; the table's title or heads say so.
+        remark: A sign after the number that a note of the table explains.
     """
 
     mean: float
@@ -50,6 +52,8 @@ class Entry:
     high: float = float("nan")
     family: str = ""
     undefined: bool = False
+    percent: bool = False
+    remark: str = ""
 
 
 UNDEFINED = Entry(float("nan"), n=0, undefined=True)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pandas as pd
 
 from recpoison.evaluation.sentences import counted
 from recpoison.report.audit.cells import PLACE, attack_name
-from recpoison.report.audit.findings import Audit, listed, percent, reach
+from recpoison.report.audit.findings import LEVELS, Audit, listed, percent, reach
 from recpoison.report.runs import Run
+
+LOOKED_FOR = (
+    "Looked for: attacks that learned nothing, or less than one that need not learn; seeds that disagree; defenses "
+    "that help the attack; jobs without a result."
+)
 
 
 def doubts(audit: Audit) -> list[str]:
     """A sentence for each figure that deserves doubt; none where all is well."""
-    return [*_still(audit), *_beaten(audit), *_disagreement(audit), *_one_seed(audit), *_missing(audit)]
+    found = (_still, _beaten, _disagreement, _helped, _one_seed, _missing)
+    return [sentence for rule in found for sentence in rule(audit)]
 
 
 def _still(audit: Audit) -> Iterator[str]:
@@ -78,6 +85,18 @@ def _disagreement(audit: Audit) -> Iterator[str]:
         if found.sd > found.mean / 2:
             least, most = (percent(end) for end in (group.value.min(), group.value.max()))
             yield f"{place}: seeds disagree about how far it comes, {least} to {most} of users."
+
+
+def _helped(audit: Audit) -> Iterator[str]:
+    """Defenses under which the worst case reaches more users than without: who loses real users may do that."""
+    for (victim, bucket), defense in product(audit.pairs, audit.defenses):
+        before, after = (audit.worst_at(victim, bucket, audit.cells.largest, name) for name in ("none", defense))
+        spread = sum(found.sd for found in (before, after) if found.n > 1)
+        if after.mean - before.mean >= max(LEVELS[0], spread):
+            yield (
+                f"{victim}, {bucket} target: with {defense} the worst case reaches {percent(after.mean)} of users "
+                f"instead of {percent(before.mean)}: here the defense helps the attack."
+            )
 
 
 def _one_seed(audit: Audit) -> Iterator[str]:

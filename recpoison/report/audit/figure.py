@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SAID = (
-    "Share of users who have the target in their list under AutoShill, over the number of fake accounts; bars: 95% "
-    "interval over seeds; dotted, in a shaded band: retraining alone with other seeds (placebo)"
+    "Users who have the target in their list under AutoShill, which is on each target the attack that is the strongest "
+    "on the other seeds; bars: 95% interval over seeds; dotted, in a shaded band: retraining alone with other seeds "
+    "(placebo)"
 )
 _SIZE = (3.75, 2.7)  # inches: a telephone shows it whole
 
@@ -44,7 +45,7 @@ def _curve(audit: Audit, bucket: str) -> Figure:
     ticks_at(axes, audit.budgets)
     room_for_marks(axes)
     legend_above(figure, axes)
-    figure.set_label(f"Security curve of a target of the bucket {bucket}")
+    figure.set_label(f"Users reached by AutoShill, {bucket} target")
     return figure
 
 

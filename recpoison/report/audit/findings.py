@@ -124,7 +124,12 @@ class Audit:
         return mean - clean <= max(spread, 1 / max(1, self.cells.n_users)) + 1e-12
 
     def needed(self, victim: str, bucket: str, level: float) -> int | None:
-        """The least measured number of fake users with which a share of users is reached; None: not with the most."""
+        """The least measured number of fake users with which a share of users is reached.
+
+        0 where so many have the target without an attack; None where the most are too few.
+        """
+        if self.placebo(victim, bucket)[0] >= level:
+            return 0
         for budget in self.budgets:
             found = self.worst_at(victim, bucket, budget)
             if found.n and found.mean >= level and not self.is_noise(victim, bucket, found.mean):
@@ -132,16 +137,15 @@ class Audit:
         return None
 
     @cached_property
-    def champion(self) -> tuple[str, int, int]:
-        """The attack that is the winner of most pairs of victim and bucket, of how many, and how many there are."""
-        winners = [self.winner(*pair) for pair in self.pairs]
-        first = max(dict.fromkeys(winners), key=winners.count)
-        return first, winners.count(first), len(winners)
+    def means(self) -> pd.Series:
+        """What each attack reaches with the most fake users, the mean over victims and targets; the strongest first."""
+        at_most = self.at(self.cells.frame, budget=self.cells.largest)
+        return at_most.groupby("attack", sort=False).value.mean().sort_values(ascending=False, kind="stable")
 
     @cached_property
-    def does_nothing(self) -> bool:
-        """Whether all attacks are noise, on all victims and buckets."""
-        return all(self.is_noise(*pair, self.worst_at(*pair, self.cells.largest).mean) for pair in self.pairs)
+    def fallen(self) -> list[tuple[str, str]]:
+        """The pairs of victim and bucket on which the worst case is more than noise."""
+        return [pair for pair in self.pairs if not self.is_noise(*pair, self.worst_at(*pair, self.cells.largest).mean)]
 
     def mean_worst(self, defense: str = "none") -> float:
         """What AutoShill reaches with the most fake users, the mean over victims and buckets."""

@@ -7,7 +7,9 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from recpoison.report.audit.doubts import doubts
+from recpoison.evaluation.sentences import counted
+from recpoison.evaluation.subjects import IMPROVEMENT
+from recpoison.report.audit.doubts import LOOKED_FOR, doubts
 from recpoison.report.audit.figure import SAID, security_curves
 from recpoison.report.audit.findings import Audit, audits_of
 from recpoison.report.audit.sentences import five
@@ -25,7 +27,8 @@ from recpoison.report.runs import Runs, read_runs, shown_path
 from recpoison.report.tables import Table
 from recpoison.report.writing import write_file
 
-_NONE = "No figure deserves doubt by the rules that are looked at."
+_NONE = "No figure deserves doubt by these rules."
+_NEEDED = "Fake accounts with which the target comes into the lists of so many users"
 
 
 def pages(runs: Runs) -> dict[str, bytes]:
@@ -76,14 +79,19 @@ class _Content(NamedTuple):
 
     audit: Audit
     told: list[str]
+    data: str
     tables: list[tuple[str, Table]]
     doubts: list[str]
-    notes: list[str]
+    noted: list[str]
+    buckets: list[str]
 
 
 def _contents(runs: Runs) -> list[_Content]:
     """Of each dataset."""
-    return [_Content(one, five(one), _tables(one), doubts(one), _notes(one)) for one in audits_of(runs)]
+    return [
+        _Content(one, five(one), _data(one), _tables(one), doubts(one), _noted(one), _buckets(one))
+        for one in audits_of(runs)
+    ]
 
 
 def _html(content: _Content) -> str:
@@ -91,32 +99,40 @@ def _html(content: _Content) -> str:
     told = "".join(f"<li>{escape(sentence)}</li>" for sentence in content.told)
     heads, rows = needed(audit)
     curves = f"{figures_as_html(security_curves(audit))}<p class=note>{escape(SAID)}</p>"
-    curves += table_as_html(curve_table(audit)) + plain_table(heads, rows)
+    curves += table_as_html(curve_table(audit)) + plain_table(heads, rows, caption=_NEEDED)
     title = f"Audit of {audit.dataset}"
-    doubted = "".join(f"<li>{escape(doubt)}</li>" for doubt in content.doubts)
-    notes = "".join(f"<p class=note>{escape(note)}</p>" for note in content.notes)
+    repeat = f"<p>To repeat it: <code>{escape(command_of(audit))}</code></p>"
+    buckets = "".join(f"<p class=note>{escape(note)}</p>" for note in content.buckets)
     parts = [
-        f"<h1>{escape(title)}</h1><ol>{told}</ol><p><code>{escape(command_of(audit))}</code></p>",
+        f"<h1>{escape(title)}</h1><p class=note>{escape(content.data)}</p><ol>{told}</ol>{repeat}",
         section("Security curve", curves),
         *(section(heading, table_as_html(table)) for heading, table in content.tables),
-        section("Where a figure deserves doubt", f"<ul>{doubted}</ul>" if doubted else f"<p>{_NONE}</p>"),
-        section("Targets", plain_table(*_targets(audit)) + notes),
+        section("Where a figure deserves doubt", _listed(content.doubts) + f"<p class=note>{escape(LOOKED_FOR)}</p>"),
+        section("Noted by the runs", _listed(content.noted)) if content.noted else "",
+        section("Targets", plain_table(*_targets(audit)) + buckets),
         *about(audit.runs),
     ]
     return document(title, parts)
+
+
+def _listed(sentences: Sequence[str]) -> str:
+    points = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>{points}</ul>" if points else f"<p>{_NONE}</p>"
 
 
 def _markdown(content: _Content) -> str:
     audit = content.audit
     told = "".join(f"{number}. {sentence}\n" for number, sentence in enumerate(content.told, 1))
     doubted = "".join(f"- {doubt}\n" for doubt in content.doubts) or f"{_NONE}\n"
-    notes = "".join(f"- {note}\n" for note in content.notes)
+    noted = "".join(f"- {note}\n" for note in content.noted)
+    buckets = "".join(f"- {note}\n" for note in content.buckets)
     parts = [
-        f"# Audit of {audit.dataset}\n\n{told}\n    {command_of(audit)}\n",
-        f"## Security curve\n\n{to_markdown(curve_table(audit))}\n{_plain(*needed(audit))}",
+        f"# Audit of {audit.dataset}\n\n{content.data}\n\n{told}\nTo repeat it:\n\n    {command_of(audit)}\n",
+        f"## Security curve\n\n{to_markdown(curve_table(audit))}\n**{_NEEDED}**\n\n{_plain(*needed(audit))}",
         *(f"## {heading}\n\n{to_markdown(table)}" for heading, table in content.tables),
-        f"## Where a figure deserves doubt\n\n{doubted}",
-        f"## Targets\n\n{_plain(*_targets(audit))}\n{notes}",
+        f"## Where a figure deserves doubt\n\n{doubted}\n{LOOKED_FOR}\n",
+        *([f"## Noted by the runs\n\n{noted}"] if noted else []),
+        f"## Targets\n\n{_plain(*_targets(audit))}\n{buckets}",
     ]
     return "\n".join(parts)
 
@@ -143,14 +159,32 @@ def _targets(audit: Audit) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     return ("bucket", "item", "users who have it"), list(rows)
 
 
-def _notes(audit: Audit) -> list[str]:
-    """What a bucket is, and what was noted about the data and the runs."""
+def _data(audit: Audit) -> str:
+    """How large the data are, how many seeds there are, and what the numbers were made with."""
+    run = audit.runs.runs[0]
+    sizes: dict[str, int] = next(iter(run.about.get("data", {}).values()), {})
+    names = (("users", "users"), ("items", "items"), ("train_rows", "training rows"))
+    told = [f"{sizes[key]:,} {name}" for key, name in names if key in sizes]
+    told += [counted(audit.cells.frame.seed.nunique(), "seed"), counted(len(audit.runs.runs), "run")]
+    dates = sorted(str(one.about["finished"])[:10] for one in audit.runs.runs if "finished" in one.about)
+    told += [f"finished {dates[-1]}"] if dates else []
+    return ", ".join(told)
+
+
+def _noted(audit: Audit) -> list[str]:
+    """What the runs noted about their data and models, each once; not that a metric that is not shown is missing."""
+    notes = dict.fromkeys(str(note) for run in audit.runs.runs for note in run.about.get("notes") or ())
+    return [note for note in notes if IMPROVEMENT not in note]
+
+
+def _buckets(audit: Audit) -> list[str]:
+    """What each bucket is."""
     buckets = {
         "rare": "rare: drawn from the less popular half of the items that somebody has",
         "medium": "medium: between the 75th and the 95th percentile of popularity",
         "popular": "popular: from the 95th percentile of popularity on",
     }
-    return [*(buckets[name] for name in audit.buckets if name in buckets), *audit.runs.data_notes()]
+    return [buckets[name] for name in audit.buckets if name in buckets]
 
 
 def _plain(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

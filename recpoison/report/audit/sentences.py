@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from recpoison.evaluation.sentences import counted
@@ -9,7 +11,7 @@ from recpoison.evaluation.subjects import LOST, RECALL, REMOVED
 from recpoison.report.audit.cells import attack_name
 from recpoison.report.audit.findings import LEVELS, Audit, listed, percent
 
-_NOISE = "retraining with another seed moves as much"
+_NOISE = "another seed, or one user, moves as much"
 
 
 def five(audit: Audit) -> list[str]:
@@ -19,23 +21,40 @@ def five(audit: Audit) -> list[str]:
 
 
 def _accounts(audit: Audit, bucket: str) -> str:
-    """Of the victim that needs the fewest."""
+    """How many bring the target to how many users, on the victim that needs the fewest."""
     most = audit.cells.largest
     needs = {victim: [audit.needed(victim, bucket, level) for level in LEVELS] for victim in _attacked(audit, bucket)}
-    victim = min(needs, key=lambda name: [need or 10 * most for need in needs[name]])
-    found = [(need, percent(level)) for need, level in zip(needs[victim], LEVELS, strict=True) if need is not None]
+    victim = min(needs, key=lambda name: _ease(audit, name, bucket, needs[name]))
+    found = [(need, percent(level)) for need, level in zip(needs[victim], LEVELS, strict=True) if need]
     found = list(dict(found).items())  # of shares that need the same number the largest
     missed = [percent(level) for need, level in zip(needs[victim], LEVELS, strict=True) if need is None]
     if not found:
-        return (
-            f"Up to {_many(audit, most)} put {_an(bucket)} item into the top {audit.cells.k} of fewer than {missed[0]} "
-            "of users, whatever the victim and the attack."
-        )
+        return _untouched(audit, bucket, needs)
     (first, level), *more = found
     told = f"{_many(audit, first)} {'is' if first == 1 else 'are'} enough to put {_an(bucket)} item into the top "
     told += f"{audit.cells.k} of {level} of the users of {victim}"
     told += "".join(f", {_share(audit, need)} for {share}" for need, share in more)
     return f"{told}; {_share(audit, most)} are too few for {listed(missed)}." if missed else f"{told}."
+
+
+def _untouched(audit: Audit, bucket: str, needs: dict[str, list[int | None]]) -> str:
+    """Where no number of accounts reaches a share of users that is not reached without them."""
+    for level, counts in zip(LEVELS, zip(*needs.values(), strict=True), strict=True):
+        if not any(count == 0 for count in counts):
+            return (
+                f"Up to {_many(audit, audit.cells.largest)} do not put {_an(bucket)} item into the top "
+                f"{audit.cells.k} of {percent(level)} of users, whatever the victim and the attack."
+            )
+    victim = next(name for name, counts in needs.items() if counts[-1] == 0)
+    where = f"the top {audit.cells.k} of {percent(LEVELS[-1])} of the users of {victim}"
+    return f"No fake account is needed to put {_an(bucket)} item into {where}: it is there without an attack."
+
+
+def _ease(audit: Audit, victim: str, bucket: str, needs: list[int | None]) -> tuple[list[float], float]:
+    """Smallest for the victim whose largest share of users takes the fewest accounts; of equals the most is reached."""
+    counts = [need or math.inf for need in reversed(needs)]  # 0: so many have it without an attack
+    least = int(min(counts)) if min(counts) < math.inf else audit.cells.largest
+    return counts, -audit.worst_at(victim, bucket, least).mean
 
 
 def _attacked(audit: Audit, bucket: str) -> list[str]:
@@ -70,16 +89,17 @@ def _noise(audit: Audit, victim: str, bucket: str, mean: float) -> str:
 
 
 def _attack(audit: Audit) -> str:
-    """The attack that won most often, and how far the next one comes on the same targets."""
-    if audit.does_nothing:
-        return f"None of the {len(audit.attacks)} attacks ({listed(audit.attacks)}) did anything: {_NOISE}."
-    first, won, of = audit.champion
-    means = audit.at(audit.cells.frame, budget=audit.cells.largest).groupby("attack", sort=False).value.mean()
-    others = means.drop(first)
-    beside = f"; the next, {others.idxmax()}, reaches {percent(others.max())}" if len(others) else ""
+    """The attack that comes furthest on average, how far the next one comes, and on how many targets it is best."""
+    if not audit.fallen:
+        return f"No attack did anything ({listed(audit.attacks)}): {_NOISE}."
+    first, *others = audit.means.index
+    reached = [f"{percent(audit.means[first])} of users with {first}"]
+    reached += [f"{percent(audit.means[others[0]])} with the next, {others[0]}"] if others else []
+    won = sum(audit.winner(*pair) == first for pair in audit.fallen)
     return (
-        f"The strongest attack is {first}, on {won} of {of} pairs of victim and target: over all of them it reaches "
-        f"{percent(means[first])} of users{beside}."
+        f"The strongest attack is {first}: the mean over all victims and targets is {' and '.join(reached)}; of the "
+        f"{counted(len(audit.fallen), 'pair')} of victim and target that any attack moves beyond noise it is best on "
+        f"{won}."
     )
 
 
@@ -87,12 +107,12 @@ def _detector(audit: Audit) -> str:
     found = detections(audit)
     if found.empty:
         return "No detector was tried: add defense=filter."
-    against = found[found.attack == audit.champion[0]]
+    against = found[found.attack == audit.means.index[0]]
     best = against.loc[against[RECALL].idxmax()]
     would = "hardly see" if best[RECALL] < 0.1 else "see part of" if best[RECALL] < 0.9 else "see"
     return (
-        f"A detector would {would} the accounts of {best.attack}: of {len(against)} tried, {best.defense} suspects the "
-        f"most, {percent(best[RECALL])} of them and {percent(best[LOST])} of the real users."
+        f"A detector would {would} the accounts of {best.attack}: of {len(against)} tried, {best.defense} finds the "
+        f"most, {percent(best[RECALL])} of them, and takes {percent(best[LOST])} of the real users for fake ones."
     )
 
 
@@ -105,14 +125,15 @@ def _defense(audit: Audit) -> str:
         sum(audit.accuracy(victim, name).mean for victim in audit.victims) / len(audit.victims)
         for name in ("none", best)
     ]
-    cost = f"HR@{audit.cells.k} of held-out items goes from {accuracy[0]:.3f} to {accuracy[1]:.3f}"
-    if audit.does_nothing:
+    plain, defended = (f"{100 * share:.1f}%" for share in accuracy)
+    cost = f"accuracy (HR@{audit.cells.k} of held-out items) goes from {plain} to {defended}"
+    if not audit.fallen:
         return f"There is nothing to defend against; with {best} {cost}."
     left = after[best] / before
     verdict = "helps" if left < 0.75 else "helps little" if left < 0.95 else "does not help"
     return (
-        f"The best defense here, {best}, {verdict}: the worst case reaches {percent(after[best])} of users instead of "
-        f"{percent(before)}, and {cost}."
+        f"The best defense here, {best}, {verdict}: on average over victims and targets the strongest attack reaches "
+        f"{percent(after[best])} of users instead of {percent(before)}, and {cost}."
     )
 
 

@@ -11,11 +11,17 @@ import numpy as np
 from recpoison.evaluation.subjects import LOST, PRECISION, RANKED, RECALL
 from recpoison.report.audit.autoshill import NAME
 from recpoison.report.audit.findings import LEVELS, Audit, Reach, percent, reach
+from recpoison.report.audit.glossary import glossary, said_by
 from recpoison.report.audit.sentences import detections
 from recpoison.report.audit.stability import stability
 from recpoison.report.tables import Entry, Table
 
-_SEEDS = "mean ± standard deviation over n seeds"
+_SEEDS = "in %: mean ± standard deviation over n seeds"
+_NOISE = "°"
+_MEANS_NOISE = (
+    f"{_NOISE} noise: no further above the share without an attack than retraining with other seeds moves it, or than "
+    "one user weighs"
+)
 
 
 def reach_table(audit: Audit) -> Table:
@@ -23,18 +29,21 @@ def reach_table(audit: Audit) -> Table:
     most, rows, entries = audit.cells.largest, [], []
     for victim, bucket in audit.pairs:
         own = audit.at(audit.cells.frame, victim=victim, bucket=bucket, budget=most)
-        line = [_entry(reach(own[own.attack == attack])) for attack in audit.attacks]
+        line = [_against_noise(audit, victim, bucket, reach(own[own.attack == attack])) for attack in audit.attacks]
         best = max((entry.mean for entry in line if entry), default=0.0)
-        line = [replace(entry, best=entry.mean == best > 0) if entry else None for entry in line]
+        line = [replace(entry, best=entry.mean == best and not entry.remark) if entry else None for entry in line]
         clean = _entry(reach(own.drop_duplicates(["draw", "seed"]), "clean"))
         rows.append((bucket, victim))
-        entries.append((*line, _entry(audit.worst_at(victim, bucket, most)), clean))
+        worst = _against_noise(audit, victim, bucket, audit.worst_at(victim, bucket, most))
+        entries.append((*line, worst, clean))
     columns = [*(("attack", attack) for attack in audit.attacks), ("worst case", NAME), ("no attack", "clean")]
     notes = (
         f"{_SEEDS}; bold: the strongest attack of each row",
         f"{NAME}: on each target the attack that is best on the other seeds, so that luck is not taken for strength",
+        _MEANS_NOISE,
+        *glossary(audit),
     )
-    title = f"Share of users with the target in their top {audit.cells.k}, {most:,} fake accounts"
+    title = f"Users with the target in their top {audit.cells.k} in %, {most:,} fake accounts"
     return _table(title, ("bucket", "victim"), rows, columns, entries, notes)
 
 
@@ -45,25 +54,34 @@ def curve_table(audit: Audit) -> Table:
         clean, spread = audit.placebo(victim, bucket)
         n = audit.worst_at(victim, bucket, audit.cells.largest).n
         rows.append((bucket, victim))
-        reached = [_entry(audit.worst_at(victim, bucket, budget)) for budget in audit.budgets]
-        entries.append((*reached, Entry(clean, n=n), Entry(spread, n=n)))
+        found = [audit.worst_at(victim, bucket, budget) for budget in audit.budgets]
+        reached = [_against_noise(audit, victim, bucket, one) for one in found]
+        entries.append((*reached, *(Entry(share, n=n, percent=True) for share in (clean, spread))))
     users = max(1, audit.cells.n_users)
     columns = [("fake accounts", f"{budget:,} ({percent(budget / users)})") for budget in audit.budgets]
     columns += [("retraining alone", "mean"), ("retraining alone", "range")]
-    notes = (f"{_SEEDS}; retraining alone: the clean victim with each seed, and the range of these numbers",)
-    title = f"Share of users reached by {NAME} over the number of fake accounts (share of real users)"
+    alone = "retraining alone: the clean victim with each seed, and the range of these numbers"
+    notes = (f"{_SEEDS}; {alone}", _MEANS_NOISE)
+    title = f"Users with the target in their top {audit.cells.k} in %, by number of fake accounts (share of real users)"
     return _table(title, ("bucket", "victim"), rows, columns, entries, notes)
 
 
 def needed(audit: Audit) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Heads and rows of text: the least measured number of fake accounts that reaches each share of users."""
+    """Heads and rows of text: between which measured numbers of fake accounts each share of users is reached."""
     heads = ("bucket", "victim", *(f"{percent(level)} of users" for level in LEVELS))
     rows = []
     for victim, bucket in audit.pairs:
         found = [audit.needed(victim, bucket, level) for level in LEVELS]
-        words = [f"more than {audit.cells.largest:,}" if need is None else f"{need:,} or fewer" for need in found]
-        rows.append((bucket, victim, *words))
+        rows.append((bucket, victim, *(_between(audit.budgets, need) for need in found)))
     return heads, rows
+
+
+def _between(budgets: Sequence[int], need: int | None) -> str:
+    """``2 to 10`` where 1 and 10 were tried, and 1 was too few."""
+    if need is None:
+        return f"more than {max(budgets):,}"
+    least = 1 + max((budget for budget in budgets if budget < need), default=0)
+    return f"{least:,} to {need:,}" if least < need else f"{need:,}"
 
 
 def detection_table(audit: Audit) -> Table | None:
@@ -71,13 +89,21 @@ def detection_table(audit: Audit) -> Table | None:
     found = detections(audit)
     if found.empty:
         return None
-    names = {RECALL: "fakes found", RANKED: "AUROC", PRECISION: "fakes among suspects", LOST: "real users lost"}
+    names = {RECALL: "fakes found, %", PRECISION: "fakes among suspects, %", LOST: "real users lost, %"}
+    names |= {RANKED: "AUROC"}
     shown = [name for name in names if name in found.columns]
     n = audit.cells.frame.seed.nunique()
     rows = [(row.attack, row.defense) for row in found.itertuples()]
-    entries = [tuple(Entry(float(x), n=n) for x in line) for line in found[shown].to_numpy(float)]
+    entries = [
+        tuple(Entry(float(x), n=n, percent=name != RANKED) for name, x in zip(shown, line, strict=True))
+        for line in found[shown].to_numpy(float)
+    ]
     columns = [("detector", names[name]) for name in shown]
-    notes = ("means over targets, victims and seeds; AUROC below 0.5: fake users look more usual than real ones",)
+    notes = (
+        "means over targets, victims and seeds; AUROC: how often a fake user looks more suspicious than a real one, "
+        "0.5 being chance; below it fake users look more usual than real ones",
+        *(f"{name}: {said}" for name in audit.defenses if (said := said_by("defense", name))),
+    )
     title = f"What a detector sees of {audit.cells.largest:,} fake accounts"
     return _table(title, ("attack", "defense"), rows, columns, entries, notes)
 
@@ -87,15 +113,15 @@ def defense_table(audit: Audit) -> Table | None:
     most, k, rows, entries = audit.cells.largest, audit.cells.k, [], []
     for victim, bucket in audit.pairs:
         for defense in audit.defenses:
-            reached = [audit.worst_at(victim, bucket, most, name) for name in ("none", defense)]
-            quality = [audit.accuracy(victim, name) for name in ("none", defense)]
+            plain, after = (audit.worst_at(victim, bucket, most, name) for name in ("none", defense))
+            quality = [_entry(audit.accuracy(victim, name)) for name in ("none", defense)]
             rows.append((bucket, victim, defense))
-            entries.append(tuple(_entry(number) for number in (*reached, *quality)))
+            entries.append((_against_noise(audit, victim, bucket, plain), _entry(after), *quality))
     if not rows:
         return None
-    columns = [(f"reached by {NAME}", "undefended"), (f"reached by {NAME}", "defended")]
-    columns += [(f"HR@{k} of held-out items", "undefended"), (f"HR@{k} of held-out items", "defended")]
-    notes = (f"{_SEEDS}; the worst case is chosen anew under each defense; accuracy is of clean data",)
+    columns = [(f"users reached by {NAME} in %", "undefended"), (f"users reached by {NAME} in %", "defended")]
+    columns += [(f"HR@{k} of held-out items in %", "undefended"), (f"HR@{k} of held-out items in %", "defended")]
+    notes = (f"{_SEEDS}; the worst case is chosen anew under each defense; accuracy is of clean data", _MEANS_NOISE)
     return _table(f"Defenses, {most:,} fake accounts", ("bucket", "victim", "defense"), rows, columns, entries, notes)
 
 
@@ -119,7 +145,13 @@ def stability_table(audit: Audit) -> Table:
 
 
 def _entry(found: Reach) -> Entry | None:
-    return Entry(found.mean, found.sd, found.n, low=found.low, high=found.high) if found.n else None
+    return Entry(found.mean, found.sd, found.n, low=found.low, high=found.high, percent=True) if found.n else None
+
+
+def _against_noise(audit: Audit, victim: str, bucket: str, found: Reach) -> Entry | None:
+    """With a sign where what was reached is noise."""
+    entry = _entry(found)
+    return replace(entry, remark=_NOISE) if entry and audit.is_noise(victim, bucket, found.mean) else entry
 
 
 def _over(values: Sequence[float]) -> Entry | None:

@@ -16,6 +16,7 @@ from recpoison.report.audit.page import leave_pages, pages
 from recpoison.report.audit.sentences import five
 from recpoison.report.audit.stability import stability
 from recpoison.report.audit.tables import reach_table
+from recpoison.report.formats import to_markdown
 from recpoison.report.runs import read_runs
 
 USERS = 100
@@ -69,6 +70,7 @@ def write_cell(
         "data": {str(seed): {"users": USERS} for seed in range(seeds)},
         "targets": {str(seed): [{"item": 7, "id": "sku-7", "rows": 2}] for seed in range(seeds)},
         "protocol": {"ties": "half"},
+        "notes": ["two rows dropped", "no RobustnessImprovement@10, because the attack did not raise the targets"],
     }
     (folder / "run.json").write_text(json.dumps(about))
     config = {"attack.targets.rule": "rare", "attack.craft_seed": 0, "model._target_": f"recpoison.models.{model}"}
@@ -136,7 +138,7 @@ def test_what_an_audit_finds(shop):
     assert not audit.is_noise("wrmf", "rare", 0.16)
     assert audit.is_noise("bprmf", "rare", 1 / USERS)
     assert [audit.needed("bprmf", "rare", level) for level in (0.01, 0.1, 0.5, 0.9)] == [10, 10, 10, None]
-    assert audit.needed("wrmf", "rare", 0.01) is None
+    assert [audit.needed("wrmf", "rare", level) for level in (0.01, 0.1)] == [0, None]  # clean 0.05, attacked noise
     assert (audit.accuracy("bprmf", "none").mean, audit.accuracy("bprmf", "filter").mean) == (0.5, 0.4)
 
 
@@ -145,24 +147,25 @@ def test_the_five_sentences(shop):
         "10 fake accounts (10% of 100 users) are enough to put a rare item into the top 10 of 50% of the users of "
         "bprmf.",
         "The most fragile victim is bprmf: 10 fake accounts bring a rare item into the top 10 of 55% of the users "
-        "of bprmf and 10% of wrmf (noise: retraining with another seed moves as much).",
-        "The strongest attack is bilevel_wrmf, on 1 of 2 pairs of victim and target: over all of them it reaches 31% "
-        "of users; the next, random, reaches 6.5%.",
-        "A detector would see part of the accounts of bilevel_wrmf: of 1 tried, filter suspects the most, 20% of them "
-        "and 5% of the real users.",
-        "The best defense here, filter, helps: the worst case reaches 10% of users instead of 32%, and HR@10 of "
-        "held-out items goes from 0.500 to 0.400.",
+        "of bprmf and 10% of wrmf (noise: another seed, or one user, moves as much).",
+        "The strongest attack is bilevel_wrmf: the mean over all victims and targets is 31% of users with bilevel_wrmf "
+        "and 6.5% with the next, random; of the 1 pair of victim and target that any attack moves beyond noise it is "
+        "best on 1.",
+        "A detector would see part of the accounts of bilevel_wrmf: of 1 tried, filter finds the most, 20% of them, "
+        "and takes 5% of the real users for fake ones.",
+        "The best defense here, filter, helps: on average over victims and targets the strongest attack reaches 10% of "
+        "users instead of 32%, and accuracy (HR@10 of held-out items) goes from 50.0% to 40.0%.",
     ]
 
 
 def test_sentences_where_nothing_works_and_nothing_was_tried(tmp_path):
     write_cell(tmp_path / "0", "wrmf", "random", {4: (0.0, 0.01)}, defended=None)
     assert five(audit_in(tmp_path)) == [
-        "Up to 4 fake accounts (4% of 100 users) put a rare item into the top 10 of fewer than 1% of users, whatever "
-        "the victim and the attack.",
+        "Up to 4 fake accounts (4% of 100 users) do not put a rare item into the top 10 of 1% of users, whatever the "
+        "victim and the attack.",
         "The victim is wrmf: 4 fake accounts bring a rare item into the top 10 of 0.5% of the users of wrmf (noise: "
-        "retraining with another seed moves as much).",
-        "None of the 1 attacks (random) did anything: retraining with another seed moves as much.",
+        "another seed, or one user, moves as much).",
+        "No attack did anything (random): another seed, or one user, moves as much.",
         "No detector was tried: add defense=filter.",
         "No defense was tried: add defense=filter.",
     ]
@@ -209,15 +212,54 @@ def test_the_page_begins_with_the_sentences_and_the_command(shop):
     assert [html.index(part) for part in ("<ol>", "experiment=audit", "Security curve", "Defense")] == sorted(
         html.index(part) for part in ("<ol>", "experiment=audit", "Security curve", "Defense")
     )
-    assert text.startswith("# Audit of shop\n\n1. 10 fake accounts")
+    assert text.startswith("# Audit of shop\n\n100 users, 2 seeds, 4 runs\n\n1. 10 fake accounts")
+    assert "To repeat it:\n\n    recpoison experiment=audit dataset=shop\n" in text
+    assert "| rare | bprmf | 2 to 10 | 2 to 10 | 2 to 10 |\n| rare | wrmf | 0 | more than 10 | more than 10 |" in text
+    assert "## Noted by the runs\n\n- two rows dropped\n\n" in text  # once, and nothing of a metric not shown
     assert "| rare | sku-7 | 2 |" in text
     assert "data:image/svg+xml" in html
 
 
-def test_the_strongest_attack_of_a_row_is_bold(shop):
+def test_the_strongest_attack_of_a_row_is_bold_and_noise_is_marked(shop):
+    """wrmf's clean share is 5%, and 10% between its seeds: nothing that reaches less than 15% is told from that."""
     table = reach_table(audit_in(shop))
     best = [[name for (_, name), entry in zip(table.columns, row, strict=True) if entry.best] for row in table.entries]
-    assert best == [["bilevel_wrmf"], ["random"]]
+    assert best == [["bilevel_wrmf"], []]
+    lines = to_markdown(table).splitlines()
+    assert "| rare | bprmf | 3.00 ± 1.41 | **55.00 ± 7.07** | 55.00 ± 7.07 | 0.00 ± 0.00 | 2 |" in lines
+    assert "| rare | wrmf | 10.00 ± 0.00° | 7.00 ± 1.41° | 10.00 ± 0.00° | 5.00 ± 7.07 | 2 |" in lines
+    assert "- random: targets beside random items, the attack that knows least" in lines
+
+
+def test_of_victims_that_fall_to_as_many_accounts_the_one_that_loses_more_users_is_named(tmp_path):
+    write_cell(tmp_path / "0", "bprmf", "random", {10: (0.2, 0.2), 30: (0.4, 0.4)})
+    write_cell(tmp_path / "1", "wrmf", "random", {10: (0.3, 0.3), 30: (0.3, 0.3)})
+    assert five(audit_in(tmp_path))[0] == (
+        "10 fake accounts (10% of 100 users) are enough to put a rare item into the top 10 of 10% of the users of "
+        "wrmf; 30 (30%) are too few for 50%."
+    )
+
+
+def test_a_share_that_is_reached_without_an_attack_is_no_merit_of_it(tmp_path):
+    write_cell(tmp_path / "0", "wrmf", "random", {10: (0.2, 0.2)}, clean=(0.2, 0.2))
+    assert five(audit_in(tmp_path))[0].startswith(
+        "Up to 10 fake accounts (10% of 100 users) do not put a rare item into"
+    )
+    assert "of 50% of users" in five(audit_in(tmp_path))[0]  # 1 and 10% have it anyway
+    write_cell(tmp_path / "1", "bprmf", "random", {10: (0.6, 0.6)}, clean=(0.6, 0.6))
+    assert five(audit_in(tmp_path))[0] == (
+        "No fake account is needed to put a rare item into the top 10 of 50% of the users of bprmf: it is there "
+        "without an attack."
+    )
+
+
+def test_a_defense_that_helps_the_attack_is_doubted(tmp_path):
+    write_cell(tmp_path / "0", "wrmf", "random", {10: (0.2, 0.2)}, defended=(0.3, 0.5))
+    (told,) = doubts(audit_in(tmp_path))
+    assert told == (
+        "wrmf, rare target: with filter the worst case reaches 40% of users instead of 20%: here the defense helps the "
+        "attack."
+    )
 
 
 def test_runs_without_such_a_curve_have_no_page(sweep):
