@@ -134,15 +134,16 @@ def figures_as_html(figures: Mapping[str, Figure]) -> str:
 
 
 def _protocols(runs: Runs) -> str:
-    """The first whole; of each other the rules that differ from it, under the names of its models."""
+    """The first whole; of each other the rules that differ from it, and whose it is."""
     first, *others = runs.protocols() or [{}]
     told = plain_table(("rule", "value"), first.items()) if first else ""
+    datasets = {str(run.metrics.dataset.iloc[0]) for run in runs.runs}
     for protocol in others:
-        models = {str(run.metrics.model.iloc[0]): None for run in runs.runs if protocol_of(run) == protocol}
-        differs = [
-            (rule, protocol.get(rule, "–")) for rule in {**first, **protocol} if first.get(rule) != protocol.get(rule)
-        ]
-        told += plain_table(("rule", "value"), differs, caption=f"{', '.join(models)}: the same, but")
+        measured = [run.metrics.iloc[0] for run in runs.runs if protocol_of(run) == protocol]
+        whose = dict.fromkeys(f"{one.model} on {one.dataset}" if len(datasets) > 1 else one.model for one in measured)
+        rules = [rule for rule in {**first, **protocol} if first.get(rule) != protocol.get(rule)]
+        differs = [(rule, protocol.get(rule, "–")) for rule in rules]
+        told += plain_table(("rule", "value"), differs, caption=f"Others ({', '.join(whose)}): the same, but")
     return told
 
 

@@ -66,6 +66,24 @@ def test_the_page_tells_results_costs_commands_and_failures(page: str) -> None:
     assert ["ties", "against"] in rows
 
 
+def test_of_a_second_protocol_only_what_differs_is_told(sweep: Path) -> None:
+    about = json.loads((sweep / "0" / "run.json").read_text())
+    other = about | {"protocol": about["protocol"] | {"ties": "half", "epoch": "last"}}
+    (sweep / "0" / "run.json").write_text(json.dumps(other))
+    page = to_html(read_runs([sweep]), [], {})
+    rows = Rows(page).rows
+    candidates = next(row for row in rows if row[0] == "candidates")
+    assert rows[rows.index(candidates) :][:5] == [
+        candidates,
+        ["ties", "half"],
+        ["epoch", "last"],
+        ["rule", "value"],
+        ["ties", "against"],
+    ]
+    assert ["epoch", "–"] in rows  # the first run's rule, which the others do not have
+    assert "Others (bprmf): the same, but" in page
+
+
 def test_a_job_of_a_sweep_has_its_own_command(sweep: Path) -> None:
     about = json.loads((sweep / "0" / "run.json").read_text())
     (sweep / "0" / "run.json").write_text(
