@@ -3,6 +3,7 @@
     python scripts/autoshill.py outputs/multirun/audit-*
 
 A line for each dataset, victim and bucket of the audits' runs, with the most fake accounts, and the share of all.
+Where no attack is more than noise there is little to reach, so that those lines are marked and counted apart.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from recpoison.report.runs import read_runs
 def lines(audit: Audit) -> pd.DataFrame:
     """The undefended cells of a dataset, with the most fake accounts."""
     rows = audit.at(audit.cells.frame, budget=audit.cells.largest)
-    return reaches_best(rows, audit.worst).assign(dataset=audit.dataset)
+    found = reaches_best(rows, audit.worst)
+    noise = [(row.victim, row.bucket) not in audit.fallen for row in found.itertuples()]
+    return found.assign(dataset=audit.dataset, noise=noise)
 
 
 def main(folders: list[str]) -> None:
@@ -28,9 +31,12 @@ def main(folders: list[str]) -> None:
     print("| dataset | victim | bucket | fake accounts | best attack | to be reached | AutoShill | reached |")
     print("|---|---|---|--:|---|--:|--:|---|")
     for row in found.itertuples():
+        best = f"{row.best}, noise" if row.noise else row.best
         numbers = f"{row.least:.4f} | {row.mean:.4f} | {'yes' if row.reached else 'no'}"
-        print(f"| {row.dataset} | {row.victim} | {row.bucket} | {row.budget} | {row.best} | {numbers} |")
-    print(f"\n{found.reached.sum()} of {len(found)} cells ({found.reached.mean():.0%})")
+        print(f"| {row.dataset} | {row.victim} | {row.bucket} | {row.budget} | {best} | {numbers} |")
+    apart = found[~found.noise]
+    print(f"\nReached in {found.reached.sum()} of {len(found)} cells ({found.reached.mean():.0%}); of those")
+    print(f"where an attack is more than noise in {apart.reached.sum()} of {len(apart)}.")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ _SHARES = ("HR", "Precision", "Recall", "Accuracy")
 _UNBOUNDED = ("MeanRank", "Coverage", "EFD", "Entropy", "LogLoss")
 _SIGNED = ("RankShift", "RobustnessImprovement", "Objective")
 _LABEL = 0.09  # of the axis: what the label of a tick takes
+LETTER = 0.07  # inches of a letter of a label, rather more than less
 _UNITS = {
     "MeanRank": "rank, 1 is the top",
     "RankShift": "places",
@@ -111,6 +112,12 @@ def victim_parts(summary: pd.DataFrame) -> list[str]:
 def attack_parts(summary: pd.DataFrame, keys: Sequence[str]) -> list[str]:
     """What tells attacks apart: the attack, then the defense and those settings that vary."""
     return ["attack", *(key for key in ("defense", *keys) if summary[key].nunique() > 1)]
+
+
+def moves_alone(rows: pd.DataFrame, key: str, others: Sequence[str]) -> bool:
+    """Whether a setting has two values somewhere while ``others`` stay the same: else a line over it is points."""
+    groups = rows[rows[key].notna()].groupby(list(others), dropna=False)[key]
+    return bool(groups.nunique().gt(1).any())
 
 
 def named(summary: pd.DataFrame, keys: Sequence[str]) -> tuple[pd.Series, pd.Series]:
@@ -206,12 +213,17 @@ def setting_label(key: str) -> str:
 
 
 def legend_above(figure: Figure, *axes: Axes) -> None:
-    """As many columns as the figure's width takes; the figure grows by what the rows need. Each label stands once."""
+    """As many columns as the figure's width takes; the figure grows by what the rows need. Each label stands once.
+
+    A label that is wider than the figure widens it.
+    """
     found: dict[str, Any] = {}
     for one in axes:
         for handle, label in zip(*one.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     width, height = figure.get_size_inches()
-    columns = max(1, min(len(found), int(width / (0.6 + 0.07 * max(map(len, found))))))
+    widest = 0.6 + LETTER * max(map(len, found))
+    columns = max(1, min(len(found), int(width / widest)))
+    width = max(width, widest)
     figure.set_size_inches(width, height + 0.2 * math.ceil(len(found) / columns))
     figure.legend(list(found.values()), list(found), loc="outside upper center", ncols=columns, frameon=False)

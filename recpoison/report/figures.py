@@ -14,6 +14,7 @@ from recpoison.report.curves import FLIPS
 from recpoison.report.drawing import (
     FILLS,
     HATCHES,
+    LETTER,
     RECORDED,
     STYLE,
     attack_parts,
@@ -119,7 +120,8 @@ def heat_map(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), ti
     victims, names = named(attacked, keys)
     down, across = list(dict.fromkeys(names)), list(dict.fromkeys(victims))
     side = (", ".join(attack_parts(attacked, keys)), ", ".join(victim_parts(attacked)))
-    figure, axes = new_figure(2.2 + 1.15 * len(across), 1.4 + 0.42 * len(down))
+    beside = max(2.2, 1.6 + LETTER * max(map(len, down), default=0))
+    figure, axes = new_figure(beside + 1.15 * len(across), 1.4 + 0.42 * len(down))
     pairs = dict(zip(zip(names, victims, strict=True), attacked.difference, strict=True))
     grid = [[pairs.get((name, victim), math.nan) for victim in across] for name in down]
     titled(figure, axes, f"Change of {metric.title} by {side[0]} and {side[1]}", title)

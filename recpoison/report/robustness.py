@@ -23,7 +23,7 @@ class Robustness:
     """Attacked cells with a defense, or of a model that others are held against, beside what they are compared with.
 
     Args:
-        frame: One row a cell and seed: ``dataset attack protection``, the keys, ``seed``, and the targets' numbers
+        frame: One row a cell and seed: ``dataset base attack protection``, the keys, ``seed``, and the targets' numbers
             ``origin`` (no attack, no defense), ``attacked`` (no defense) and ``defended``; ``safe`` and ``origin_test``
             are the held-out number without an attack with and without the defense.
         keys: Settings that tell cells of equal names apart.
@@ -40,32 +40,39 @@ class Robustness:
 def robustness_of(measurements: Measurements, target: Metric, test: Metric | None) -> Robustness:
     """Every protected cell under attack; no rows where nothing is protected.
 
-    A dataset's model with defended cells is the one that is protected; another model is a protection of its own, as
-    PCMF is in the tables of APT.
+    A model with defended cells is one that is protected, the base. Where a dataset has one such, another model is a
+    protection of its own, as PCMF is in the tables of APT; where it has several, each is held against itself.
     """
     keys = measurements.keys
-    numbers = _of(measurements.frame, target)
-    defended = numbers[numbers.defense != "none"]
-    pairs = defended[["dataset", "model"]].drop_duplicates("dataset")
-    base = dict(zip(pairs.dataset, pairs.model, strict=True))
-    own = numbers.model == numbers.dataset.map(base)
+    numbers = _with_base(_of(measurements.frame, target), measurements.frame)
+    own = numbers.model == numbers.base
     names = numbers.defense.where(numbers.defense != "none", numbers.model)
     protected = numbers.assign(protection=names)[(numbers.attack != "none") & (~own | (numbers.defense != "none"))]
-    protected = protected[protected.dataset.isin(base)].rename(columns={"value": DEFENDED})
+    protected = protected.rename(columns={"value": DEFENDED})
     bare = numbers[own & (numbers.defense == "none")]
     attacks = [key for key in keys if key.startswith("attack.")]
     shared = [key for key in keys if not key.startswith(("attack.", "defense.", "model."))]
     aims = [key for key in attacks if key.startswith("attack.targets")]
-    frame = _with(protected, bare[bare.attack != "none"], ["dataset", "attack", "seed", *shared, *attacks], ATTACKED)
-    frame = _with(frame, bare[bare.attack == "none"], ["dataset", "seed", *shared, *aims], ORIGIN)
+    place = ["dataset", "base", "seed", *shared]
+    frame = _with(protected, bare[bare.attack != "none"], [*place, "attack", *attacks], ATTACKED)
+    frame = _with(frame, bare[bare.attack == "none"], [*place, *aims], ORIGIN)
     if test is not None:
-        clean = _of(measurements.frame, test)
+        clean = _with_base(_of(measurements.frame, test), measurements.frame)
         clean = clean[clean.attack == "none"]
         of_defense = [key for key in keys if key.startswith(("defense.", "model."))]
         frame = _with(frame, clean, ["dataset", "model", "defense", "seed", *shared, *of_defense], SAFE)
-        bare = clean[(clean.model == clean.dataset.map(base)) & (clean.defense == "none")]
-        frame = _with(frame, bare, ["dataset", "seed", *shared], SAFE_TEST)
+        frame = _with(frame, clean[(clean.model == clean.base) & (clean.defense == "none")], place, SAFE_TEST)
     return Robustness(frame.reset_index(drop=True), keys, target, test)
+
+
+def _with_base(numbers: pd.DataFrame, cells: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the model that each is held against, ``base``; without those that have none."""
+    defended = cells[cells.defense != "none"][["dataset", "model"]].drop_duplicates()
+    pairs = set(defended.itertuples(index=False, name=None))
+    only = dict(defended.drop_duplicates("dataset", keep=False).itertuples(index=False, name=None))
+    own = numbers[["dataset", "model"]].itertuples(index=False, name=None)
+    base = [model if (data, model) in pairs else only.get(data) for data, model in own]
+    return numbers.assign(base=base).dropna(subset="base")
 
 
 def improvement(rows: pd.DataFrame) -> float:

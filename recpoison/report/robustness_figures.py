@@ -17,6 +17,7 @@ from recpoison.report.drawing import (
     file_name,
     legend_above,
     line_style,
+    moves_alone,
     new_panels,
     plain,
     room_for_marks,
@@ -124,12 +125,13 @@ def against_cost(found: Robustness) -> Figure:
     """
     assert found.test is not None
     titles, rows = _parts(found, None)
+    rows = _with_own_settings(found, rows)
     parts = list(dict.fromkeys(titles))
-    figure, grid = new_panels(1, len(parts), width=4.4, height=3.6, same_y=False)
+    figure, grid = _grid(len(parts), width=4.4, height=3.6, same_y=False)
     attacks, protections = (list(dict.fromkeys(rows[name])) for name in ("attack", "protection"))
     marks = {attack: MARKERS[number % 8] for number, attack in enumerate(attacks)}
     inks = {name: INKS[1 + number % 7] for number, name in enumerate(protections)}
-    for axes, part in zip(grid[0], parts, strict=True):
+    for axes, part in zip(grid, parts, strict=True):
         inside = rows[(titles == part).to_numpy()]
         for attack, group in inside.groupby("attack", sort=False):
             bare = group.drop_duplicates("seed")
@@ -139,45 +141,76 @@ def against_cost(found: Robustness) -> Figure:
                 cost, gain = (cells[SAFE_TEST] - cells[SAFE]).mean(), (cells[DEFENDED] - cells[ORIGIN]).mean()
                 axes.scatter(cost, 1 - gain, color=inks[name], **style)
         axes.axvline(0, color="#bbbbbb", linewidth=0.8, zorder=0)
+        axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(f"loss of held-out {found.test.label} without an attack")
         axes.set_title(part, fontsize="medium")
-    grid[0][0].set_ylabel(f"robustness: 1 − rise of target {found.target.label}")
+        axes.set_ylabel(f"robustness: 1 − rise of target {found.target.label}")
     for attack in attacks:
-        grid[0][0].scatter([], [], marker=marks[attack], color="#777777", s=30, label=attack)
-    grid[0][0].scatter([], [], facecolors="none", edgecolors="black", s=30, label="no defense (hollow)")
+        grid[0].scatter([], [], marker=marks[attack], color="#777777", s=30, label=attack)
+    grid[0].scatter([], [], facecolors="none", edgecolors="black", s=30, label="no defense (hollow)")
     for name in protections:
-        grid[0][0].plot([], [], color=inks[name], linewidth=4, label=name)
+        grid[0].plot([], [], color=inks[name], linewidth=4, label=name)
     figure.set_label("Robustness of each defense against what it costs held-out items; means over seeds")
-    legend_above(figure, grid[0][0])
+    legend_above(figure, grid[0])
     return figure
 
 
+def _with_own_settings(found: Robustness, rows: pd.DataFrame) -> pd.DataFrame:
+    """Attacks and protections under names that tell apart those which differ in a setting of theirs alone."""
+    of_attack = [key for key in found.keys if key.startswith("attack.") and not key.startswith("attack.targets")]
+    of_protection = [key for key in found.keys if key.startswith(("defense.", "model."))]
+    attack = with_settings(rows.attack, rows, [key for key in of_attack if _differs(rows, "attack", key)])
+    own = [key for key in of_protection if _differs(rows, "protection", key)]
+    return rows.assign(attack=attack, protection=with_settings(rows.protection, rows, own))
+
+
+def _differs(rows: pd.DataFrame, name: str, key: str) -> bool:
+    """Whether a setting has several values within one name of a base."""
+    return bool(rows.groupby(["dataset", "base", name])[key].nunique(dropna=False).gt(1).any())
+
+
+def _grid(n: int, **size: Any) -> tuple[Figure, list[Axes]]:
+    """``n`` panels, at most three beside each other."""
+    columns = min(n, 3)
+    figure, rows = new_panels(math.ceil(n / columns), columns, **size)
+    panels = [axes for row in rows for axes in row]
+    for axes in panels[n:]:
+        axes.remove()
+    return figure, panels[:n]
+
+
 def _numeric(found: Robustness, start: str) -> list[str]:
-    """Numeric settings that start so and differ within the names of cells."""
+    """Numeric settings that start so and differ where all others are the same."""
     values = {key: found.frame[key].dropna() for key in found.keys if key.startswith(start)}
+    cell = ["dataset", "base", "attack", "protection"]
     return [
         key
         for key, column in values.items()
-        if column.nunique() > 1 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in column)
+        if moves_alone(found.frame, key, [*cell, *(other for other in found.keys if other != key)])
+        and all(isinstance(one, int | float) and not isinstance(one, bool) for one in column)
     ]
 
 
 def _parts(found: Robustness, key: str | None) -> tuple[pd.Series, pd.DataFrame]:
-    """What each row's panel is called: its dataset, and settings of the targets or the data where they differ."""
+    """What each row's panel is called: its dataset, its base where a dataset has several, and settings that differ.
+
+    Those are settings of the targets or the data.
+    """
     rows = found.frame if key is None else found.frame[found.frame[key].notna()]
     own = [one for one in found.keys if one != key and one.startswith(("attack.targets", "dataset."))]
     varying = [one for one in own if rows.groupby("dataset")[one].nunique(dropna=False).gt(1).any()]
-    return with_settings(rows.dataset, rows, varying), rows
+    several = rows.groupby("dataset").base.nunique().gt(1).any()
+    return with_settings(rows.dataset + ", " + rows.base if several else rows.dataset, rows, varying), rows
 
 
 def _panels(found: Robustness, key: str) -> tuple[Figure, list[tuple[Axes, pd.DataFrame, pd.Series]]]:
     """A panel a part, with its rows and what their lines are called."""
     titles, rows = _parts(found, key)
     parts = list(dict.fromkeys(titles))
-    figure, grid = new_panels(1, len(parts))
+    figure, grid = _grid(len(parts))
     rest = [one for one in found.keys if one != key and not one.startswith(("attack.targets", "dataset."))]
     panels = []
-    for axes, part in zip(grid[0], parts, strict=True):
+    for axes, part in zip(grid, parts, strict=True):
         axes.set_title(part, fontsize="medium")
         inside = rows[(titles == part).to_numpy()]
         varying = [

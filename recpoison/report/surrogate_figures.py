@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from recpoison.report.drawing import (
     in_natural_order,
     legend_above,
     line_style,
+    moves_alone,
     new_panels,
     plain,
     room_for_marks,
@@ -50,7 +52,9 @@ def draw_surrogate(curves: Curves) -> dict[str, Figure]:
         reached = best_iterations(curves)
         for key in curves.keys:
             numbers = reached[key].dropna()
-            if key.startswith("attack.") and numbers.nunique() > 1 and all(map(pd.api.types.is_number, numbers)):
+            others = [*LABELS, *(other for other in curves.keys if other != key)]
+            is_number = all(map(pd.api.types.is_number, numbers))
+            if key.startswith("attack.") and is_number and moves_alone(reached, key, others):
                 drawn[f"surrogate_over_{key.replace('.', '_')}"] = over_setting(reached, key, curves.keys)
     return drawn
 
@@ -132,7 +136,7 @@ def over_setting(reached: pd.DataFrame, key: str, keys: Sequence[str]) -> Figure
     figure, grid = new_panels(1, len(panels), width=max(3.6, 1.6 + 0.3 * reached[key].nunique()), same_y=False)
     right = [_bars_and_line(axes, reached[names == name], key) for axes, name in zip(grid[0], panels, strict=True)]
     for axes, name in zip(grid[0], panels, strict=True):
-        axes.set_title(name, fontsize="medium")
+        axes.set_title(fill(name, 36), fontsize="medium")
     figure.set_label(f"Hit ratio and adversarial objective on the surrogate at the best iteration, over {key}")
     legend_above(figure, grid[0][0], right[0])
     return figure

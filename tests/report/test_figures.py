@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from recpoison.evaluation.questions import Metric
 from recpoison.report.drawing import axis_label, new_figure, ticks_at
@@ -55,6 +56,24 @@ def test_whiskers_of_a_share_end_at_0_and_1(tmp_path: Path, make_run, make_value
 )
 def test_what_is_no_share_is_not_called_one(metric: Metric, label: str) -> None:
     assert axis_label(metric) == label
+
+
+def test_a_figure_is_as_wide_as_its_longest_name(tmp_path: Path, make_run, make_values) -> None:
+    """Names of many settings were cut at both sides of the legend and of the heat map."""
+    for model in ("bprmf", "wrmf"):
+        for rule, size, rate in (("rare", 16, 0.5), ("medium", 64, 0.05)):
+            cells = {("none", "none"): 0.1, ("average_of_all_that_there_is", "none"): 0.5, ("random", "none"): 0.2}
+            numbers = {cell: {0: make_values(value, 0.7)} for cell, value in cells.items()}
+            attack = {"targets_and_their_rule": rule, "surrogate_embedding_size": size, "surrogate_learning_rate": rate}
+            make_run(tmp_path / f"{model}{size}", "a", numbers, model=model, config={"attack": attack})
+    drawn = draw_all(measure(read_runs([tmp_path])), [TARGET])
+    for name in ("bars_target_hr_at_50", "heat_map_target_hr_at_50"):
+        figure = drawn[name]
+        FigureCanvasAgg(figure).draw()
+        parts = [*figure.legends, *figure.axes[0].get_yticklabels()]
+        boxes = [part.get_window_extent() for part in parts]
+        assert min(box.x0 for box in boxes) >= 0
+        assert max(box.x1 for box in boxes) <= figure.bbox.width
 
 
 def test_bars_differ_without_colour(measurements: Measurements) -> None:

@@ -56,6 +56,40 @@ def test_each_cell_is_beside_its_own(study):
     assert rows.loc[("pcmf", 0.01, 0), numbers].tolist() == pytest.approx([0.1, 0.5, 0.3, 0.7, 0.5])
 
 
+def test_of_several_protected_models_each_is_held_against_itself(tmp_path, make_run, make_values):
+    """bprmf falls from 0.8 to 0.4 with APT, wrmf from 0.2 to 0.1, and item_knn, never defended, is nobody's defense."""
+    for model, attacked in (("bprmf", 0.8), ("wrmf", 0.2)):
+        cells = {("none", "none"): 0.0, ("none", "apt"): 0.0, ("average", "none"): attacked}
+        cells["average", "apt"] = attacked / 2
+        make_run(tmp_path / model, "a", {c: {0: make_values(x, 0.7)} for c, x in cells.items()}, model=model)
+    alone = {("none", "none"): {0: make_values(0.0, 0.7)}, ("average", "none"): {0: make_values(0.3, 0.7)}}
+    make_run(tmp_path / "item_knn", "a", alone, model="item_knn")
+    measurements = measure(read_runs([tmp_path]))
+    found = robustness_of(measurements, TARGET, TEST).frame
+    assert found[["base", "protection", ATTACKED, DEFENDED]].values.tolist() == [
+        ["bprmf", "apt", 0.8, 0.4],
+        ["wrmf", "apt", 0.2, 0.1],
+    ]
+    panels = draw_robustness(measurements)["robustness_against_cost"].axes
+    assert [axes.get_title() for axes in panels] == ["a, bprmf", "a, wrmf"]
+
+
+def test_settings_that_move_together_have_no_curve(tmp_path, make_run, make_values):
+    """Each point would be a line of its own, named by the other setting."""
+    for size, rate in ((16, 0.5), (64, 0.05)):
+        cells = {("none", "none"): 0.1, ("average", "none"): 0.5, ("none", "apt"): 0.1, ("average", "apt"): 0.3}
+        numbers = {cell: {0: make_values(value, 0.7)} for cell, value in cells.items()}
+        config = {"attack": {"size": size, "rate": rate}}
+        make_run(tmp_path / str(size), "a", numbers, model="mf", config=config)
+    drawn = draw_robustness(measure(read_runs([tmp_path])))
+    assert set(drawn) == {"robustness_against_cost"}
+    _, named = drawn["robustness_against_cost"].axes[0].get_legend_handles_labels()
+    assert [name for name in named if name.startswith("average")] == [
+        "average, size 16, rate 0.5",
+        "average, size 64, rate 0.05",
+    ]
+
+
 def test_the_improvement_is_of_means():
     """Origin 0.15, attack 0.55, defended 0.35: half is undone."""
     rows = pd.DataFrame({ORIGIN: [0.1, 0.2], ATTACKED: [0.5, 0.6], DEFENDED: [0.3, 0.4]})

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recpoison.evaluation.sentences import counted
 from recpoison.report.audit.cells import PLACE, attack_name
-from recpoison.report.audit.findings import LEVELS, Audit, listed, percent, reach
+from recpoison.report.audit.findings import HELPS, LEVELS, Audit, listed, percent, reach
 from recpoison.report.runs import Run
 
 LOOKED_FOR = (
@@ -92,7 +92,7 @@ def _helped(audit: Audit) -> Iterator[str]:
     for (victim, bucket), defense in product(audit.pairs, audit.defenses):
         before, after = (audit.worst_at(victim, bucket, audit.cells.largest, name) for name in ("none", defense))
         spread = sum(found.sd for found in (before, after) if found.n > 1)
-        if after.mean - before.mean >= max(LEVELS[0], spread):
+        if after.mean - before.mean >= max(LEVELS[0], spread) and before.mean < HELPS * after.mean:
             yield (
                 f"{victim}, {bucket} target: with {defense} the worst case reaches {percent(after.mean)} of users "
                 f"instead of {percent(before.mean)}: here the defense helps the attack."

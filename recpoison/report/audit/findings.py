@@ -16,6 +16,7 @@ from recpoison.report.audit.cells import Cells, cells_of
 from recpoison.report.runs import Run, Runs
 
 LEVELS = (0.01, 0.1, 0.5)  # shares of users
+HELPS = 0.75  # a defense helps where less than this share of what was reached is left
 
 
 class Reach(NamedTuple):

@@ -9,7 +9,7 @@ import pandas as pd
 from recpoison.evaluation.sentences import counted
 from recpoison.evaluation.subjects import LOST, RECALL, REMOVED
 from recpoison.report.audit.cells import attack_name
-from recpoison.report.audit.findings import LEVELS, Audit, listed, percent
+from recpoison.report.audit.findings import HELPS, LEVELS, Audit, listed, percent
 
 _NOISE = "another seed, or one user, moves as much"
 
@@ -130,7 +130,7 @@ def _defense(audit: Audit) -> str:
     if not audit.fallen:
         return f"There is nothing to defend against; with {best} {cost}."
     left = after[best] / before
-    verdict = "helps" if left < 0.75 else "helps little" if left < 0.95 else "does not help"
+    verdict = "helps" if left < HELPS else "helps little" if left < 0.95 else "does not help"
     return (
         f"The best defense here, {best}, {verdict}: on average over victims and targets the strongest attack reaches "
         f"{percent(after[best])} of users instead of {percent(before)}, and {cost}."
