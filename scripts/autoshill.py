@@ -32,7 +32,7 @@ def main(folders: list[str]) -> None:
     print("|---|---|---|--:|---|--:|--:|---|")
     for row in found.itertuples():
         best = f"{row.best}, noise" if row.noise else row.best
-        numbers = f"{row.least:.4f} | {row.mean:.4f} | {'yes' if row.reached else 'no'}"
+        numbers = f"{row.least:.4g} | {row.mean:.4g} | {'yes' if row.reached else 'no'}"
         print(f"| {row.dataset} | {row.victim} | {row.bucket} | {row.budget} | {best} | {numbers} |")
     apart = found[~found.noise]
     print(f"\nReached in {found.reached.sum()} of {len(found)} cells ({found.reached.mean():.0%}); of those")
