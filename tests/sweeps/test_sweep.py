@@ -51,7 +51,7 @@ def test_a_sweep_over_fake_users_leaves_its_page_also_where_nothing_is_left_to_r
     words.remove("attack.budget=0.1")
     assert main(words) == 0
     (folder,) = Path("outputs/multirun").iterdir()
-    assert (folder / "audit.md").read_text().startswith("# Audit of planted\n\n1. ")
+    assert (folder / "audit.md").read_text().startswith("# Audit of planted\n\n40 users, ")
     assert str(folder / "audit.html") in capsys.readouterr().out
     begun = len(seeds_run)
     (folder / "audit.html").unlink()

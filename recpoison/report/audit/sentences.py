@@ -75,17 +75,14 @@ def _victims(audit: Audit, bucket: str) -> str:
     most = audit.cells.largest
     means = {victim: audit.worst_at(victim, bucket, most).mean for victim in _attacked(audit, bucket)}
     order = sorted(means, key=lambda victim: -means[victim])
-    reached = [f"{percent(means[one])} of {one}{_noise(audit, one, bucket, means[one])}" for one in order]
+    noise = [one for one in order if audit.is_noise(one, bucket, means[one])]
+    reached = [f"{percent(means[one])} of {one}{' (noise)' if one in noise else ''}" for one in order]
     reached[0] = reached[0].replace(" of ", " of the users of ", 1)
     fragile = f"The most fragile victim is {order[0]}" if len(order) > 1 else f"The victim is {order[0]}"
     return (
         f"{fragile}: {counted(most, 'fake account')} bring {_an(bucket)} item into the top {audit.cells.k} of "
-        f"{listed(reached)}."
+        f"{listed(reached)}{f'; noise: {_NOISE}' if noise else ''}."
     )
-
-
-def _noise(audit: Audit, victim: str, bucket: str, mean: float) -> str:
-    return f" (noise: {_NOISE})" if audit.is_noise(victim, bucket, mean) else ""
 
 
 def _attack(audit: Audit) -> str:

@@ -147,7 +147,7 @@ def test_the_five_sentences(shop):
         "10 fake accounts (10% of 100 users) are enough to put a rare item into the top 10 of 50% of the users of "
         "bprmf.",
         "The most fragile victim is bprmf: 10 fake accounts bring a rare item into the top 10 of 55% of the users "
-        "of bprmf and 10% of wrmf (noise: another seed, or one user, moves as much).",
+        "of bprmf and 10% of wrmf (noise); noise: another seed, or one user, moves as much.",
         "The strongest attack is bilevel_wrmf: the mean over all victims and targets is 31% of users with bilevel_wrmf "
         "and 6.5% with the next, random; of the 1 pair of victim and target that any attack moves beyond noise it is "
         "best on 1.",
@@ -163,8 +163,8 @@ def test_sentences_where_nothing_works_and_nothing_was_tried(tmp_path):
     assert five(audit_in(tmp_path)) == [
         "Up to 4 fake accounts (4% of 100 users) do not put a rare item into the top 10 of 1% of users, whatever the "
         "victim and the attack.",
-        "The victim is wrmf: 4 fake accounts bring a rare item into the top 10 of 0.5% of the users of wrmf (noise: "
-        "another seed, or one user, moves as much).",
+        "The victim is wrmf: 4 fake accounts bring a rare item into the top 10 of 0.5% of the users of wrmf (noise); "
+        "noise: another seed, or one user, moves as much.",
         "No attack did anything (random): another seed, or one user, moves as much.",
         "No detector was tried: add defense=filter.",
         "No defense was tried: add defense=filter.",
