@@ -13,7 +13,7 @@ import pandas as pd
 from recpoison.evaluation.significance import paired_t
 from recpoison.report.audit.autoshill import worst_case
 from recpoison.report.audit.cells import Cells, cells_of
-from recpoison.report.runs import Run, Runs
+from recpoison.report.runs import Run, Runs, Undefined
 
 LEVELS = (0.01, 0.1, 0.5)  # shares of users
 HELPS = 0.75  # a defense helps where less than this share of what was reached is left
@@ -173,7 +173,15 @@ def audits_of(runs: Runs) -> list[Audit]:
     for run in runs.runs:
         by_dataset.setdefault(str(run.metrics.dataset.iloc[0]), []).append(run)
     found = [(name, own, cells_of(own)) for name, own in by_dataset.items()]
-    return [Audit(name, cells, Runs(tuple(own), runs.missing)) for name, own, cells in found if cells is not None]
+    return [
+        Audit(name, cells, Runs(tuple(own), runs.missing, _left_out(runs, name)))
+        for name, own, cells in found
+        if cells is not None
+    ]
+
+
+def _left_out(runs: Runs, dataset: str) -> tuple[Undefined, ...]:
+    return tuple(job for job in runs.undefined if job.labels["dataset"] == dataset)
 
 
 def percent(share: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -172,9 +173,14 @@ def _data(audit: Audit) -> str:
 
 
 def _noted(audit: Audit) -> list[str]:
-    """What the runs noted about their data and models, each once; not that a metric that is not shown is missing."""
+    """What the runs noted about their data and models, each once, and which were left out.
+
+    Not that a metric which is not shown is missing.
+    """
     notes = dict.fromkeys(str(note) for run in audit.runs.runs for note in run.about.get("notes") or ())
-    return [note for note in notes if IMPROVEMENT not in note]
+    left_out = Counter(job.reason for job in audit.runs.undefined)
+    told = [f"{counted(count, 'cell')} not defined, left out: {reason}" for reason, count in left_out.items()]
+    return [*told, *(note for note in notes if IMPROVEMENT not in note)]
 
 
 def _buckets(audit: Audit) -> list[str]:

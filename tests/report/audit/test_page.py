@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from recpoison.report.audit.sentences import five
 from recpoison.report.audit.stability import stability
 from recpoison.report.audit.tables import reach_table
 from recpoison.report.formats import to_markdown
-from recpoison.report.runs import read_runs
+from recpoison.report.runs import Undefined, read_runs
 
 USERS = 100
 SURROGATE = "recpoison.models.wrmf.WRMF"
@@ -260,6 +261,16 @@ def test_a_defense_that_helps_the_attack_is_doubted(tmp_path):
         "wrmf, rare target: with filter the worst case reaches 40% of users instead of 20%: here the defense helps the "
         "attack."
     )
+
+
+def test_cells_that_a_sweep_left_out_are_told(shop):
+    runs = read_runs([shop])
+    labels = {"dataset": "shop", "model": "wrmf", "attack": "dp", "defense": "none"}
+    left = tuple(
+        Undefined(labels | {"dataset": name}, {}, "dp needs bprmf", ("attack",)) for name in ("shop", "b", "shop")
+    )
+    text = pages(replace(runs, undefined=left))["audit.md"].decode()
+    assert "## Noted by the runs\n\n- 2 cells not defined, left out: dp needs bprmf\n- two rows dropped\n" in text
 
 
 def test_runs_without_such_a_curve_have_no_page(sweep):
