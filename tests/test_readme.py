@@ -34,7 +34,7 @@ NEEDS = {"recpoison experiment=tune_model dataset=ml_100k hydra.sweeper.n_trials
 
 _PUBLISHED = (
     "hours: the whole published sweep; and its rows of Yelp need a file that README says how to fetch",
-    ["sweep.plan=true", "setting=apt_filmtrust_random,apt_ml_1m_random"],
+    ["sweep.plan=true", "setting=apt_filmtrust_random"],
 )
 _LEARNED = "minutes of gradients: two steps show that it runs", ["attack.outer.iterations=2"]
 _FEW_FLIPS = ["attack.n_flips=10", "attack.edges_per_step=5"]
