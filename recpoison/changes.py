@@ -14,6 +14,7 @@ from torch import Tensor
 from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, ConfigError
+from recpoison.ranges import Range
 
 
 class Change(Protocol):
@@ -58,6 +59,10 @@ def users_of_share(share: float, n_users: int, setting: str, noun: str) -> int:
     return count
 
 
+SHARE = Range(low=0.0, high=1, open_low=True, note=" (a share of the real users)")
+COUNT = Range(low=1, null="the share in budget", note=", or attack=none")
+
+
 @dataclass(frozen=True)
 class Budget:
     """How many fake users an attack may add: a share of the real users, or a number.
@@ -80,12 +85,10 @@ class Budget:
     n_fake_users: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ConfigError(
-                f"attack.budget is {self.share:g}, but it is a share of the real users: give more than 0 and at most 1"
-            )
-        if self.n_fake_users is not None and self.n_fake_users < 1:
-            raise ConfigError(f"attack.n_fake_users is {self.n_fake_users}: give 1 or more, or attack=none")
+        if not SHARE.holds(self.share):
+            raise ConfigError(f"attack.budget is {self.share:g}: give {SHARE}")
+        if not COUNT.holds(self.n_fake_users):
+            raise ConfigError(f"attack.n_fake_users is {self.n_fake_users}: give {COUNT}")
 
     def fake_users(self, n_users: int) -> int:
         """Fake users allowed beside ``n_users`` real ones.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 from recpoison.errors import ConfigError
@@ -21,6 +23,7 @@ class Range:
         open_high: Whether ``high`` itself is out.
         words: Words that are allowed, beside numbers where there is a ``low``.
         null: What null stands for, such as ``all``; empty where null is out.
+        note: What is told at the end, as it stands, such as `` (0: none)`` or ``, or attack=none``.
     """
 
     low: float | None = None
@@ -29,6 +32,7 @@ class Range:
     open_high: bool = False
     words: Sequence[str] = ()
     null: str = ""
+    note: str = ""
 
     def holds(self, value: object) -> bool:
         """Whether ``value`` may be."""
@@ -36,39 +40,63 @@ class Range:
             return bool(self.null)
         if isinstance(value, str):
             return value in self.words
-        if self.low is None or not isinstance(value, int if isinstance(self.low, int) else int | float):
+        if self.low is None or not isinstance(value, Integral if self.whole else Real):
             return False
-        above = value > self.low or (value == self.low and not self.open_low)
-        return above and (value < self.high or (value == self.high < math.inf and not self.open_high))
+        number = float(value)
+        above = number > self.low or (number == self.low and not self.open_low)
+        return above and (number < self.high or (number == self.high < math.inf and not self.open_high))
+
+    @property
+    def whole(self) -> bool:
+        """Whether numbers must be whole."""
+        return isinstance(self.low, int)
 
     def __str__(self) -> str:
         """What may be given, as a sentence has it after "give"."""
         told = [self._number] if self.low is not None else []
         if self.words:
             told.append(("one of " if self.low is None and len(self.words) > 1 else "") + ", ".join(self.words))
-        return " or ".join(told) + (f", or null for {self.null}" if self.null else "")
+        return " or ".join(told) + (f", or null for {self.null}" if self.null else "") + self.note
 
     @property
     def _number(self) -> str:
+        low = _shown(self.low)
         if self.high == math.inf:
-            kind = "a finite number " if isinstance(self.low, float) else ""
-            end = f"above {self.low:g}" if self.open_low else f"from {self.low:g}" if kind else f"{self.low:g} or more"
-            return kind + end
+            kind = "" if self.whole else "a finite number above " if self.open_low else "a finite number, "
+            return f"{kind}{low}" if self.open_low else f"{kind}{low} or more"
         if not self.open_low and not self.open_high:
-            return f"{self.low:g} to {self.high:g}"
-        start = f"more than {self.low:g}" if self.open_low else f"{self.low:g} or more"
-        return f"{start} and {'less than' if self.open_high else 'at most'} {self.high:g}"
+            return f"{low} to {_shown(self.high)}"
+        start = f"more than {low}" if self.open_low else f"{low} or more"
+        return f"{start} and {'less than' if self.open_high else 'at most'} {_shown(self.high)}"
 
 
-def ranged(default: Any = MISSING, allowed: Range | None = None, **limits: Any) -> Any:
+def _shown(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else repr(value)
+
+
+def ranged(
+    default: Any = MISSING,
+    allowed: Range | None = None,
+    kw_only: Any = MISSING,
+    metadata: Mapping[str, Any] = MappingProxyType({}),
+    **limits: Any,
+) -> Any:
     """A dataclass field with a range.
 
     Args:
         default: The field's.
         allowed: Its range, where several fields share one.
+        kw_only: As ``dataclasses.field`` has it.
+        metadata: Likewise, beside the range.
         limits: Those of ``Range``, in place of ``allowed``.
     """
-    return field(default=default, metadata={"range": allowed or Range(**limits)})
+    return field(default=default, kw_only=kw_only, metadata={**metadata, "range": allowed or Range(**limits)})
+
+
+def ranges_of(part: type) -> dict[str, Range]:
+    """The ranges that the fields of a dataclass declare, by name; one with another default keeps its parent's."""
+    owners = [vars(owner).get("__dataclass_fields__", {}) for owner in reversed(part.__mro__)]
+    return {name: item.metadata["range"] for own in owners for name, item in own.items() if "range" in item.metadata}
 
 
 def check_ranges(part: Any, path: str) -> None:
@@ -81,10 +109,11 @@ def check_ranges(part: Any, path: str) -> None:
     Raises:
         ConfigError: Naming the first such setting and what may be given.
     """
-    for item in fields(part):
-        allowed, value = item.metadata.get("range"), getattr(part, item.name)
-        if allowed is None or allowed.holds(value):
+    for name, allowed in ranges_of(type(part)).items():
+        value = getattr(part, name)
+        if allowed.holds(value):
             continue
         verb = "choose" if allowed.low is None else "give"
-        shown = f"{value:g}" if isinstance(value, float) else repr(value) if isinstance(value, str) else value
-        raise ConfigError(f"{path}.{item.name} is {shown}: {verb} {allowed}")
+        if allowed.whole and isinstance(value, float):
+            raise ConfigError(f"{path}.{name} is {value}: {verb} a whole number, {allowed}")
+        raise ConfigError(f"{path}.{name} is {_shown(value)}: {verb} {allowed}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from recpoison.errors import ConfigError
-from recpoison.ranges import Range, check_ranges, ranged
+from recpoison.ranges import Range, check_ranges, ranged, ranges_of
 
 WHOLE, SHARE = Range(low=1, null="all"), Range(low=0.0, high=1, open_high=True)
 LENGTH, MIXED, CHOICE = Range(low=0.0, open_low=True), Range(low=0, words=("mean",)), Range(words=("sign", "value"))
@@ -17,9 +18,9 @@ LENGTH, MIXED, CHOICE = Range(low=0.0, open_low=True), Range(low=0, words=("mean
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside"),
     [
-        (WHOLE, [1, 10**9, None], [0, -1, 1.5, math.nan, "1"]),
+        (WHOLE, [1, 10**9, np.int64(3), None], [0, -1, 1.5, math.nan, "1"]),
         (SHARE, [0, 0.0, 0.999], [1, -1e-9, None]),
-        (LENGTH, [1e-12, 3], [0, 0.0, math.inf, math.nan]),
+        (LENGTH, [1e-12, 3, np.float32(2), np.int64(3)], [0, 0.0, math.inf, math.nan]),
         (MIXED, [0, 7, "mean"], [-1, "median", None]),
         (CHOICE, ["sign"], ["signs", 0, None]),
     ],
@@ -37,8 +38,9 @@ def test_what_a_range_holds(allowed, inside, outside):
         (LENGTH, "a finite number above 0"),
         (MIXED, "0 or more or mean"),
         (CHOICE, "one of sign, value"),
-        (Range(low=0.0), "a finite number from 0"),
+        (Range(low=0.0), "a finite number, 0 or more"),
         (Range(low=0.0, high=1), "0 to 1"),
+        (Range(low=0, high=10**7, note=" (0: none)"), "0 to 10000000 (0: none)"),
         (Range(low=0.0, high=1, open_low=True), "more than 0 and at most 1"),
     ],
 )
@@ -60,5 +62,18 @@ def test_a_constructor_names_the_setting_its_value_and_what_may_be():
     assert Part(steps=None, free=-9.0).steps is None
     with pytest.raises(ConfigError, match=r"^attack\.steps is 0: give 1 or more, or null for all$"):
         Part(steps=0)
+    with pytest.raises(ConfigError, match=r"^attack\.steps is 3\.0: give a whole number, 1 or more, or null for all$"):
+        Part(steps=3.0)
     with pytest.raises(ConfigError, match=r"^attack\.rule is 'x': choose one of sign, value$"):
         Part(rule="x")
+
+
+@dataclass(frozen=True)
+class Longer(Part):
+    steps: int = 30
+
+
+def test_another_default_keeps_the_range():
+    assert ranges_of(Longer) == ranges_of(Part) == {"steps": WHOLE, "rule": CHOICE}
+    with pytest.raises(ConfigError, match=r"^attack\.steps is 0: "):
+        Longer(steps=0)

@@ -13,7 +13,7 @@ import torch
 from recpoison.attacks.taking import embedding_shift, fake_profiles
 from recpoison.attacks.targets import Targets
 from recpoison.border import called, method
-from recpoison.changes import Budget, EmbeddingShift, FakeProfiles
+from recpoison.changes import COUNT, SHARE, Budget, EmbeddingShift, FakeProfiles
 from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import DRAWN
 from recpoison.edge_flips import EdgeFlips
@@ -141,8 +141,8 @@ class ProfileAttack(Attack, ABC):
     """
 
     targets: Targets = field(default_factory=Targets)
-    budget: float = 0.01
-    n_fake_users: int | None = None
+    budget: float = ranged(0.01, SHARE)
+    n_fake_users: int | None = ranged(None, COUNT)
     craft_seed: int | None = ranged(None, low=0, null="each seed's own")
 
     def __post_init__(self) -> None:

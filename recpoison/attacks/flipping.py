@@ -18,6 +18,7 @@ from recpoison.edge_flips import EdgeFlips
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 
@@ -59,18 +60,12 @@ class EdgeAttack(Attack, ABC):
     flips: ClassVar[bool] = True
     crafts: ClassVar[type] = EdgeFlips
 
-    budget: float = 0.01
-    n_flips: int | None = None
+    budget: float = ranged(0.01, low=0.0, high=1, open_low=True, note=" (a share of the pairs that can be flipped)")
+    n_flips: int | None = ranged(None, low=1, null="the share budget")
     plan: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.budget <= 1:
-            raise ConfigError(
-                f"attack.budget is {self.budget:g}, but it is a share of the pairs that can be flipped: give more than "
-                "0 and at most 1"
-            )
-        if self.n_flips is not None and self.n_flips < 1:
-            raise ConfigError(f"attack.n_flips is {self.n_flips}: give 1 or more, or attack=none")
+        check_ranges(self, "attack")
         if self.plan is not None and (self.plan <= 0 or (self.plan >= 1 and self.plan != int(self.plan))):
             raise ConfigError(f"attack.plan is {self.plan:g}: give a share below 1, or a whole number of flips")
         if self.plan is not None and 1 <= self.plan < (self.n_flips or 0):

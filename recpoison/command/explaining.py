@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -20,6 +20,7 @@ from recpoison.command.partners import Company, company_of
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import CONF_DIR, MEASURED
+from recpoison.ranges import ranges_of
 
 WIDTH = 80
 _COMMENT = re.compile(r"^( *)(?:- )?([\w/ ]+):(?: [^#]*)?(?:#(.*))?$")
@@ -125,7 +126,7 @@ def _settings(
     """The settings of a part and of the parts inside; a model inside is named and left to its own help."""
     part = locate(node[TARGET], trusted) if TARGET in node else None
     told = meanings(part) if part else {}
-    ranges = {item.name: item.metadata.get("range") for item in fields(part)} if is_dataclass(part) else {}
+    ranges = ranges_of(part) if isinstance(part, type) else {}
     for key, value in node.items():
         name, inner = f"{path}.{key}", f"{below}.{key}" if below else str(key)
         if key == TARGET:
@@ -139,7 +140,7 @@ def _settings(
             yield from _settings(name, value, comments, trusted, inner)
         else:
             meaning = told.get(str(key)) or comments.get(inner, "")
-            yield Setting(name, _as_yaml(value), str(ranges.get(str(key)) or ""), meaning)
+            yield Setting(name, _as_yaml(value), str(ranges.get(str(key), "")), meaning)
 
 
 def _about(text: str) -> list[str]:

@@ -8,9 +8,10 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError, DataError
+from recpoison.errors import DataError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 
@@ -51,24 +52,15 @@ class Filters(Part):
 
     binarise_at: float | None = None
     implicit: bool = False
-    min_user: int = 0
-    min_item: int = 0
-    k_core: int = 0
-    count: Literal["pairs", "rows"] = "pairs"
-    sample_users: int | None = None
-    duplicates: Literal["merge", "keep"] = "merge"
+    min_user: int = ranged(0, low=0, note=" (0: off)")
+    min_item: int = ranged(0, low=0, note=" (0: off)")
+    k_core: int = ranged(0, low=0, note=" (0: off)")
+    count: Literal["pairs", "rows"] = ranged("pairs", words=("pairs", "rows"))
+    sample_users: int | None = ranged(None, low=1, null="all")
+    duplicates: Literal["merge", "keep"] = ranged("merge", words=("merge", "keep"))
 
     def __post_init__(self) -> None:
-        for name in ("min_user", "min_item", "k_core"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"dataset.filters.{name} is {getattr(self, name)}: give 0 (off) or more")
-        if self.sample_users is not None and self.sample_users < 1:
-            raise ConfigError(f"dataset.filters.sample_users is {self.sample_users}: give 1 or more, or null for all")
-        for name, allowed in (("count", ("pairs", "rows")), ("duplicates", ("merge", "keep"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(
-                    f"dataset.filters.{name} is {getattr(self, name)!r}: give {allowed[0]} or {allowed[1]}"
-                )
+        check_ranges(self, "dataset.filters")
 
     @property
     def forget(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import codecs
+import errno
 import gzip
 import io
 import lzma
@@ -84,16 +85,11 @@ def is_parquet(path: Path) -> bool:
     """
     if path.is_dir():
         if not parts_of(path)[0].name.endswith(".parquet"):
-            raise DataError(
-                f"{path} is a folder without parquet files: give the path of one of {some_of(_names(path))}"
-            )
+            names = some_of([part.name for part in parts_of(path)])
+            raise DataError(f"{path} is a folder without parquet files: give the path of one of {names}")
         return True
     with on_disk(path) as file:
         return file.read(4) == b"PAR1" and located(path)[1] is None
-
-
-def _names(folder: Path) -> list[str]:
-    return [part.name for part in parts_of(folder)]
 
 
 def parts_of(folder: Path) -> list[Path]:
@@ -115,7 +111,7 @@ def _hidden(path: Path) -> bool:
 def located(path: Path) -> tuple[Path, str | None]:
     """What lies on disk of ``path``, and the rest of it: the name of a member where it goes on inside a file."""
     for place in (path, *path.parents):
-        if place.exists():
+        if _exists(place):
             inside = place != path and not place.is_dir()
             return (place, path.relative_to(place).as_posix()) if inside else (path, None)
     return path, None
@@ -124,7 +120,16 @@ def located(path: Path) -> tuple[Path, str | None]:
 def is_there(path: Path) -> bool:
     """Whether ``path``, or the file that it goes into, exists."""
     place, member = located(path)
-    return member is not None or place.exists()
+    return member is not None or _exists(place)
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise DataError(f"{place} cannot be read ({error.strerror}): check the path and its permissions") from None
 
 
 @contextmanager

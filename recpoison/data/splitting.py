@@ -10,12 +10,14 @@ from typing import Literal, get_args
 import numpy as np
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError, DataError
+from recpoison.errors import DataError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 Method = Literal["leave_one_out_last", "leave_one_out_random", "ratio", "ratio_last", "given"]
+_METHODS = get_args(Method)
 DRAWN = ("leave_one_out_random", "ratio")  # other rows for another seed
 _BY_TIME = {"leave_one_out_last": "leave_one_out_random", "ratio_last": "ratio"}  # and what does without times
 _TIES = " (of equal times the last in the file)"
@@ -102,20 +104,12 @@ class Splitter(Part):
         ([1, 2], [0, 2, 0])
     """
 
-    method: Method = "leave_one_out_last"
-    test: float = 0.2
-    validation: float = 0
+    method: Method = ranged("leave_one_out_last", words=_METHODS)
+    test: float = ranged(0.2, low=0.0, high=1, open_low=True, open_high=True)
+    validation: float = ranged(0, low=0.0, high=1, note=" (a share; 1: one row per user)")
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            raise ConfigError(f"dataset.split.method is {self.method!r}: give one of {', '.join(get_args(Method))}")
-        if not 0 < self.test < 1:
-            raise ConfigError(f"dataset.split.test is {self.test:g}: give a share between 0 and 1")
-        if not 0 <= self.validation <= 1:
-            raise ConfigError(
-                f"dataset.split.validation is {self.validation:g}: "
-                "give a share from 0 to below 1, or 1 for one row per user"
-            )
+        check_ranges(self, "dataset.split")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share of test rows, where their number is fixed; all, where an evaluation divides the rows itself."""

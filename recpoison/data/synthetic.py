@@ -13,6 +13,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import Split, Splitter
 from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 MAX_DRAWS = 100
@@ -44,16 +45,14 @@ class Synthetic(Dataset):
         (50, 30, 50)
     """
 
-    n_users: int = 900
-    n_items: int = 300
-    rank: int = 20
+    n_users: int = ranged(900, low=1)
+    n_items: int = ranged(300, low=2)
+    rank: int = ranged(20, low=1)
     threshold: float = 5.0
     split: Splitter = field(default_factory=lambda: Splitter("leave_one_out_random"))
 
     def __post_init__(self) -> None:
-        for name, least in (("n_users", 1), ("n_items", 2), ("rank", 1)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"dataset.{name} is {getattr(self, name)}: give {least} or more")
+        check_ranges(self, "dataset")
 
     @property
     def has_ratings(self) -> bool:

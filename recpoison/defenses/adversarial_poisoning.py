@@ -19,6 +19,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.models.mf import MF
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer, result
 
@@ -52,32 +53,18 @@ class AdversarialPoisoning(Defense):
         ConfigError: If a value is out of range.
     """
 
-    erm_users: float = 0.05
-    n_erm_users: int | None = None
-    fillers: int | str = "mean"
+    erm_users: float = ranged(0.05, low=0.0, high=1, open_low=True, note=" of the users, or defense=none")
+    n_erm_users: int | None = ranged(None, low=1, null="the share erm_users")
+    fillers: int | str = ranged("mean", low=1, words=("mean",))
     shift: float = 1.0
-    statistics: str = "data"
-    pre_training: int | None = None
-    interval: int = 2
+    statistics: str = ranged("data", words=STATISTICS)
+    pre_training: int | None = ranged(None, low=0, null="three fifths")
+    interval: int = ranged(2, low=1)
 
     def __post_init__(self) -> None:
-        if not 0 < self.erm_users <= 1:
-            raise ConfigError(
-                f"defense.erm_users is {self.erm_users:g}, but it is a share of the users: give more than 0 and at "
-                "most 1, or defense=none"
-            )
-        if self.n_erm_users is not None and self.n_erm_users < 1:
-            raise ConfigError(f"defense.n_erm_users is {self.n_erm_users}: give 1 or more, or defense=none")
-        if self.fillers != "mean" and (not isinstance(self.fillers, int) or self.fillers < 1):
-            raise ConfigError(f"defense.fillers is {self.fillers!r}: give a number of items from 1, or mean")
+        check_ranges(self, "defense")
         if not math.isfinite(self.shift):
             raise ConfigError(f"defense.shift is {self.shift:g}: give a finite number")
-        if self.statistics not in STATISTICS:
-            raise ConfigError(f"defense.statistics is {self.statistics!r}: choose one of {', '.join(STATISTICS)}")
-        if self.pre_training is not None and self.pre_training < 0:
-            raise ConfigError(f"defense.pre_training is {self.pre_training}: give 0 or more, or null for three fifths")
-        if self.interval < 1:
-            raise ConfigError(f"defense.interval is {self.interval}: give 1 or more")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given; whose statistics, where there is one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recpoison.defenses.adversarial_training import AdversarialTraining
+from recpoison.ranges import ranged
 from recpoison.training.inner_attack import InnerAttack
 
 
@@ -29,7 +30,7 @@ class AMFRandom(AdversarialTraining):
         [0, 1]
     """
 
-    epsilon: float = 0.5
+    epsilon: float = ranged(0.5, low=0.0)
 
     def inner_attack(self) -> InnerAttack:
         """No step, and a start that is noise."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recpoison.algebra.perturbation import PROJECTIONS
 from recpoison.defenses.adversarial_training import AdversarialTraining
 from recpoison.idle import Together
-from recpoison.training.inner_attack import InnerAttack
+from recpoison.ranges import ranged
+from recpoison.training.inner_attack import STARTS, UNITS, InnerAttack
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +43,13 @@ class APR(AdversarialTraining):
         [0, 1]
     """
 
-    epsilon: float = 0.5
-    steps: int = 1
-    step_size: float | None = None
-    projection: str = "row_l2"
-    start: str = "zero"
-    start_width: float = 0.05
-    unit: str = "row_batch"
+    epsilon: float = ranged(0.5, low=0.0)
+    steps: int = ranged(1, low=1, note=" (1: FGSM; more: BIM, PGD)")
+    step_size: float | None = ranged(None, low=0.0, open_low=True, null="epsilon, a quarter of it for several")
+    projection: str = ranged("row_l2", words=PROJECTIONS)
+    start: str = ranged("zero", words=STARTS)
+    start_width: float = ranged(0.05, low=0.0)
+    unit: str = ranged("row_batch", words=UNITS)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The width of a start that has none."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from recpoison.defenses.adversarial_poisoning import AdversarialPoisoning
 from recpoison.defenses.erm_users import NOBODY, Renewal
 from recpoison.idle import Together
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ranged
 from recpoison.training.influence import RISKS, InverseCurvature, influence_of_ratings, risk_slopes, shortest_users
 
 SCALINGS = ("minmax", "none")
@@ -55,10 +55,6 @@ class APT(AdversarialPoisoning):
     risk: str = ranged("sigmoid_sum", words=RISKS)
     reference_users: int = ranged(10, low=1)
     inverse: InverseCurvature = field(default_factory=InverseCurvature)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_ranges(self, "defense")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How influence is scaled, where its size has no say."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from recpoison.algebra.perturbation import DIRECTIONS
 from recpoison.defenses.adversarial_training import AdversarialTraining
+from recpoison.ranges import ranged
 from recpoison.training.inner_attack import InnerAttack
 
 
@@ -39,9 +41,9 @@ class AT(AdversarialTraining):
         1.0
     """
 
-    epsilon: float = 0.03
+    epsilon: float = ranged(0.03, low=0.0)
     from_epoch: int | None = 0
-    direction: str = "row_l2"
+    direction: str = ranged("row_l2", words=DIRECTIONS)
 
     def inner_attack(self) -> InnerAttack:
         """One step from 0, which needs no projection; that of rows leaves apr's numbers to the last bit."""

@@ -73,7 +73,7 @@ class Distillation(Defense):
     temperature: float = ranged(1.0, low=0.0, open_low=True)
     teacher_embedding_size: int | None = ranged(None, low=1, null="the model's")
     weight: float = ranged(0.0, low=0.0)
-    epsilon: float = 0.5
+    epsilon: float = ranged(0.5, low=0.0)
     epochs: int = ranged(500, low=1)
     learning_rate: float = ranged(0.03, low=0.0, open_low=True)
 

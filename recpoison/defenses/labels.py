@@ -15,6 +15,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 SOURCES = ("simulated", "known", "truth")
@@ -49,16 +50,12 @@ class Labels(Part):
         [False, False, False, True, True]
     """
 
-    source: str = "simulated"
-    simulated: float = 0.05
-    known: float = 0.1
+    source: str = ranged("simulated", words=SOURCES)
+    simulated: float = ranged(0.05, low=0.0, high=1, open_low=True)
+    known: float = ranged(0.1, low=0.0, high=1, open_low=True)
 
     def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise ConfigError(f"labels.source is {self.source!r}: choose one of {', '.join(SOURCES)}")
-        for name in ("simulated", "known"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"labels.{name} is {getattr(self, name):g}: give a share above 0 and at most 1")
+        check_ranges(self, "labels")
 
     @property
     def told(self) -> bool:

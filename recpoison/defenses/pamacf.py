@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recpoison.defenses.adversarial_training import AdversarialTraining
-from recpoison.errors import ConfigError
+from recpoison.ranges import ranged
 from recpoison.training.inner_attack import InnerAttack
 from recpoison.training.magnitudes import Magnitude
 
@@ -38,14 +38,9 @@ class PamaCF(AdversarialTraining):
         [0, 1]
     """
 
-    epsilon: float = 0.5
-    user_lambda: float = 2.0
-    length: str = "square"
-
-    def __post_init__(self) -> None:
-        if self.length not in _LENGTHS:
-            raise ConfigError(f"defense.length is {self.length!r}: choose one of {', '.join(_LENGTHS)}")
-        super().__post_init__()
+    epsilon: float = ranged(0.5, low=0.0)
+    user_lambda: float = ranged(2.0, low=0.0, open_low=True)
+    length: str = ranged("square", words=_LENGTHS)
 
     def inner_attack(self) -> InnerAttack:
         """One step, with a factor for each user."""

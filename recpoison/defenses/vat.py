@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from recpoison.defenses.adversarial_training import AdversarialTraining
-from recpoison.errors import ConfigError
+from recpoison.ranges import ranged
 from recpoison.training.inner_attack import InnerAttack
 from recpoison.training.magnitudes import Magnitude
 
@@ -43,14 +43,9 @@ class VAT(AdversarialTraining):
         [0, 1]
     """
 
-    epsilon: float = 0.5
-    user_lambda: float = 2.0
-    loss_of_user: str = "sum"
-
-    def __post_init__(self) -> None:
-        if self.loss_of_user not in _LOSSES:
-            raise ConfigError(f"defense.loss_of_user is {self.loss_of_user!r}: choose one of {', '.join(_LOSSES)}")
-        super().__post_init__()
+    epsilon: float = ranged(0.5, low=0.0)
+    user_lambda: float = ranged(2.0, low=0.0, open_low=True)
+    loss_of_user: str = ranged("sum", words=_LOSSES)
 
     def inner_attack(self) -> InnerAttack:
         """One step, with a factor for each user."""

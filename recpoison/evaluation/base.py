@@ -21,6 +21,7 @@ from recpoison.idle import Part, Together
 from recpoison.models.base import Fitted, Model
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 SELECTIONS = ("last", "valid", "test")
@@ -85,19 +86,14 @@ class Evaluation(Part, ABC, Generic[Seen]):
     takes_flips: ClassVar[bool] = False  # whether it can measure what flipped edges do
     divides_edges: ClassVar[bool] = False  # whether it asks for edges and sampled zeros, instead of a ranking
 
-    select_on: str = field(default="last", kw_only=True)
-    select_every: int = field(default=10, kw_only=True)
-    curve_epochs: int | None = field(default=None, kw_only=True, metadata=NO_EFFECT)
-    curve_steps: int | None = field(default=None, kw_only=True, metadata=NO_EFFECT)
+    select_on: str = ranged("last", kw_only=True, words=SELECTIONS)
+    select_every: int = ranged(10, kw_only=True, low=1)
+    curve_epochs: int | None = ranged(None, kw_only=True, metadata=NO_EFFECT, low=1, null="no curve")
+    curve_steps: int | None = ranged(None, kw_only=True, metadata=NO_EFFECT, low=1, null="no curve")
     curve_epsilons: Sequence[float] = field(default=(), kw_only=True, metadata=NO_EFFECT)
 
     def __post_init__(self) -> None:
-        if self.select_on not in SELECTIONS:
-            raise ConfigError(f"evaluation.select_on is {self.select_on!r}: choose one of {', '.join(SELECTIONS)}")
-        for name in ("select_every", "curve_epochs", "curve_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"evaluation.{name} is {value}: give 1 or more")
+        check_ranges(self, "evaluation")
         if not all(0 <= epsilon < math.inf for epsilon in self.curve_epsilons):
             raise ConfigError(f"evaluation.curve_epsilons is {list(self.curve_epsilons)}: give finite numbers from 0")
 

@@ -22,6 +22,7 @@ from recpoison.evaluation.base import Evaluation, Measure, check_metrics
 from recpoison.evaluation.latent_space import closeness, mahalanobis, principal_components
 from recpoison.models.base import Fitted, Model, Params
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 DETECTORS = {"OutlierAUROC": "outlier", "ClusterAUROC": "cluster", "PCAClusterAUROC": "pca_cluster"}
@@ -124,15 +125,12 @@ class Detection(Evaluation[Suspicion]):
     """
 
     metrics: Sequence[str] = LABELS
-    neighbours: int = 5
-    dimensions: int = 2
-    sample_users: int = 500
+    neighbours: int = ranged(5, low=1)
+    dimensions: int = ranged(2, low=1)
+    sample_users: int = ranged(500, low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("neighbours", "dimensions", "sample_users"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"evaluation.{name} is {getattr(self, name)}: give 1 or more")
         if self.select_on != "last":
             raise ConfigError(
                 f"evaluation.select_on is {self.select_on!r}, but no epoch can be chosen by users nobody knows to be "

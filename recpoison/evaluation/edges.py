@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from recpoison.descriptions import NO_EFFECT
-from recpoison.errors import ConfigError
 from recpoison.evaluation.base import Evaluation, Seen
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 
@@ -24,12 +24,7 @@ class GraphEvaluation(Evaluation[Seen]):
 
     takes_flips: ClassVar[bool] = True
 
-    curve_flips: int | None = field(default=None, kw_only=True, metadata=NO_EFFECT)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.curve_flips is not None and self.curve_flips < 1:
-            raise ConfigError(f"evaluation.curve_flips is {self.curve_flips}: give 1 or more, or null for no curve")
+    curve_flips: int | None = ranged(None, kw_only=True, metadata=NO_EFFECT, low=1, null="no curve")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """A curve over flips, where nothing is flipped."""

@@ -22,6 +22,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model
 from recpoison.models.edge_model import EdgeModel
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 _BLOCK = 1 << 18  # pairs asked for at a time
@@ -59,21 +60,14 @@ class LinkPrediction(GraphEvaluation[JudgedEdges]):
 
     divides_edges: ClassVar[bool] = True
 
-    zeros: int | None = None
-    unseen: float = 0.2
-    edges: str = "unseen"
-    perturbed: str = "excluded"
+    zeros: int | None = ranged(None, low=1, null="as many as pairs")
+    unseen: float = ranged(0.2, low=0.0, high=1, open_high=True)
+    edges: str = ranged("unseen", words=("unseen", "train"))
+    perturbed: str = ranged("excluded", words=("excluded", "included"))
     metrics: Sequence[str] = LABELS
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.zeros is not None and self.zeros < 1:
-            raise ConfigError(f"evaluation.zeros is {self.zeros}: give 1 or more, or null for as many as pairs")
-        if not 0 <= self.unseen < 1:
-            raise ConfigError(f"evaluation.unseen is {self.unseen:g}: give a share from 0 to below 1")
-        for name, allowed in (("edges", ("unseen", "train")), ("perturbed", ("excluded", "included"))):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose {' or '.join(allowed)}")
         if self.edges == "unseen" and not self.unseen:
             raise ConfigError(
                 "evaluation.edges is unseen, but evaluation.unseen=0 holds nothing out: raise it, or set "

@@ -18,6 +18,7 @@ from recpoison.evaluation.base import Measure, check_metrics
 from recpoison.evaluation.edges import GraphEvaluation
 from recpoison.models.base import Fitted
 from recpoison.progress import QUIET, Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 LABELS = ("Accuracy",)
@@ -77,22 +78,18 @@ class NodeAccuracy(GraphEvaluation[Classified]):
     works_on = "graph"
 
     metrics: Sequence[str] = LABELS
-    labelled: float = 0.1
+    labelled: float = ranged(0.1, low=0.0, high=1, open_low=True, open_high=True)
     validation: float = 0.1
-    retrainings: int = 10
+    retrainings: int = ranged(10, low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_metrics(self.metrics, LABELS)
-        if not 0 < self.labelled < 1:
-            raise ConfigError(f"evaluation.labelled is {self.labelled:g}: give a share between 0 and 1")
         if not 0 <= self.validation < 1 - self.labelled:
             raise ConfigError(
                 f"evaluation.validation is {self.validation:g}: give a share from 0 that leaves test nodes beside "
                 f"evaluation.labelled={self.labelled:g}"
             )
-        if self.retrainings < 1:
-            raise ConfigError(f"evaluation.retrainings is {self.retrainings}: give 1 or more")
         if self.select_on != "last":
             raise ConfigError(
                 f"evaluation.select_on is {self.select_on!r}, but node_accuracy chooses no epoch: give last"

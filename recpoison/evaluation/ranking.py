@@ -21,6 +21,7 @@ from recpoison.evaluation.ranks import Ranks
 from recpoison.evaluation.ties import TIES, share_decided
 from recpoison.idle import Together
 from recpoison.models.base import Fitted
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 ON_HELD_OUT = (*AT_CUTOFF, "AUC", "EFD")
@@ -70,27 +71,16 @@ class RankingEvaluation(Evaluation[Ranks]):
 
     metrics: Sequence[str] = ("HR", "NDCG", "AUC", "MeanRank", "RankShift")
     cutoffs: Sequence[int] = (10, 50)
-    ties: str = "half"
-    owners: str = "missing"
-    target_hr: str = "mean"
-    rows: str = "test"
+    ties: str = ranged("half", words=tuple(TIES))
+    owners: str = ranged("missing", words=tuple(_OWNERS))
+    target_hr: str = ranged("mean", words=("mean", "any"))
+    rows: str = ranged("test", words=("test", "valid"))
     select_metric: str = "NDCG@10"
     curve_fakes: Sequence[int] = field(default=(), metadata=NO_EFFECT)
-    memory_mb: int | None = field(default=None, metadata=NO_EFFECT)
+    memory_mb: int | None = ranged(None, metadata=NO_EFFECT, low=1, null="what suits the device")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        choices = {
-            "ties": tuple(TIES),
-            "owners": tuple(_OWNERS),
-            "target_hr": ("mean", "any"),
-            "rows": ("test", "valid"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"evaluation.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        if self.memory_mb is not None and self.memory_mb < 1:
-            raise ConfigError(f"evaluation.memory_mb is {self.memory_mb}: give 1 or more, or null")
         if any(count < 1 for count in self.curve_fakes):
             raise ConfigError(f"evaluation.curve_fakes is {list(self.curve_fakes)}: give whole numbers from 1")
         if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):

@@ -15,6 +15,7 @@ from recpoison.evaluation.ranking import ON_LISTS, RankingEvaluation
 from recpoison.evaluation.ranks import Ranks, rank_items, rows_of, seen_items
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 
@@ -38,7 +39,7 @@ class Sampled(RankingEvaluation):
         [0.333, 0.667]
     """
 
-    n_negatives: int | None = 99
+    n_negatives: int | None = ranged(99, low=1, null="those that come with the data")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,8 +51,6 @@ class Sampled(RankingEvaluation):
                     "give evaluation.n_negatives a number, or select on last"
                 )
         else:
-            if self.n_negatives < 1:
-                raise ConfigError(f"evaluation.n_negatives is {self.n_negatives}: give 1 or more, or null")
             self._check_cutoffs(self.n_negatives + 1)
 
     def check_split(self, split: Split) -> None:

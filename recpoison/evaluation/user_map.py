@@ -15,6 +15,7 @@ from recpoison.evaluation.judged_edges import JudgedEdges
 from recpoison.evaluation.link_prediction import LinkPrediction
 from recpoison.models.base import Fitted
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 
@@ -67,13 +68,11 @@ class UserMap(LinkPrediction):
         (1, 6, 2)
     """
 
-    clusters: int = 10
+    clusters: int = ranged(10, low=2)
     perplexities: Sequence[float] = (2.0, 10.0, 50.0)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.clusters < 2:
-            raise ConfigError(f"evaluation.clusters is {self.clusters}: give 2 or more")
         if not self.perplexities or not all(perplexity > 1 for perplexity in self.perplexities):
             raise ConfigError(f"evaluation.perplexities is {list(self.perplexities)}: give numbers above 1")
 

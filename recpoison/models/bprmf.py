@@ -12,8 +12,9 @@ from recpoison.data.interactions import Interactions
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import check_factors, factor_tables
+from recpoison.training.initial_values import factor_tables
 from recpoison.training.objectives import BPRObjective, bpr_of_tables
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import BPRDataLoss
@@ -49,14 +50,14 @@ class BPRMF(TrainedModel):
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
     reads_values: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    regularization: float = 0.0
-    initial: str = "truncated_normal"
-    initial_std: float = 0.01
+    embedding_size: int = ranged(64, low=1)
+    regularization: float = ranged(0.0, low=0.0)
+    initial: str = ranged("truncated_normal", words=INITIALS)
+    initial_std: float = ranged(0.01, low=0.0, open_low=True)
     trainer: Trainer = field(default_factory=Trainer)
 
     def __post_init__(self) -> None:
-        check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
+        check_ranges(self, "model")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The spread of initial values that have their own."""

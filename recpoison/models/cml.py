@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -16,6 +15,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.cml_kernel import cml_epoch
 from recpoison.training.initial_values import factor_tables
@@ -65,31 +65,19 @@ class CML(TrainedModel):
 
     reads_values: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    margin: float = 1.0
-    negatives: int = 10
+    embedding_size: int = ranged(64, low=1)
+    margin: float = ranged(1.0, low=0.0, open_low=True)
+    negatives: int = ranged(10, low=1)
     warp: bool = True
-    max_norm: float | None = 1.0
-    covariance: float = 0.0
-    regularization: float = 0.0
-    initial_std: float = 0.1
+    max_norm: float | None = ranged(1.0, low=0.0, open_low=True, null="no bound")
+    covariance: float = ranged(0.0, low=0.0)
+    regularization: float = ranged(0.0, low=0.0)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
     rows_only: bool = True
     trainer: Trainer = field(default_factory=lambda: Trainer(epochs=40))
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "negatives"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("margin", "initial_std"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number above 0")
-        for name in ("covariance", "regularization"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        if self.max_norm is not None and not 0 < self.max_norm < math.inf:
-            raise ConfigError(
-                f"model.max_norm is {self.max_norm:g}: give a finite number above 0, or null for no bound"
-            )
+        check_ranges(self, "model")
         if self.covariance and self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba has no model.covariance: set backend=auto or torch")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,8 +18,9 @@ from recpoison.models.base import DataLoss, Monitor, Params
 from recpoison.models.pair_network import every, initial_values, several
 from recpoison.models.trained import TrainedModel
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
-from recpoison.training.edges.network import Network, logits
+from recpoison.training.edges.network import ACTIVATIONS, Network, logits
 from recpoison.training.edges.trainer import EdgeTrainer
 from recpoison.training.row_objective import RowObjective, only_for_adam
 from recpoison.training.sampling import DevicePairs, Pairs
@@ -65,25 +65,19 @@ class EdgeModel(TrainedModel):
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
     reads_values: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    negatives: int = 4
-    regularization: float = 0.0
-    initial_std: float = 0.1
+    embedding_size: int = ranged(64, low=1)
+    negatives: int = ranged(4, low=1)
+    regularization: float = ranged(0.0, low=0.0)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
     rows_only: bool = True
     trainer: Trainer = field(default_factory=lambda: Trainer(epochs=10))
     hidden: tuple[int, ...] = ()
-    activation: str = "relu"
-    dropout: float = 0.0
+    activation: str = ranged("relu", words=ACTIVATIONS)
+    dropout: float = ranged(0.0, low=0.0, high=1, open_high=True)
     edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.01))
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "negatives"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 <= self.regularization < math.inf:
-            raise ConfigError(f"model.regularization is {self.regularization:g}: give a finite number, 0 or more")
-        if not 0 < self.initial_std < math.inf:
-            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a finite number above 0")
+        check_ranges(self, "model")
         if self.trainer.backend == "numba":
             raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
         self.network  # noqa: B018  checks its own settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -13,9 +12,10 @@ from torch import Tensor
 
 from recpoison.algebra.propagation_products import Sparse, normalised
 from recpoison.data.graph import NodeGraph
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import UserError
 from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import glorot
 from recpoison.training.optimizers import initial_state, slots, step
@@ -58,22 +58,14 @@ class GCN(Model):
     reads_values: ClassVar[bool] = False
     has_epochs: ClassVar[bool] = False
 
-    hidden: int = 16
-    dropout: float = 0.5
-    steps: int = 200
-    learning_rate: float = 0.01
-    weight_decay: float = 5e-4
+    hidden: int = ranged(16, low=1)
+    dropout: float = ranged(0.5, low=0.0, high=1, open_high=True)
+    steps: int = ranged(200, low=1)
+    learning_rate: float = ranged(0.01, low=0.0, open_low=True)
+    weight_decay: float = ranged(5e-4, low=0.0)
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout is {self.dropout:g}: give 0 or more and less than 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"model.learning_rate is {self.learning_rate:g}: give a finite number above 0")
-        if not 0 <= self.weight_decay < math.inf:
-            raise ConfigError(f"model.weight_decay is {self.weight_decay:g}: give a finite number, 0 or more")
+        check_ranges(self, "model")
 
     def init(self, data: NodeGraph, seeds: Seeds) -> Params:
         """Weights by Glorot and Bengio's uniform rule, biases 0; each from its stream of ``init``."""

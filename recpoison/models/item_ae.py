@@ -19,6 +19,7 @@ from recpoison.errors import ConfigError
 from recpoison.models.base import Monitor, Params, Watch
 from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import uniform
 from recpoison.training.row_batches import Rows
@@ -65,7 +66,7 @@ class ItemAE(WholeMatrixModel):
     """
 
     hidden: tuple[int, ...] = (64, 32)
-    activation: str = "selu"
+    activation: str = ranged("selu", words=tuple(ACTIVATIONS))
     regularization: float = field(default=0.0, kw_only=True)
     trainer: Trainer = field(default_factory=_adam, kw_only=True)
 
@@ -73,9 +74,6 @@ class ItemAE(WholeMatrixModel):
         super().__post_init__()
         if not self.hidden or min(self.hidden) < 1:
             raise ConfigError(f"model.hidden is {list(self.hidden)}: give one or more whole numbers from 1")
-        if self.activation not in ACTIVATIONS:
-            choices = ", ".join(ACTIVATIONS)
-            raise ConfigError(f"model.activation is {self.activation!r}: choose one of {choices}")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 SIMILARITIES = ("cosine", "jaccard")
@@ -53,17 +53,12 @@ class ItemKNN(Model):
     reads_values: ClassVar[bool] = False
     has_epochs: ClassVar[bool] = False
 
-    neighbors: int = 20
-    similarity: str = "cosine"
-    neighbors_of: str = "candidate"
+    neighbors: int = ranged(20, low=1)
+    similarity: str = ranged("cosine", words=SIMILARITIES)
+    neighbors_of: str = ranged("candidate", words=LISTS)
 
     def __post_init__(self) -> None:
-        if self.neighbors < 1:
-            raise ConfigError(f"model.neighbors is {self.neighbors}: give 1 or more")
-        if self.similarity not in SIMILARITIES:
-            raise ConfigError(f"model.similarity is {self.similarity!r}: choose one of {', '.join(SIMILARITIES)}")
-        if self.neighbors_of not in LISTS:
-            raise ConfigError(f"model.neighbors_of is {self.neighbors_of!r}: choose one of {', '.join(LISTS)}")
+        check_ranges(self, "model")
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None

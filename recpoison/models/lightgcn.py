@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
@@ -16,6 +15,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.graph_objective import (
     OFFSETS,
@@ -26,7 +26,7 @@ from recpoison.training.graph_objective import (
     GraphObjective,
     final_tables,
 )
-from recpoison.training.initial_values import check_factors, factor_tables
+from recpoison.training.initial_values import factor_tables
 from recpoison.training.trainer import Trainer
 
 INITIALS = ("normal", "xavier_own")
@@ -87,26 +87,18 @@ class LightGCN(TrainedModel):
 
     reads_values: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    layers: int = 3
-    regularization: float = 1e-4
-    regularized: str = "layer_0"
-    sampler: str = "pairs"
-    initial: str = "normal"
-    initial_std: float = 0.1
-    shifted: str = "layer_0"
+    embedding_size: int = ranged(64, low=1)
+    layers: int = ranged(3, low=0, note=" (0: no propagation)")
+    regularization: float = ranged(1e-4, low=0.0)
+    regularized: str = ranged("layer_0", words=PLACES)
+    sampler: str = ranged("pairs", words=SAMPLERS)
+    initial: str = ranged("normal", words=INITIALS)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
+    shifted: str = ranged("layer_0", words=PLACES)
     trainer: Trainer = field(default_factory=_adam)
 
     def __post_init__(self) -> None:
-        check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
-        if self.layers < 0:
-            raise ConfigError(f"model.layers is {self.layers}: give 0 (no propagation) or more")
-        for name, choices in (("regularized", PLACES), ("sampler", SAMPLERS), ("shifted", PLACES)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"model.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        for name in ("regularization", "initial_std"):
-            if getattr(self, name) == math.inf:
-                raise ConfigError(f"model.{name} is inf: give a finite number")
+        check_ranges(self, "model")
         if self.trainer.backend == "numba":
             raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
 

@@ -12,8 +12,9 @@ from recpoison.data.interactions import Interactions
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
-from recpoison.training.initial_values import check_factors, factor_tables
+from recpoison.training.initial_values import factor_tables
 from recpoison.training.ratings import RatingObjective
 from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import ChunkedLoss, rating_chunks
@@ -62,14 +63,14 @@ class MF(TrainedModel):
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
     samples: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    regularization: float = 1e-12
-    initial: str = "xavier"
-    initial_std: float = 0.1
+    embedding_size: int = ranged(64, low=1)
+    regularization: float = ranged(1e-12, low=0.0)
+    initial: str = ranged("xavier", words=INITIALS)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
     trainer: Trainer = field(default_factory=_authors_trainer)
 
     def __post_init__(self) -> None:
-        check_factors(self.embedding_size, self.regularization, self.initial, INITIALS, self.initial_std)
+        check_ranges(self, "model")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The spread of initial values that have their own."""

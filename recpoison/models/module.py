@@ -21,6 +21,7 @@ from recpoison.errors import ConfigError, IncompatibleParts, UserError
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.module_objective import FORMS, Columns, ModuleBatch, ModuleObjective
 from recpoison.training.module_start import RowByRow, seeded
@@ -60,14 +61,13 @@ class ModuleModel(TrainedModel):
 
     form: ClassVar[str] = "triples"  # or pairs, ratings: what batches are made of
 
-    negatives: int = 4
+    negatives: int = ranged(4, low=1)
     trainer: Trainer = field(default_factory=_adam)
 
     def __post_init__(self) -> None:
         if self.form not in FORMS:
             raise ConfigError(f"{type(self).__name__}.form is {self.form!r}: choose one of {', '.join(FORMS)}")
-        if self.negatives < 1:
-            raise ConfigError(f"model.negatives is {self.negatives}: give 1 or more")
+        check_ranges(self, "model")
         if self.trainer.backend == "numba":
             raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
 

@@ -18,6 +18,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import xavier
 from recpoison.training.optimizers import BETAS, State, slots, step
@@ -72,28 +73,18 @@ class MultVAE(TrainedModel):
 
     reads_values: ClassVar[bool] = False
 
-    hidden_size: int = 512
-    code_size: int = 256
-    dropout: float = 0.5
-    kl_weight: float = 0.2
-    kl_step: float = 1e-3
-    likelihood: str = "sum"
-    regularization: float = 0.0
-    precision: str = "float32"
+    hidden_size: int = ranged(512, low=1)
+    code_size: int = ranged(256, low=1)
+    dropout: float = ranged(0.5, low=0.0, high=1, open_high=True)
+    kl_weight: float = ranged(0.2, low=0.0)
+    kl_step: float = ranged(1e-3, low=0.0)
+    likelihood: str = ranged("sum", words=LIKELIHOODS)
+    regularization: float = ranged(0.0, low=0.0)
+    precision: str = ranged("float32", words=tuple(PRECISIONS))
     trainer: Trainer = field(default_factory=_adam)
 
     def __post_init__(self) -> None:
-        for name in ("hidden_size", "code_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout is {self.dropout:g}: give at least 0 and less than 1")
-        for name in ("kl_weight", "kl_step", "regularization"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        for name, choices in (("likelihood", LIKELIHOODS), ("precision", tuple(PRECISIONS))):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"model.{name} is {getattr(self, name)!r}: choose {' or '.join(choices)}")
+        check_ranges(self, "model")
         if self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba has no networks: set backend=auto or torch")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from recpoison.errors import ConfigError
 from recpoison.models.edge_model import EdgeModel
+from recpoison.ranges import ranged
 from recpoison.training.edges.network import Network
 from recpoison.training.trainer import Trainer
 
@@ -41,11 +42,9 @@ class NeuMF(EdgeModel):
 
     trainer: Trainer = field(default_factory=lambda: Trainer(epochs=6))
     hidden: tuple[int, ...] = (64,)
-    mlp_embedding_size: int = 32
+    mlp_embedding_size: int = ranged(32, low=1)
 
     def __post_init__(self) -> None:
-        if self.mlp_embedding_size < 1:
-            raise ConfigError(f"model.mlp_embedding_size is {self.mlp_embedding_size}: give 1 or more")
         if not self.hidden:
             raise ConfigError("model.hidden is empty: give the perceptron one layer or more, or choose model=gmf")
         super().__post_init__()

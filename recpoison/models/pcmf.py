@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Monitor, Params
 from recpoison.models.trained import TrainedModel
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.optimizers import State, slots, step
@@ -62,20 +62,13 @@ class PCMF(TrainedModel):
         [0, 1]
     """
 
-    embedding_size: int = 64
-    regularization: float = 2e-3
-    initial_std: float = 0.01
+    embedding_size: int = ranged(64, low=1)
+    regularization: float = ranged(2e-3, low=0.0)
+    initial_std: float = ranged(0.01, low=0.0, open_low=True, note=" (0 is no start)")
     trainer: Trainer = field(default_factory=_adam)
 
     def __post_init__(self) -> None:
-        if self.embedding_size < 1:
-            raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
-        if not 0 <= self.regularization < math.inf:
-            raise ConfigError(f"model.regularization is {self.regularization:g}: give a finite number, 0 or more")
-        if not 0 < self.initial_std < math.inf:
-            raise ConfigError(
-                f"model.initial_std is {self.initial_std:g}: give a finite number above 0 (0 is no start)"
-            )
+        check_ranges(self, "model")
         if self.trainer.backend == "numba":
             raise ConfigError("model.trainer.backend=numba trains on pairs, and PCMF on a matrix: set auto")
 

@@ -16,6 +16,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import State, slots
 from recpoison.training.row_batches import RowBatches, Rows, functional_optimizer, step_functionally
@@ -41,15 +42,12 @@ class WholeMatrixModel(TrainedModel):
 
     reads_values: ClassVar[bool] = False
 
-    weight: float = 20.0
-    regularization: float = 0.0
+    weight: float = ranged(20.0, low=1.0, note=" (1: all cells alike)")
+    regularization: float = ranged(0.0, low=0.0)
     trainer: Trainer
 
     def __post_init__(self) -> None:
-        if not 1 <= self.weight < float("inf"):
-            raise ConfigError(f"model.weight is {self.weight:g}: give a finite number, 1 (all cells alike) or more")
-        if not 0 <= self.regularization < float("inf"):
-            raise ConfigError(f"model.regularization is {self.regularization:g}: give a finite number, 0 or more")
+        check_ranges(self, "model")
         if self.trainer.optimizer not in ("sgd", "adam"):
             raise ConfigError(f"model.trainer.optimizer is {self.trainer.optimizer!r}: this model takes sgd or adam")
         if self.trainer.backend == "numba":

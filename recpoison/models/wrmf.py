@@ -13,9 +13,9 @@ from recpoison.algebra.gram import whole_matrix_gradient, whole_matrix_loss
 from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Tensors
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.models.base import DataLoss, Params
 from recpoison.models.whole_matrix import WholeMatrixModel
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import factor_tables
 from recpoison.training.row_batches import Rows
@@ -57,17 +57,10 @@ class WRMF(WholeMatrixModel):
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
     samples: ClassVar[bool] = False
 
-    embedding_size: int = 64
-    initial_std: float = 0.1
+    embedding_size: int = ranged(64, low=1)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
     regularization: float = field(default=1e-5, kw_only=True)
     trainer: Trainer = field(default_factory=_adam, kw_only=True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.embedding_size < 1:
-            raise ConfigError(f"model.embedding_size is {self.embedding_size}: give 1 or more")
-        if not 0 < self.initial_std < float("inf"):
-            raise ConfigError(f"model.initial_std is {self.initial_std:g}: give a finite number above 0")
 
     @property
     def parameters(self) -> tuple[str, ...]:

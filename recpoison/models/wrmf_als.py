@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,9 +13,9 @@ from torch import Tensor
 from recpoison.algebra.conjugate_rows import ConjugateRows
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.models.base import Model, Monitor, Params
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import normal
 from recpoison.training.trainer import Diverged
@@ -56,24 +55,15 @@ class WRMFALS(Model):
     reads_values: ClassVar[bool] = False
     has_epochs: ClassVar[bool] = False
 
-    embedding_size: int = 32
-    weight: float = 5.0
-    regularization: float = 5.0
-    sweeps: int = 10
-    initial_std: float = 0.1
-    solver: str = "cholesky"
+    embedding_size: int = ranged(32, low=1)
+    weight: float = ranged(5.0, low=1.0, note=" (unobserved pairs weigh 1)")
+    regularization: float = ranged(5.0, low=0.0, open_low=True)
+    sweeps: int = ranged(10, low=1)
+    initial_std: float = ranged(0.1, low=0.0, open_low=True)
+    solver: str = ranged("cholesky", words=SOLVERS)
 
     def __post_init__(self) -> None:
-        for name in ("embedding_size", "sweeps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}: give 1 or more")
-        if not 1 <= self.weight < math.inf:
-            raise ConfigError(f"model.weight is {self.weight:g}: unobserved pairs weigh 1; give a finite number from 1")
-        for name in ("regularization", "initial_std"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"model.{name} is {getattr(self, name):g}: give a finite number above 0")
-        if self.solver not in SOLVERS:
-            raise ConfigError(f"model.solver is {self.solver!r}: choose {' or '.join(SOLVERS)}")
+        check_ranges(self, "model")
 
     def fit(
         self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None

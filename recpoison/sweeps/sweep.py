@@ -23,7 +23,7 @@ from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
 from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless
 from recpoison.sweeps.undefined import UNDEFINED, defined_only, mark, offer_to_leave_out, say_left_out
-from recpoison.sweeps.workers import lost_worker, still_at_work
+from recpoison.sweeps.workers import end_when_killed, lost_worker, still_at_work
 
 _CHOSEN_BY = "hydra.sweep.dir"
 _NO_WORD = "it stopped without a word; see its run.log"
@@ -149,6 +149,7 @@ def run_cell(cfg: DictConfig, task: Task) -> float | None:
     Its status tells how it ended.
     """
     _ignore_wake_up()
+    end_when_killed()
     _do_unless_settled(cfg, task)
     return answer(cfg, task)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Collection
+from contextlib import suppress
 
 from omegaconf import DictConfig, OmegaConf
 
 from recpoison.command.cells import Status
+from recpoison.command.ending import Terminated
 from recpoison.errors import behind
 
 
@@ -18,6 +21,21 @@ def lost_worker(error: BaseException | None) -> bool:
         if "UncompletedJobError" in names:
             return names[0] == "UncompletedJobError" or "UncompletedJobError" in str(seen)  # its own traceback
     return False
+
+
+def end_when_killed() -> None:
+    """Have SIGTERM end this process if it is a worker of submitit's on this machine.
+
+    Submitit's own answer is to log it and go on, which suits Slurm's jobs: SIGKILL follows there. Nothing follows a
+    plain ``kill``.
+    """
+    if os.environ.get("SUBMITIT_EXECUTOR") == "local":
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: object) -> None:
+    raise Terminated
 
 
 def still_at_work(statuses: Collection[Status], launcher: DictConfig) -> list[str]:

@@ -11,9 +11,9 @@ from torch import Tensor
 from recpoison.algebra.curvature import BLOCKS, CURVATURES, RatingCurvature
 from recpoison.algebra.inverse_products import conjugate_gradient, lissa
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 
 SOLVERS = ("cg", "lissa")
@@ -51,27 +51,17 @@ class InverseCurvature(Part):
         [0.2, 0.2]
     """
 
-    solver: str = "cg"
-    curvature: str = "gauss_newton"
-    blocks: str = "full"
-    damping: float = 1e-3
-    iterations: int = 200
-    tolerance: float = 1e-3
-    scale: float = 1.0
-    batch_size: int = 16384
+    solver: str = ranged("cg", words=SOLVERS)
+    curvature: str = ranged("gauss_newton", words=CURVATURES)
+    blocks: str = ranged("full", words=BLOCKS)
+    damping: float = ranged(1e-3, low=0.0, high=_LARGEST)
+    iterations: int = ranged(200, low=1)
+    tolerance: float = ranged(1e-3, low=1e-15, high=_LARGEST)
+    scale: float = ranged(1.0, low=1 / _LARGEST, high=_LARGEST)
+    batch_size: int = ranged(16384, low=1)
 
     def __post_init__(self) -> None:
-        for name, choices in (("solver", SOLVERS), ("curvature", CURVATURES), ("blocks", BLOCKS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"inverse.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
-        if not 0 <= self.damping <= _LARGEST:
-            raise ConfigError(f"inverse.damping is {self.damping:g}: give 0 to {_LARGEST:g}")
-        for name, least in (("tolerance", 1e-15), ("scale", 1 / _LARGEST)):
-            if not least <= getattr(self, name) <= _LARGEST:
-                raise ConfigError(f"inverse.{name} is {getattr(self, name):g}: give {least:g} to {_LARGEST:g}")
-        for name in ("iterations", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"inverse.{name} is {getattr(self, name)}: give 1 or more")
+        check_ranges(self, "inverse")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What the other solver needs, and the kind of curvature where blocks have but one."""

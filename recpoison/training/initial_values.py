@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,7 +10,6 @@ from scipy.special import ndtr, ndtri
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.seeds import Seeds
 
 CUT = 2.0  # standard deviations at which TensorFlow truncates
@@ -70,21 +68,3 @@ def factor_tables(initial: str, data: Interactions, size: int, std: float, seeds
 
 def _table(values: np.ndarray) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
-
-
-def check_factors(
-    embedding_size: int, regularization: float, initial: str, choices: Sequence[str], initial_std: float
-) -> None:
-    """Refuse settings that a model of two embedding tables cannot have.
-
-    Raises:
-        ConfigError: If a value is out of range.
-    """
-    if embedding_size < 1:
-        raise ConfigError(f"model.embedding_size is {embedding_size}: give 1 or more")
-    if not regularization >= 0:
-        raise ConfigError(f"model.regularization is {regularization:g}: give 0 or more")
-    if initial not in choices:
-        raise ConfigError(f"model.initial is {initial!r}: choose one of {', '.join(choices)}")
-    if not initial_std > 0:
-        raise ConfigError(f"model.initial_std is {initial_std:g}: give a number above 0")

@@ -18,6 +18,7 @@ from recpoison.errors import ConfigError, UserError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Monitor, Params
 from recpoison.progress import Loop, Progress, alike
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.optimizers import OPTIMIZERS, State, initial_state, slots
 
@@ -53,29 +54,17 @@ class Trainer(Part):
         8
     """
 
-    epochs: int = 120
-    batch_size: int = 512
-    optimizer: str = "adagrad"
-    learning_rate: float = 0.05
-    initial_accumulator: float = 0.1
-    eps: float = 1e-10
+    epochs: int = ranged(120, low=0, high=_MOST)
+    batch_size: int = ranged(512, low=1, high=_MOST)
+    optimizer: str = ranged("adagrad", words=OPTIMIZERS)
+    learning_rate: float = ranged(0.05, low=0.0, open_low=True)
+    initial_accumulator: float = ranged(0.1, low=0.0)
+    eps: float = ranged(1e-10, low=0.0)
     drop_last: bool = False
-    backend: str = "auto"
+    backend: str = ranged("auto", words=BACKENDS)
 
     def __post_init__(self) -> None:
-        for name, low in (("epochs", 0), ("batch_size", 1)):
-            if not low <= getattr(self, name) <= _MOST:
-                raise ConfigError(f"model.trainer.{name} is {getattr(self, name)}: give {low} to {_MOST}")
-        for name, choices in (("optimizer", OPTIMIZERS), ("backend", BACKENDS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"model.trainer.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"model.trainer.learning_rate is {self.learning_rate:g}: give a finite number above 0")
-        for name in ("initial_accumulator", "eps"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"model.trainer.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
+        check_ranges(self, "model.trainer")
         if self.optimizer == "adagrad" and self.initial_accumulator == self.eps == 0:
             raise ConfigError("model.trainer.eps and initial_accumulator are both 0, but Adagrad divides by them")
         if self.backend == "numba" and self.optimizer == "adam":

@@ -71,7 +71,7 @@ def test_settings_out_of_range(setting, words):
         ({"discriminator_batch_size": 0}, r"attack\.gan\.discriminator_batch_size is 0: give 1 or more"),
         ({"generator_learning_rate": float("inf")}, r"attack\.gan\.generator_learning_rate is inf"),
         ({"gan_weight": -1.0}, r"attack\.gan\.gan_weight is -1"),
-        ({"zero_ratio": 1.5}, r"attack\.gan\.zero_ratio is 1\.5: give a probability"),
+        ({"zero_ratio": 1.5}, r"attack\.gan\.zero_ratio is 1\.5: give 0 to 1"),
     ],
 )
 def test_settings_of_the_networks_out_of_range(setting, words):

@@ -35,5 +35,5 @@ def test_it_shares_its_fillers_with_other_attacks(tiny_explicit, seeds):
 
 
 def test_unknown_item_std_is_refused():
-    with pytest.raises(ConfigError, match=r"attack\.item_std is 'mean': choose sample or population"):
+    with pytest.raises(ConfigError, match=r"attack\.item_std is 'mean': choose one of sample, population"):
         AverageAttack(targets=Targets(), item_std="mean")

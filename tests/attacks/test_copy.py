@@ -307,9 +307,9 @@ def test_rounds_go_on_where_they_were_killed():
     [
         ({"policy": "flat"}, r"attack\.policy is 'flat': choose one of tree, random"),
         ({"queries": 0}, r"attack\.queries is 0: give 1 or more"),
-        ({"kept_share": 0.0}, r"attack\.kept_share is 0: give a share above 0, up to 1"),
-        ({"source_share": 1.5}, r"attack\.source_share is 1\.5: give a share"),
-        ({"discount": 2.0}, r"attack\.discount is 2: give a number from 0 to 1"),
+        ({"kept_share": 0.0}, r"attack\.kept_share is 0: give more than 0 and at most 1"),
+        ({"source_share": 1.5}, r"attack\.source_share is 1\.5: give more than 0 and at most 1"),
+        ({"discount": 2.0}, r"attack\.discount is 2: give 0 to 1"),
         ({"learning_rate": 0.0}, r"attack\.learning_rate is 0: give a finite number above 0"),
     ],
 )

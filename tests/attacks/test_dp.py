@@ -269,7 +269,7 @@ def test_a_stopped_attack_goes_on_to_the_same_end():
         ({"hit_weight": math.inf}, "attack.hit_weight is inf"),
         ({"confidence": math.nan}, "attack.confidence is nan"),
         ({"shrink": 0}, "attack.shrink is 0: give more than 0 and at most 1"),
-        ({"keep": "first"}, "attack.keep is 'first': choose best or last"),
+        ({"keep": "first"}, "attack.keep is 'first': choose one of best, last"),
         ({"surrogate": WRMFALS()}, "attack.surrogate is WRMFALS, which has no trainer"),
     ],
 )

@@ -179,7 +179,7 @@ def test_what_an_earlier_group_used_is_free_again():
         ({"filler_limit": 0}, "attack.filler_limit is 0: give 1 or more"),
         ({"attack_weight": -1}, "attack.attack_weight is -1: give a finite number, 0 or more"),
         ({"look_ahead": math.nan}, "attack.look_ahead is nan"),
-        ({"expected_hit_ratio": 0}, "attack.expected_hit_ratio is 0, but it is a share of pairs"),
+        ({"expected_hit_ratio": 0}, "attack.expected_hit_ratio is 0: give more than 0 and at most 1"),
         ({"neighbours": 5}, "attack.sampled_neighbours is 10, but attack.neighbours only 5: give as many or fewer"),
     ],
 )

@@ -184,11 +184,11 @@ def test_a_stopped_attack_goes_on_to_the_same_end(data):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"filler_ratings": "high"}, "attack.filler_ratings is 'high': choose optimised or item_normal"),
+        ({"filler_ratings": "high"}, "attack.filler_ratings is 'high': choose one of optimised, item_normal"),
         ({"iterations": 0}, "attack.iterations is 0: give 1 or more"),
-        ({"step_size": 0}, "attack.step_size is 0: give more than 0, up to 1e\\+09"),
-        ({"temperature": float("nan")}, "attack.temperature is nan: give a finite number from 1e-06"),
-        ({"ridge": 0}, "attack.ridge is 0: give more than 0, up to 1e\\+09"),
+        ({"step_size": 0}, "attack.step_size is 0: give more than 0 and at most 1e\\+09"),
+        ({"temperature": float("nan")}, "attack.temperature is nan: give a finite number, 1e-06 or more"),
+        ({"ridge": 0}, "attack.ridge is 0: give more than 0 and at most 1e\\+09"),
         ({"alternations": 0}, "attack.alternations is 0: give 1 or more"),
         ({"cutoff": 0}, "attack.cutoff is 0: give 1 or more"),
         ({"fillers": -1}, "attack.fillers is -1"),

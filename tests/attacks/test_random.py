@@ -38,7 +38,7 @@ def test_unrounded_ratings_leave_the_grid_but_not_the_scale(tiny_explicit, seeds
 
 @pytest.mark.parametrize("fillers", [-1, "median", 2.5])
 def test_fillers_that_make_no_sense_are_refused(fillers):
-    with pytest.raises(ConfigError, match=r"attack\.fillers is .*give 0 or more or mean"):
+    with pytest.raises(ConfigError, match=r"attack\.fillers is .*give (a whole number, )?0 or more or mean"):
         RandomAttack(targets=Targets(), fillers=fillers)
 
 

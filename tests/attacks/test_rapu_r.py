@@ -80,10 +80,10 @@ def test_a_fake_user_more_draws_for_nobody_else():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"sampled_users": 0}, "attack.sampled_users is 0: give a share above 0 and at most 1"),
-        ({"popular_items": 1.5}, "attack.popular_items is 1.5: give a share above 0 and at most 1"),
-        ({"target_vector": "mean"}, "attack.target_vector is 'mean': choose own or mean_entry"),
-        ({"lists": "user"}, "attack.lists is 'user': choose target or fake_user"),
+        ({"sampled_users": 0}, "attack.sampled_users is 0: give more than 0 and at most 1"),
+        ({"popular_items": 1.5}, "attack.popular_items is 1.5: give more than 0 and at most 1"),
+        ({"target_vector": "mean"}, "attack.target_vector is 'mean': choose one of own, mean_entry"),
+        ({"lists": "user"}, "attack.lists is 'user': choose one of target, fake_user"),
     ],
 )
 def test_settings_out_of_range_are_named(settings, words):

@@ -272,7 +272,7 @@ def test_a_stopped_attack_goes_on_to_the_same_end(data, looks):
         ({"groups": 0}, "attack.groups is 0: give 1 or more"),
         ({"influential_users": 0}, "attack.influential_users is 0: give 1 or more"),
         ({"list_length": 0}, "attack.list_length is 0: give 1 or more"),
-        ({"smoothness": 0}, "attack.smoothness is 0: give a finite number from 1e-06"),
+        ({"smoothness": 0}, "attack.smoothness is 0: give a finite number, 1e-06 or more"),
         ({"iterations": 0}, "attack.iterations is 0: give 1 or more"),
     ],
 )

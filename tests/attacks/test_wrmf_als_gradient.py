@@ -157,7 +157,7 @@ def test_the_target_rises_and_the_result_rescores_identically():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"weights": "frozen"}, "attack.weights is 'frozen': choose detached or differentiated"),
+        ({"weights": "frozen"}, "attack.weights is 'frozen': choose one of detached, differentiated"),
         ({"unroll_steps": 5}, "attack.unroll_steps is 5, but this attack has a closed form"),
         ({"memory_limit": 2.0}, "attack.memory_limit is 2.0, but"),
         ({"objective": "win"}, "attack.objective"),

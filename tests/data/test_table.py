@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,25 @@ def test_a_missing_file_is_one_sentence(tmp_path: Path):
     dataset = OwnTable("csv", str(tmp_path / "nofile.csv"))
     with pytest.raises(DataError, match=r"there is no file .*nofile\.csv.*: check dataset\.path"):
         dataset.fingerprint(None)
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".csv", "n" * 300 + "/clicks.csv", "clicks.zip/" + "n" * 300])
+def test_a_name_that_no_file_system_takes_is_a_missing_file(name: str):
+    with pytest.raises(DataError, match=rf"there is no file {name}, here or in .*: check dataset\.path"):
+        OwnTable("csv", name).fingerprint(None)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="only POSIX closes folders so")
+def test_a_folder_that_may_not_be_looked_into_is_said(tmp_path: Path):
+    (tmp_path / "closed").mkdir(mode=0)
+    who = os.geteuid()
+    if who == 0:  # who may look everywhere
+        os.seteuid(65534)
+    try:
+        with pytest.raises(DataError, match=r"cannot be read \(Permission denied\): check the path and its perm"):
+            OwnTable("csv", str(tmp_path / "closed/clicks.csv")).fingerprint(None)
+    finally:
+        os.seteuid(who)
 
 
 def described(path: Path, *overrides: str) -> tuple[Interactions, list[str]]:

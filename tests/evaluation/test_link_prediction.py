@@ -230,10 +230,10 @@ def test_a_diverged_model_is_one_sentence() -> None:
     ("settings", "message"),
     [
         ({"zeros": 0}, r"evaluation\.zeros is 0: give 1 or more"),
-        ({"unseen": 1.0}, r"evaluation\.unseen is 1: give a share from 0 to below 1"),
+        ({"unseen": 1.0}, r"evaluation\.unseen is 1: give 0 or more and less than 1"),
         ({"unseen": 0.0}, r"evaluation\.edges is unseen, but evaluation\.unseen=0 holds nothing out"),
-        ({"edges": "test"}, r"evaluation\.edges is 'test': choose unseen or train"),
-        ({"perturbed": "no"}, r"evaluation\.perturbed is 'no': choose excluded or included"),
+        ({"edges": "test"}, r"evaluation\.edges is 'test': choose one of unseen, train"),
+        ({"perturbed": "no"}, r"evaluation\.perturbed is 'no': choose one of excluded, included"),
         ({"select_on": "valid"}, r"evaluation\.select_on is 'valid', but a model takes a fixed number of .* steps"),
         ({"metrics": ["HR"]}, r"evaluation\.metrics has 'HR', which is no metric"),
     ],

@@ -186,8 +186,8 @@ def test_two_tastes_are_told_apart_in_the_code(planted, seeds):
         ({"kl_weight": -1.0}, "model.kl_weight is -1"),
         ({"kl_step": float("nan")}, "model.kl_step is nan"),
         ({"regularization": -0.1}, "model.regularization is -0.1"),
-        ({"likelihood": "max"}, "model.likelihood is 'max': choose sum or mean"),
-        ({"precision": "half"}, "model.precision is 'half': choose float32 or bfloat16"),
+        ({"likelihood": "max"}, "model.likelihood is 'max': choose one of sum, mean"),
+        ({"precision": "half"}, "model.precision is 'half': choose one of float32, bfloat16"),
         ({"trainer": Trainer(backend="numba")}, "model.trainer.backend=numba"),
     ],
 )

@@ -33,7 +33,7 @@ SOLVERS = pytest.mark.parametrize("solver", SOLVED)
         ({"embedding_size": 0}, "model.embedding_size is 0"),
         ({"initial_std": 0.0}, "model.initial_std is 0"),
         ({"initial_std": float("nan")}, "model.initial_std is nan"),
-        ({"solver": "lu"}, "model.solver is 'lu': choose cholesky or cg"),
+        ({"solver": "lu"}, "model.solver is 'lu': choose one of cholesky, cg"),
     ],
 )
 def test_settings_out_of_range(setting, words):

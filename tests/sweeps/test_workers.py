@@ -16,7 +16,8 @@ from sweeping import SMALL, results, statuses
 
 import recpoison.experiment
 from recpoison.command.cells import Status
-from recpoison.sweeps.workers import lost_worker, still_at_work
+from recpoison.command.ending import Terminated
+from recpoison.sweeps.workers import end_when_killed, lost_worker, still_at_work
 from recpoison.train_attack_eval import main
 
 # What submitit raises, without submitit.
@@ -24,7 +25,7 @@ UncompletedJobError = type("UncompletedJobError", (RuntimeError,), {"__module__"
 FailedJobError = type("FailedJobError", (UncompletedJobError,), {"__module__": "submitit.core.utils"})
 LAUNCHERS = "hydra_plugins.hydra_submitit_launcher.submitit_launcher"
 SWEEP = ["-m", *SMALL, "seed=0,1", "hydra.sweep.dir=outputs/s"]
-LONG = ["-m", "dataset=synthetic", "model=bprmf", "attack=none", "model.trainer.epochs=150", "checkpoint_seconds=0"]
+LONG = ["-m", "dataset=synthetic", "model=bprmf", "attack=none", "model.trainer.epochs=400", "checkpoint_seconds=0"]
 LONG += ["hydra/launcher=submitit_local", "hydra.sweep.dir=outputs/s", "seed=range(0,1)"]
 
 
@@ -79,6 +80,24 @@ def test_after_ctrl_c_it_is_said_how_workers_that_go_on_end():
     assert still_at_work([], slurm) == ["jobs that Slurm has go on; scancel --me --name=mine ends them"]
 
 
+@pytest.mark.parametrize(("executor", "ends"), [("local", True), ("slurm", False), (None, False)])
+def test_a_plain_kill_ends_a_worker_on_this_machine_and_no_other(monkeypatch, executor, ends):
+    if executor:
+        monkeypatch.setenv("SUBMITIT_EXECUTOR", executor)
+    heard: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))  # as submitit logs it
+    try:
+        end_when_killed()
+        if ends:
+            with pytest.raises(Terminated):
+                signal.raise_signal(signal.SIGTERM)
+        else:
+            signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert heard == ([] if ends else [signal.SIGTERM])
+
+
 def started(*words: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "recpoison.train_attack_eval", *words],
@@ -121,11 +140,14 @@ def test_submitit_a_preempted_worker_goes_on_a_killed_one_is_stopped_and_so_is_o
     assert "a bug" not in err
 
     process = started(*LONG)
-    third = worker_of(process)
+    third = worker_of(process, second)  # the killed one's status stands until the next begins
     process.send_signal(signal.SIGINT)  # to the command alone
-    _, err = process.communicate(timeout=300)
-    assert f"1 cell goes on by itself; kill {third} ends that" in err
-    os.kill(third, signal.SIGKILL)
+    said = iter(process.stderr.readline, "")
+    assert f"recpoison: 1 cell goes on by itself; kill {third} ends that\n" in said
+    os.kill(third, signal.SIGTERM)  # what kill sends
+    process.communicate(timeout=300)  # which ends when the worker does: it has the command's stderr
+    assert process.returncode == 130
+    assert [status["status"] for status in statuses("outputs/s").values()] == ["stopped"]
 
     process = started(*LONG)
     out, err = process.communicate(timeout=600)
@@ -137,7 +159,7 @@ def test_submitit_a_preempted_worker_goes_on_a_killed_one_is_stopped_and_so_is_o
 def test_submitit_a_job_beyond_its_limit_is_stopped_and_the_same_command_goes_on():
     """A limit of a minute: after half of it submitit asks the job to end and begins it anew, three times."""
     pytest.importorskip("submitit", reason="hydra-submitit-launcher is not installed: pip install 'recpoison[slurm]'")
-    endless = [word.replace("epochs=150", "epochs=1000000") for word in LONG]
+    endless = [word.replace("epochs=400", "epochs=1000000") for word in LONG]
     process = started(*endless, "hydra.launcher.timeout_min=1")
     _, err = process.communicate(timeout=600)
     assert process.returncode == 1, err

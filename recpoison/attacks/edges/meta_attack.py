@@ -17,17 +17,12 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.progress import alike
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.edges.meta_gradient import OUTER_LABELS, SUMS, MetaGradient, meta_gradient
 from recpoison.training.edges.passes import mean_log_loss
 
 TRACED = ("Accuracy", "LogLoss")
-_CHOICES = {
-    "initial_values": ("own", "victim"),
-    "initialisation": ("fixed", "redrawn"),
-    "approximate_sum": SUMS,
-    "outer_labels": OUTER_LABELS,
-}
 
 State = dict[str, Tensor]
 
@@ -74,22 +69,16 @@ class MetaAttack(ZeroFlips):
         (3, 2)
     """
 
-    initial_values: str = "own"
-    initialisation: str = "fixed"
-    edges_per_step: int = 100
+    initial_values: str = ranged("own", words=("own", "victim"))
+    initialisation: str = ranged("fixed", words=("fixed", "redrawn"))
+    edges_per_step: int = ranged(100, low=1)
     approximate: bool = False
-    approximate_sum: str = "before_steps"
-    outer_labels: str = "included"
-    memory_mb: int = 1024
+    approximate_sum: str = ranged("before_steps", words=SUMS)
+    outer_labels: str = ranged("included", words=OUTER_LABELS)
+    memory_mb: int = ranged(1024, low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        for name in ("edges_per_step", "memory_mb"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
         if self.initial_values == "victim" and self.initialisation == "redrawn":
             raise ConfigError(
                 "attack.initialisation=redrawn starts each step from other values than the victim's: set "

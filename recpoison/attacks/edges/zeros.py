@@ -18,6 +18,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Model
 from recpoison.models.cf import CF
 from recpoison.models.edge_model import EdgeModel
+from recpoison.ranges import ranged
 
 _EMPTY = np.zeros(0, dtype=np.int64)
 
@@ -67,23 +68,18 @@ class ZeroFlips(EdgeAttack):
         ConfigError: If a value is out of range, or the surrogate does not learn edges.
     """
 
-    new_users: int = 0
-    similar_users: int = 0
+    new_users: int = ranged(0, low=0)
+    similar_users: int = ranged(0, low=0)
     kmeans: bool = False
-    sampled_share: float = 0.5
+    sampled_share: float = ranged(0.5, low=0.0, high=1, open_low=True)
     surrogate: EdgeModel = field(default_factory=CF)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("new_users", "similar_users"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 0 or more")
         if self.new_users and self.similar_users:
             raise ConfigError(
                 f"attack.new_users is {self.new_users} and attack.similar_users is {self.similar_users}: set one to 0"
             )
-        if not 0 < self.sampled_share <= 1:
-            raise ConfigError(f"attack.sampled_share is {self.sampled_share:g}: give more than 0 and at most 1")
         if not isinstance(self.surrogate, EdgeModel):
             raise ConfigError(
                 f"attack.surrogate is {type(self.surrogate).__name__}, which does not learn edges: choose cf, gmf or "

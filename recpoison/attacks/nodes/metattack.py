@@ -16,7 +16,8 @@ from recpoison.algebra.linear_gcn import Judged, LinearGCN, Momentum, Weights
 from recpoison.attacks.flipping import EdgeAttack, Flipping
 from recpoison.data.graph import NodeGraph
 from recpoison.edge_flips import EdgeFlips
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import UserError
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import glorot
 
@@ -59,27 +60,14 @@ class Metattack(EdgeAttack):
     works_on: ClassVar[str | None] = "graph"
 
     budget: float = 0.05
-    variant: str = "meta_train"
-    edges_per_step: int = 5
-    initialisation: str = "fixed"
+    variant: str = ranged("meta_train", words=VARIANTS)
+    edges_per_step: int = ranged(5, low=1)
+    initialisation: str = ranged("fixed", words=("fixed", "redrawn"))
     keep_connected: bool = False
-    hidden: int = 16
-    steps: int = 100
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name, known in (("variant", VARIANTS), ("initialisation", ("fixed", "redrawn"))):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        for name in ("edges_per_step", "hidden", "steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"attack.learning_rate is {self.learning_rate:g}: give a finite number above 0")
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"attack.momentum is {self.momentum:g}: give 0 or more and less than 1")
+    hidden: int = ranged(16, low=1)
+    steps: int = ranged(100, low=1)
+    learning_rate: float = ranged(0.1, low=0.0, open_low=True)
+    momentum: float = ranged(0.9, low=0.0, high=1, open_high=True)
 
     def _flip(self, flipping: Flipping) -> EdgeFlips:
         graph = flipping.data

@@ -7,8 +7,8 @@ import numpy as np
 from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.attacks.profiles.fillers import item_statistics
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +35,7 @@ class AverageAttack(FillerAttack):
         ([2, 0, 1], [5.0, 4.0, 2.0])
     """
 
-    item_std: str = "sample"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.item_std not in ("sample", "population"):
-            raise ConfigError(f"attack.item_std is {self.item_std!r}: choose sample or population")
+    item_std: str = ranged("sample", words=("sample", "population"))
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The spread of ratings, where there are none."""

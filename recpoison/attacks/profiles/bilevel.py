@@ -22,6 +22,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 from recpoison.progress import Loop, Progress, alike
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 
 
@@ -78,35 +79,22 @@ class BilevelAttack(ProfileAttack):
         ConfigError: If a value is out of range.
     """
 
-    unroll_steps: int | None = None
-    objective: str = "promote"
-    temperature: float = 1.0
+    unroll_steps: int | None = ranged(None, low=0, null="all")
+    objective: str = ranged("promote", words=tuple(OBJECTIVES))
+    temperature: float = ranged(1.0, low=0.0, open_low=True)
     outer: OuterOptimizer = field(default_factory=OuterOptimizer)
-    start: str = "users"
-    longest_start: int | None = None
+    start: str = ranged("users", words=STARTS)
+    longest_start: int | None = ranged(None, low=1, null="no bound")
     click_targets: bool = False
-    cutoff: int = 10
-    memory_limit: float | None = None
+    cutoff: int = ranged(10, low=1)
+    memory_limit: float | None = ranged(None, low=0.0, open_low=True, null="no limit")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, allowed in (("objective", tuple(OBJECTIVES)), ("start", STARTS)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        for name, least in (("unroll_steps", 0), ("longest_start", 1), ("cutoff", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"attack.{name} is {value}: give {least} or more")
         if self.objective == "nuke" and self.click_targets:
             raise ConfigError(
                 "attack.objective is nuke, but attack.click_targets has every fake user click the targets, which lifts "
                 "them: set attack.click_targets=false"
-            )
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"attack.temperature is {self.temperature:g}: give a number above 0")
-        if self.memory_limit is not None and not self.memory_limit > 0:
-            raise ConfigError(
-                f"attack.memory_limit is {self.memory_limit:g} GiB: give more than 0, or null for no limit"
             )
 
     def idle(self, parts: Together) -> dict[str, str]:

@@ -10,7 +10,6 @@ import numpy as np
 from recpoison.attacks.base import Crafting
 from recpoison.attacks.profiles.base import SizedAttack, refuse_too_large
 from recpoison.changes import FakeProfiles
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 
 
@@ -41,12 +40,6 @@ class ClickAttack(SizedAttack):
         fillers = self._chosen(crafting, count) if count else np.zeros((n_fakes, 0), dtype=np.int64)
         profile, items = clicked(targets, fillers)
         return FakeProfiles(profile, items, np.full(len(items), data.highest), n_fakes, targets)
-
-    def _at_least(self, least: int, *names: str) -> None:
-        """Refuse settings below ``least``."""
-        for name in names:
-            if getattr(self, name) < least:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give {least} or more")
 
 
 def clicked(targets: np.ndarray, fillers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

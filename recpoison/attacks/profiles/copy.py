@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,6 +21,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Model
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import QUIET
+from recpoison.ranges import ranged
 
 POLICIES = ("tree", "random")
 
@@ -81,35 +81,20 @@ class CopyAttack(ProfileAttack):
     source: str | None = None
     source_settings: Sequence[str] = ()
     item_map: str | None = None
-    source_share: float = 0.5
-    policy: str = "tree"
+    source_share: float = ranged(0.5, low=0.0, high=1, open_low=True)
+    policy: str = ranged("tree", words=POLICIES)
     masking: bool = True
-    kept_share: float | None = None
+    kept_share: float | None = ranged(None, low=0.0, high=1, open_low=True, null="whole profiles")
     click_targets: bool = True
-    queries: int = 100
-    group_size: int = 3
-    spies: int = 50
-    cutoff: int = 20
-    depth: int = 3
-    hidden_size: int = 16
-    discount: float = 0.6
-    learning_rate: float = 0.1
+    queries: int = ranged(100, low=1)
+    group_size: int = ranged(3, low=1)
+    spies: int = ranged(50, low=1)
+    cutoff: int = ranged(20, low=1)
+    depth: int = ranged(3, low=1)
+    hidden_size: int = ranged(16, low=1)
+    discount: float = ranged(0.6, low=0.0, high=1)
+    learning_rate: float = ranged(0.1, low=0.0, open_low=True)
     source_model: WRMFALS = field(default_factory=partial(WRMFALS, embedding_size=8))
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.policy not in POLICIES:
-            raise ConfigError(f"attack.policy is {self.policy!r}: choose one of {', '.join(POLICIES)}")
-        for name in ("queries", "group_size", "spies", "cutoff", "depth", "hidden_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
-        for name in ("source_share", "kept_share"):
-            if getattr(self, name) is not None and not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a share above 0, up to 1")
-        if not 0 <= self.discount <= 1:
-            raise ConfigError(f"attack.discount is {self.discount:g}: give a number from 0 to 1")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"attack.learning_rate is {self.learning_rate:g}: give a finite number above 0")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What the source or the policy does not need."""

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from recpoison.attacks.profiles.group_surrogate import GroupSurrogate
 from recpoison.attacks.profiles.grouped import GroupedAttack, check_trainable
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import Params
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import ranged
 from recpoison.training.trainer import Trainer
 
 KEPT = ("best", "last")
@@ -71,24 +71,16 @@ class DPAttack(GroupedAttack):
 
     rounds: int = 5
     users_per_batch: int = 64
-    alpha: float = 1.0
-    hit_weight: float = 100.0
-    confidence: float = 3.0
-    cutoff: int = 10
-    shrink: float = 0.9
-    keep: str = "best"
+    alpha: float = ranged(1.0, low=0.0)
+    hit_weight: float = ranged(100.0, low=0.0)
+    confidence: float = ranged(3.0, low=0.0)
+    cutoff: int = ranged(10, low=1)
+    shrink: float = ranged(0.9, low=0.0, high=1, open_low=True, note=" (p stays 1)")
+    keep: str = ranged("best", words=KEPT)
     surrogate: TrainedModel = field(default_factory=_quick)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least(1, "cutoff")
-        for name in ("alpha", "hit_weight", "confidence"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        if not 0 < self.shrink <= 1:
-            raise ConfigError(f"attack.shrink is {self.shrink:g}: give more than 0 and at most 1 (p stays 1)")
-        if self.keep not in KEPT:
-            raise ConfigError(f"attack.keep is {self.keep!r}: choose {' or '.join(KEPT)}")
         check_trainable(self.surrogate)
 
     def idle(self, parts: Together) -> dict[str, str]:

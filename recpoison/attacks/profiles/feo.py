@@ -16,6 +16,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.trained import TrainedModel
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
@@ -75,28 +76,19 @@ class FEOAttack(GroupedAttack):
 
     rounds: int = 10
     users_per_batch: int = 512
-    attack_weight: float = 300.0
-    expected_hit_ratio: float = 0.05
-    cutoff: int = 50
-    look_ahead: float = 0.1
-    stealth_weight: float = 0.001
-    sharpness: float = 4.0
-    neighbours: int = 50
-    sampled_neighbours: int = 10
-    filler_limit: int = 1
+    attack_weight: float = ranged(300.0, low=0.0)
+    expected_hit_ratio: float = ranged(0.05, low=0.0, high=1, open_low=True, note=" (a share of pairs)")
+    cutoff: int = ranged(50, low=1)
+    look_ahead: float = ranged(0.1, low=0.0)
+    stealth_weight: float = ranged(0.001, low=0.0)
+    sharpness: float = ranged(4.0, low=0.0)
+    neighbours: int = ranged(50, low=1)
+    sampled_neighbours: int = ranged(10, low=1)
+    filler_limit: int = ranged(1, low=1)
     surrogate: BPRMF = field(default_factory=_quick)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._at_least(1, "cutoff", "neighbours", "sampled_neighbours", "filler_limit")
-        for name in ("attack_weight", "look_ahead", "stealth_weight", "sharpness"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        if not 0 < self.expected_hit_ratio <= 1:
-            raise ConfigError(
-                f"attack.expected_hit_ratio is {self.expected_hit_ratio:g}, but it is a share of pairs: give more than "
-                "0 and at most 1"
-            )
         if self.sampled_neighbours > self.neighbours:
             raise ConfigError(
                 f"attack.sampled_neighbours is {self.sampled_neighbours}, but attack.neighbours only "

@@ -20,13 +20,8 @@ from recpoison.errors import ConfigError, DataError, some_of
 from recpoison.idle import Together
 from recpoison.models.base import Model
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
-
-_CHOICES = {
-    "repeated_clicks": ("drop", "keep"),
-    "fake_split": ("none", "70-10-20"),
-    "id_space": ("auto", "raw", "mapped"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,19 +65,14 @@ class GivenAttack(Attack):
     path: str = field(metadata=NO_EFFECT)
     own_targets: bool = True
     targets: Targets = field(default_factory=Targets)
-    repeated_clicks: str = "drop"
-    min_length: int = 0
-    fake_split: str = "none"
-    id_space: str = "auto"
-    first_fake: int | None = None
+    repeated_clicks: str = ranged("drop", words=("drop", "keep"))
+    min_length: int = ranged(0, low=0)
+    fake_split: str = ranged("none", words=("none", "70-10-20"))
+    id_space: str = ranged("auto", words=("auto", "raw", "mapped"))
+    first_fake: int | None = ranged(None, low=0, null="those unknown to the data")
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        for name in ("min_length", "first_fake"):
-            if (getattr(self, name) or 0) < 0:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 0 or more")
+        check_ranges(self, "attack")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The rule for targets, where the file names them."""

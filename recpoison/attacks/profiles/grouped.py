@@ -17,6 +17,7 @@ from recpoison.attacks.profiles.group_surrogate import GroupSurrogate
 from recpoison.errors import ConfigError
 from recpoison.models.trained import TrainedModel
 from recpoison.progress import alike
+from recpoison.ranges import ranged
 from recpoison.training.trainer import Trainable
 
 STEPS = 6
@@ -35,16 +36,9 @@ class GroupedAttack(ClickAttack):
         users_per_batch: Real users of one step down the attack's objective.
     """
 
-    fakes_per_step: int | None = None
-    rounds: int
-    users_per_batch: int
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.fakes_per_step is not None:
-            self._at_least(1, "fakes_per_step")
-        self._at_least(0, "rounds")
-        self._at_least(1, "users_per_batch")
+    fakes_per_step: int | None = ranged(None, low=1, null="all at once")
+    rounds: int = ranged(low=0)
+    users_per_batch: int = ranged(low=1)
 
     @property
     @abstractmethod

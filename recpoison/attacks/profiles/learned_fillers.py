@@ -20,11 +20,11 @@ from recpoison.attacks.profiles.filler_descent import TRACED, FillerDescent, Pro
 from recpoison.attacks.profiles.fillers import item_statistics
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 from recpoison.models.mf import MF
 from recpoison.models.wrmf_als import WRMFALS
+from recpoison.ranges import ranged
 
 _LARGEST = 1e9  # beyond it float32 has nothing left of the ratings
 _COPIES = 16  # matrices of fake users x items at once: weights, ratings, their gradients and products
@@ -53,22 +53,13 @@ class LearnedFillersAttack(FillerAttack):
         ConfigError: If a value is out of range.
     """
 
-    iterations: int = 30
-    step_size: float = 0.3
-    ridge: float = 1.0
-    alternations: int = 2
-    cutoff: int = 10
+    iterations: int = ranged(30, low=1)
+    step_size: float = ranged(0.3, low=0.0, high=_LARGEST, open_low=True)
+    ridge: float = ranged(1.0, low=0.0, high=_LARGEST, open_low=True)
+    alternations: int = ranged(2, low=1)
+    cutoff: int = ranged(10, low=1)
     surrogate: MF = field(default_factory=MF)
     implicit_surrogate: WRMFALS = field(default_factory=WRMFALS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("step_size", "ridge"):
-            if not 0 < getattr(self, name) <= _LARGEST:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give more than 0, up to {_LARGEST:g}")
-        for name in ("iterations", "alternations", "cutoff"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The surrogate of the other kind of data."""

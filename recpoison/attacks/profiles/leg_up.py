@@ -16,10 +16,10 @@ from recpoison.attacks.profiles.rating_generator import RatingGAN
 from recpoison.attacks.profiles.templates import Templates
 from recpoison.changes import FakeProfiles
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.memory import refuse_beyond_memory
 from recpoison.models.mf import MF
+from recpoison.ranges import ranged
 from recpoison.training.ratings import rating_matrix
 
 
@@ -60,18 +60,10 @@ class LegUpAttack(FilledAttack):
     needs_ratings: ClassVar[bool] = True
 
     gan: RatingGAN = field(default_factory=RatingGAN)
-    ridge: float = 1.0
-    alternations: int = 2
-    cutoff: int = 10
+    ridge: float = ranged(1.0, low=0.0, high=1e6, open_low=True)
+    alternations: int = ranged(2, low=1)
+    cutoff: int = ranged(10, low=1)
     surrogate: MF = field(default_factory=MF)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if not 0 < self.ridge <= 1e6:
-            raise ConfigError(f"attack.ridge is {self.ridge:g}: give more than 0, up to 1e+06")
-        for name in ("alternations", "cutoff"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)}: give 1 or more")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """Rounding, which there is none of, and the networks where there is nothing to rate."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
+from recpoison.ranges import check_ranges, ranged
 
 STARTS = ("users", "model", "zeros")
 
@@ -50,35 +51,19 @@ class OuterOptimizer(Part):
         (tensor([[ 0.6000, -0.8000]]), tensor([[1., 0.]]))
     """
 
-    iterations: int = 50
-    step_size: float = 2.0
-    decay: str = "linear"
-    momentum: float = 0.9
-    gradient: str = "row_l2"
-    keep: str = "latent"
-    projection: str = "threshold"
+    iterations: int = ranged(50, low=0)
+    step_size: float = ranged(2.0, low=0.0, open_low=True)
+    decay: str = ranged("linear", words=("linear", "none"))
+    momentum: float = ranged(0.9, low=0.0, high=1, open_high=True)
+    gradient: str = ranged("row_l2", words=("row_l2", "raw"))
+    keep: str = ranged("latent", words=("latent", "projected"))
+    projection: str = ranged("threshold", words=("threshold", "top_n"))
     threshold: float = 0.5
-    bound: float | None = 1.0
+    bound: float | None = ranged(1.0, low=0.0, open_low=True, null="none")
     profile_size: int | str | None = None
 
     def __post_init__(self) -> None:
-        choices = {
-            "decay": ("linear", "none"),
-            "gradient": ("row_l2", "raw"),
-            "keep": ("latent", "projected"),
-            "projection": ("threshold", "top_n"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"attack.outer.{name} is {getattr(self, name)!r}: choose one of {', '.join(allowed)}")
-        if self.iterations < 0:
-            raise ConfigError(f"attack.outer.iterations is {self.iterations}: give 0 or more")
-        if not 0 < self.step_size < float("inf"):
-            raise ConfigError(f"attack.outer.step_size is {self.step_size:g}: give a number above 0")
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"attack.outer.momentum is {self.momentum:g}: give at least 0 and less than 1")
-        if self.bound is not None and not self.bound > 0:
-            raise ConfigError(f"attack.outer.bound is {self.bound:g}: give more than 0, or null for none")
+        check_ranges(self, "attack.outer")
         if self.projection != "top_n" and self.profile_size is not None:
             raise ConfigError(
                 f"attack.outer.profile_size is {self.profile_size}, but attack.outer.projection is {self.projection}, "

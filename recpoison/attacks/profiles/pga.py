@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -13,8 +12,8 @@ from torch import Tensor
 from recpoison.attacks.objectives import TargetHits, promote
 from recpoison.attacks.profiles.filler_descent import Problem
 from recpoison.attacks.profiles.learned_fillers import LearnedFillersAttack
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 
 FILLER_RATINGS = ("optimised", "item_normal")
 
@@ -47,15 +46,8 @@ class PGAAttack(LearnedFillersAttack):
         (4, [8, 8])
     """
 
-    filler_ratings: str = "optimised"
-    temperature: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.filler_ratings not in FILLER_RATINGS:
-            raise ConfigError(f"attack.filler_ratings is {self.filler_ratings!r}: choose {' or '.join(FILLER_RATINGS)}")
-        if not 1e-6 <= self.temperature < math.inf:
-            raise ConfigError(f"attack.temperature is {self.temperature:g}: give a finite number from 1e-06")
+    filler_ratings: str = ranged("optimised", words=FILLER_RATINGS)
+    temperature: float = ranged(0.1, low=1e-6)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """How fillers are rated, where there are no ratings."""

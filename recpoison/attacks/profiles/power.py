@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from recpoison.errors import ConfigError
-
 RULES = ("in_degree", "similarity", "ratings")
 ENOUGH = 50  # common rows from which a similarity counts in full: significance weighting (Herlocker et al. 1999)
 _BYTES = 32 << 20  # of a block of similarities
@@ -51,18 +49,6 @@ def most_influential(rows: sp.csr_matrix, rule: str, neighbours: int, count: int
     """The ``count`` rows of the largest influence, largest first, then by number; empty rows last."""
     has = np.diff(rows.indptr) > 0
     return np.lexsort((-influence(rows, rule, neighbours), ~has))[:count]
-
-
-def check_power(rule: str, neighbours: int) -> None:
-    """Refuse a rule that nobody knows, and neighbourhoods without neighbours.
-
-    Raises:
-        ConfigError: If one is out of range.
-    """
-    if rule not in RULES:
-        raise ConfigError(f"attack.rule is {rule!r}: choose one of {', '.join(RULES)}")
-    if neighbours < 1:
-        raise ConfigError(f"attack.neighbours is {neighbours}: give 1 or more")
 
 
 def idle_power(rule: str) -> dict[str, str]:

@@ -8,9 +8,10 @@ import numpy as np
 
 from recpoison.attacks.profiles.base import FillerAttack
 from recpoison.attacks.profiles.fillers import item_statistics
-from recpoison.attacks.profiles.power import check_power, idle_power, most_influential
+from recpoison.attacks.profiles.power import RULES, idle_power, most_influential
 from recpoison.data.interactions import Interactions
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +35,8 @@ class PowerItemsAttack(FillerAttack):
         [3, 1]
     """
 
-    rule: str = "in_degree"
-    neighbours: int = 50
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_power(self.rule, self.neighbours)
+    rule: str = ranged("in_degree", words=RULES)
+    neighbours: int = ranged(50, low=1)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What chooses fillers, where there are none; the neighbourhood, where only ratings are counted."""

@@ -8,10 +8,10 @@ import numpy as np
 
 from recpoison.attacks.base import Crafting, ProfileAttack
 from recpoison.attacks.profiles.base import of_rows
-from recpoison.attacks.profiles.power import check_power, idle_power, most_influential
+from recpoison.attacks.profiles.power import RULES, idle_power, most_influential
 from recpoison.changes import FakeProfiles
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 from recpoison.training.ratings import rating_matrix
 
 
@@ -39,15 +39,9 @@ class PowerUsersAttack(ProfileAttack):
         [3, 0, 1]
     """
 
-    rule: str = "in_degree"
-    neighbours: int = 50
-    copied: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_power(self.rule, self.neighbours)
-        if self.copied is not None and self.copied < 1:
-            raise ConfigError(f"attack.copied is {self.copied}: give 1 or more, or null for all")
+    rule: str = ranged("in_degree", words=RULES)
+    neighbours: int = ranged(50, low=1)
+    copied: int | None = ranged(None, low=1, null="all")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The neighbourhood, where only ratings are counted."""

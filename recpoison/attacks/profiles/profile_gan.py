@@ -19,6 +19,7 @@ from recpoison.errors import ConfigError, UserError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Params
 from recpoison.progress import Progress, alike
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import glorot, uniform
 from recpoison.training.optimizers import State, initial_state, slots, step
@@ -77,34 +78,24 @@ class ProfileGAN(Part):
         torch.Size([1, 2])
     """
 
-    epochs: int = 150
+    epochs: int = ranged(150, low=0)
     generator: Sequence[int] = (133, 44, 14, 4, 1)
     discriminator: Sequence[int] = (150, 150, 150)
-    generator_learning_rate: float = 0.01
-    discriminator_learning_rate: float = 1e-4
-    generator_batch_size: int = 256
-    discriminator_batch_size: int = 64
-    gan_weight: float = 1.0
-    shilling_weight: float = 1.0
-    reconstruction_weight: float = 1.0
-    zero_ratio: float = 0.5
-    regularization: float = 1e-4
+    generator_learning_rate: float = ranged(0.01, low=0.0, open_low=True)
+    discriminator_learning_rate: float = ranged(1e-4, low=0.0, open_low=True)
+    generator_batch_size: int = ranged(256, low=1)
+    discriminator_batch_size: int = ranged(64, low=1)
+    gan_weight: float = ranged(1.0, low=0.0)
+    shilling_weight: float = ranged(1.0, low=0.0)
+    reconstruction_weight: float = ranged(1.0, low=0.0)
+    zero_ratio: float = ranged(0.5, low=0.0, high=1)
+    regularization: float = ranged(1e-4, low=0.0)
 
     def __post_init__(self) -> None:
         for name in ("generator", "discriminator"):
             if any(size < 1 for size in getattr(self, name)):
                 raise ConfigError(f"attack.gan.{name} is {list(getattr(self, name))}: give whole numbers from 1")
-        for name, low in (("epochs", 0), ("generator_batch_size", 1), ("discriminator_batch_size", 1)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name)}: give {low} or more")
-        for name in ("generator_learning_rate", "discriminator_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name):g}: give a finite number above 0")
-        for name in ("gan_weight", "shilling_weight", "reconstruction_weight", "regularization"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        if not 0 <= self.zero_ratio <= 1:
-            raise ConfigError(f"attack.gan.zero_ratio is {self.zero_ratio:g}: give a probability, 0 to 1")
+        check_ranges(self, "attack.gan")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """All of training where there is none, and what belongs to a weight of 0."""

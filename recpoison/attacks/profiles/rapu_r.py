@@ -15,10 +15,10 @@ from recpoison.attacks.base import Crafting
 from recpoison.attacks.profiles.clicks import ClickAttack
 from recpoison.attacks.profiles.fillers import most_popular
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import QUIET
+from recpoison.ranges import ranged
 
 VECTORS = ("own", "mean_entry")
 LISTS = ("target", "fake_user")
@@ -56,20 +56,11 @@ class RAPURAttack(ClickAttack):
         [[0, 0, 0], [0, 0, 0]]
     """
 
-    sampled_users: float = 0.1
-    popular_items: float = 0.1
-    target_vector: str = "own"
-    lists: str = "target"
+    sampled_users: float = ranged(0.1, low=0.0, high=1, open_low=True)
+    popular_items: float = ranged(0.1, low=0.0, high=1, open_low=True)
+    target_vector: str = ranged("own", words=VECTORS)
+    lists: str = ranged("target", words=LISTS)
     surrogate: WRMFALS = field(default_factory=WRMFALS)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("sampled_users", "popular_items"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"attack.{name} is {getattr(self, name):g}: give a share above 0 and at most 1")
-        for name, allowed in (("target_vector", VECTORS), ("lists", LISTS)):
-            if getattr(self, name) not in allowed:
-                raise ConfigError(f"attack.{name} is {getattr(self, name)!r}: choose {' or '.join(allowed)}")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """For whom users are drawn, where all are."""

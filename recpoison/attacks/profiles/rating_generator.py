@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,6 +16,7 @@ from recpoison.attacks.profiles.profile_gan import HIGHEST
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Params
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import glorot
 
@@ -78,31 +78,22 @@ class RatingGAN(Part):
         [[3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0]]
     """
 
-    epochs: int = 3
-    hidden_size: int = 125
+    epochs: int = ranged(3, low=0)
+    hidden_size: int = ranged(125, low=1)
     discriminator: Sequence[int] = (512, 128)
-    pre_training: int = 15
-    discriminator_pre_training: int = 5
-    discriminator_steps: int = 5
-    adversarial_steps: int = 1
-    attack_steps: int = 50
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    discriminator_learning_rate: float = 0.01
+    pre_training: int = ranged(15, low=0)
+    discriminator_pre_training: int = ranged(5, low=0)
+    discriminator_steps: int = ranged(5, low=0)
+    adversarial_steps: int = ranged(1, low=0)
+    attack_steps: int = ranged(50, low=0)
+    batch_size: int = ranged(64, low=1)
+    learning_rate: float = ranged(0.01, low=0.0, open_low=True)
+    discriminator_learning_rate: float = ranged(0.01, low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
         if any(size < 1 for size in self.discriminator):
             raise ConfigError(f"attack.gan.discriminator is {list(self.discriminator)}: give whole numbers from 1")
-        for name in ("hidden_size", "batch_size"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name)}: give 1 or more")
-        steps = ("discriminator_steps", "adversarial_steps", "attack_steps")
-        for name in ("epochs", "pre_training", "discriminator_pre_training", *steps):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name)}: give 0 or more")
-        for name in ("learning_rate", "discriminator_learning_rate"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ConfigError(f"attack.gan.{name} is {getattr(self, name):g}: give a finite number above 0")
+        check_ranges(self, "attack.gan")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """What is never reached, and the discriminator where nobody hears it."""

@@ -6,7 +6,6 @@ authors is known.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -18,8 +17,8 @@ from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.filler_descent import Problem
 from recpoison.attacks.profiles.influential import influence_by_curvature, influence_in_closed_form
 from recpoison.attacks.profiles.learned_fillers import LearnedFillersAttack
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import ranged
 from recpoison.training.influence import InverseCurvature
 
 _USERS = 512  # whose scores are looked at together
@@ -59,20 +58,11 @@ class TNAAttack(LearnedFillersAttack):
 
     iterations: int = 10
     step_size: float = 1.0
-    groups: int = 4
-    influential_users: int | None = 400
+    groups: int = ranged(4, low=1)
+    influential_users: int | None = ranged(400, low=1, null="all")
     inverse: InverseCurvature = field(default_factory=InverseCurvature)
-    list_length: int = 10
-    smoothness: float = 0.1
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("groups", "influential_users", "list_length"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"attack.{name} is {value}: give 1 or more")
-        if not 1e-6 <= self.smoothness < math.inf:
-            raise ConfigError(f"attack.smoothness is {self.smoothness:g}: give a finite number from 1e-06")
+    list_length: int = ranged(10, low=1)
+    smoothness: float = ranged(0.1, low=1e-6)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The influence function's system, where there is none."""

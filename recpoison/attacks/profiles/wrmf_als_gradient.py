@@ -22,6 +22,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.wrmf_als import WRMFALS
 from recpoison.progress import Progress
+from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Diverged
 
@@ -71,12 +72,10 @@ class WRMFALSGradientAttack(BilevelAttack):
     outer: OuterOptimizer = field(default_factory=_short_steps)
     click_targets: bool = True
     surrogate: WRMFALS = field(default_factory=_small)
-    weights: str = "differentiated"
+    weights: str = ranged("differentiated", words=WEIGHTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weights not in WEIGHTS:
-            raise ConfigError(f"attack.weights is {self.weights!r}: choose {' or '.join(WEIGHTS)}")
         if self.surrogate.solver != "cholesky":
             raise ConfigError(
                 f"attack.surrogate.solver is {self.surrogate.solver}, but this attack differentiates exact solutions: "

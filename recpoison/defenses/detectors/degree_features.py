@@ -9,8 +9,8 @@ import scipy.sparse as sp
 
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import Detector
-from recpoison.errors import ConfigError
 from recpoison.idle import Together
+from recpoison.ranges import check_ranges, ranged
 
 FEATURES = ("rdma", "wdma", "length_variance", "degree_similarity")
 BLOCK_BYTES = 64 * 2**20
@@ -51,13 +51,11 @@ class DegreeFeatures(Detector):
         [0.094, 0.094, 0.094, 0.281]
     """
 
-    feature: str = "all"
-    neighbours: int = 25
+    feature: str = ranged("all", words=("all", *FEATURES))
+    neighbours: int = ranged(25, low=1)
 
     def __post_init__(self) -> None:
-        if self.feature not in ("all", *FEATURES):
-            raise ConfigError(f"defense.detector.feature is {self.feature!r}: choose one of all, {', '.join(FEATURES)}")
-        check_neighbours(self.neighbours)
+        check_ranges(self, "defense.detector")
 
     @property
     def needs_ratings(self) -> bool:
@@ -80,16 +78,6 @@ class DegreeFeatures(Detector):
         else:
             suspicion = degrees(data)[rated, FEATURES.index(self.feature)]
         return among_all(suspicion, rated)
-
-
-def check_neighbours(neighbours: int) -> None:
-    """Refuse fewer than one neighbour.
-
-    Raises:
-        ConfigError: Naming the setting.
-    """
-    if neighbours < 1:
-        raise ConfigError(f"defense.detector.neighbours is {neighbours}: give 1 or more")
 
 
 def profile_features(data: Interactions, neighbours: int) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import LabelledDetector
 from recpoison.defenses.forest import chances
-from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ class DegreeSAD(LabelledDetector):
     reads_values: ClassVar[bool] = False
     has_cut: ClassVar[bool] = True
 
-    trees: int = 100
+    trees: int = ranged(100, low=1)
 
     def __post_init__(self) -> None:
-        if self.trees < 1:
-            raise ConfigError(f"defense.detector.trees is {self.trees}: give 1 or more")
+        check_ranges(self, "defense.detector")
 
     def cut(self, data: Interactions, scores: np.ndarray) -> int:
         """Those who are more likely fake than not."""

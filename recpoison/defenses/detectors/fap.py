@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import LabelledDetector
 from recpoison.defenses.detectors.degree_features import item_means, row_sums
-from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 _DIGITS = 12  # beyond them sums depend on how users are numbered
 
@@ -43,11 +43,10 @@ class FAP(LabelledDetector):
 
     has_cut: ClassVar[bool] = False
 
-    rounds: int = 5
+    rounds: int = ranged(5, low=1)
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ConfigError(f"defense.detector.rounds is {self.rounds}: give 1 or more")
+        check_ranges(self, "defense.detector")
 
     def _learned(self, data: Interactions, fake: np.ndarray, genuine: np.ndarray) -> np.ndarray:
         weights = _weights(data)

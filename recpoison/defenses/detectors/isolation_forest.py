@@ -8,8 +8,8 @@ import numpy as np
 
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import Detector
-from recpoison.defenses.detectors.degree_features import among_all, check_neighbours, profile_features
-from recpoison.errors import ConfigError
+from recpoison.defenses.detectors.degree_features import among_all, profile_features
+from recpoison.ranges import check_ranges, ranged
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,12 @@ class IsolationForest(Detector):
         30
     """
 
-    trees: int = 100
-    sample_size: int = 256
-    neighbours: int = 25
+    trees: int = ranged(100, low=1)
+    sample_size: int = ranged(256, low=2)
+    neighbours: int = ranged(25, low=1)
 
     def __post_init__(self) -> None:
-        for name, low in (("trees", 1), ("sample_size", 2)):
-            if getattr(self, name) < low:
-                raise ConfigError(f"defense.detector.{name} is {getattr(self, name)}: give {low} or more")
-        check_neighbours(self.neighbours)
+        check_ranges(self, "defense.detector")
 
     def scores(self, data: Interactions) -> np.ndarray:
         """Suspicion ``(n_users,)`` in (0, 1], 2 to the minus mean depth over its expectation; below for no rows."""

@@ -8,6 +8,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import Detector
 from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 
 @dataclass(frozen=True)
@@ -35,11 +36,10 @@ class PCASelectUsers(Detector):
         [0.25, 0.25, 0.25, 0.25, 0.0]
     """
 
-    components: int = 3
+    components: int = ranged(3, low=1)
 
     def __post_init__(self) -> None:
-        if self.components < 1:
-            raise ConfigError(f"defense.detector.components is {self.components}: give 1 or more")
+        check_ranges(self, "defense.detector")
 
     def scores(self, data: Interactions) -> np.ndarray:
         """Suspicion ``(n_users,)`` in [-1, 0]; -1 for users without rows.

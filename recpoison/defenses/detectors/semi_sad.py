@@ -10,13 +10,12 @@ import numpy as np
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import LabelledDetector
 from recpoison.defenses.detectors.degree_features import (
-    check_neighbours,
     degree_similarity,
     degrees,
     row_sums,
     standardised,
 )
-from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 _CONFIDENT = 5  # users whose guessed label is believed after each round
 _DIGITS = 9  # of standardised features; beyond them sums depend on how users are numbered
@@ -50,16 +49,12 @@ class SemiSAD(LabelledDetector):
 
     has_cut: ClassVar[bool] = True
 
-    genuine: float = 0.25
-    rounds: int = 20
-    neighbours: int = 25
+    genuine: float = ranged(0.25, low=0.0, high=1, open_low=True)
+    rounds: int = ranged(20, low=0, note=" (0: the labels alone)")
+    neighbours: int = ranged(25, low=1)
 
     def __post_init__(self) -> None:
-        if not 0 < self.genuine <= 1:
-            raise ConfigError(f"defense.detector.genuine is {self.genuine:g}: give a share above 0 and at most 1")
-        if self.rounds < 0:
-            raise ConfigError(f"defense.detector.rounds is {self.rounds}: give 0 (the labels alone) or more")
-        check_neighbours(self.neighbours)
+        check_ranges(self, "defense.detector")
 
     def cut(self, data: Interactions, scores: np.ndarray) -> int:
         """Those who are more likely fake than not."""

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from recpoison.data.interactions import Interactions
 from recpoison.defenses.detectors.base import Detector
 from recpoison.defenses.detectors.degree_features import among_all, item_means, row_sums
-from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,10 @@ class UnRAP(Detector):
     has_cut: ClassVar[bool] = True
     for_cut: ClassVar[tuple[str, ...]] = ("window",)
 
-    window: int = 10
+    window: int = ranged(10, low=1)
 
     def __post_init__(self) -> None:
-        if self.window < 1:
-            raise ConfigError(f"defense.detector.window is {self.window}: give 1 or more")
+        check_ranges(self, "defense.detector")
 
     @property
     def needs_ratings(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Monitor, Params
 from recpoison.progress import Progress
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.edges.fused_pass import FusedPass
 from recpoison.training.edges.network import Network
@@ -46,26 +46,14 @@ class EdgeTrainer(Part):
         SGD(learning_rate=10.0, momentum=0.9, weight_decay=0.0)
     """
 
-    steps: int = 100
-    optimizer: str = "adam"
-    learning_rate: float = 0.05
-    momentum: float = 0.9
-    backend: str = "auto"
+    steps: int = ranged(100, low=0, high=_MOST)
+    optimizer: str = ranged("adam", words=OPTIMIZERS)
+    learning_rate: float = ranged(0.05, low=0.0, open_low=True)
+    momentum: float = ranged(0.9, low=0.0, high=1, open_high=True)
+    backend: str = ranged("auto", words=BACKENDS)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.steps <= _MOST:
-            raise ConfigError(f"model.edge_trainer.steps is {self.steps}: give 0 to {_MOST}")
-        for name, choices in (("optimizer", OPTIMIZERS), ("backend", BACKENDS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"model.edge_trainer.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}"
-                )
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(
-                f"model.edge_trainer.learning_rate is {self.learning_rate:g}: give a finite number above 0"
-            )
-        if not 0 <= self.momentum < 1:
-            raise ConfigError(f"model.edge_trainer.momentum is {self.momentum:g}: give 0 or more and less than 1")
+        check_ranges(self, "model.edge_trainer")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """One optimiser alone has a momentum."""
