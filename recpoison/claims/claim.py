@@ -99,6 +99,12 @@ def read_claim(path: Path) -> Claim:
             raise DataError(
                 f"{path}: {name} is {content[name]!r}, which no claim has; make it with recpoison-verify --make"
             )
+    low, high = content["interval"]
+    if not low <= content["expected"] <= high:
+        raise DataError(
+            f"{path}: expected is {content['expected']:.6g}, outside of its own interval from {low:.6g} to {high:.6g}; "
+            "make it with recpoison-verify --make"
+        )
     return Claim(**{name: content[name] for name in names})
 
 

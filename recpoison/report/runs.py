@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ LABELS = ("dataset", "model", "attack", "defense")
 METRICS = (*LABELS, "seed", "subject", "metric", "k", "value", "n")
 CURVE = (*LABELS, "seed", "along", "at", "row_l2", "linf", "subject", "metric", "k", "value", "n")
 COSTS = ("stage", "cell", "seed", "seconds", "peak_mb", "reused")
+EPOCH = "epoch"  # of a protocol
+_OF_SEEDS = re.compile(r"^seed [\d, ]+: ")  # as ``recpoison.data.notes.over_seeds`` begins a note
 _MARKS = ("status.json", "config.yaml", "overrides.yaml")
 
 
@@ -107,20 +110,28 @@ class Runs:
         return Runs(kept, (*self.missing, *left), self.undefined)
 
     def protocols(self) -> list[dict[str, str]]:
-        """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes."""
+        """The distinct protocols of the runs, in order of appearance; without the number of users judged, see notes.
+
+        A model without epochs follows that of a model which is measured alike at one of its epochs.
+        """
         distinct: list[dict[str, str]] = []
-        for protocol in map(protocol_of, self.runs):
-            if protocol and protocol not in distinct:
+        for protocol in sorted(map(protocol_of, self.runs), key=_has_no_epochs):
+            alike = distinct if not _has_no_epochs(protocol) else [one | {EPOCH: protocol[EPOCH]} for one in distinct]
+            if protocol and protocol not in alike:
                 distinct.append(protocol)
         return distinct
 
     def data_notes(self) -> list[str]:
-        """What was noted about each dataset's runs, as a line each; equal ones once."""
-        found: dict[str, dict[str, None]] = {}
+        """What was noted about each dataset's runs, as a line each; what runs say of different seeds is said once."""
+        found: dict[str, dict[str, set[str]]] = {}
         for run in self.runs:
             name = ", ".join(dict.fromkeys(run.metrics.dataset))
-            found.setdefault(name, {}).update(dict.fromkeys(run.about.get("notes") or ()))
-        return [f"{name}: {'; '.join(notes)}" for name, notes in found.items() if notes]
+            for note in run.about.get("notes") or ():
+                found.setdefault(name, {}).setdefault(_OF_SEEDS.sub("", note), set()).add(note)
+        return [
+            f"{name}: {'; '.join(_told_once(text, forms) for text, forms in notes.items())}"
+            for name, notes in found.items()
+        ]
 
     def altered(self) -> list[str]:
         """A sentence for each run whose files are not as it left them: they are shown as they are now."""
@@ -129,6 +140,14 @@ class Runs:
             for run in self.runs
             if run.altered
         ]
+
+
+def _told_once(text: str, forms: set[str]) -> str:
+    return min(forms) if len(forms) == 1 else f"{text} (some seeds)"
+
+
+def _has_no_epochs(protocol: dict[str, str]) -> bool:
+    return protocol.get(EPOCH, "").startswith("none")
 
 
 def protocol_of(run: Run) -> dict[str, str]:

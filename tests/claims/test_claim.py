@@ -82,6 +82,7 @@ def test_a_claim_comes_back_as_it_was_written_and_never_over_another(tmp_path):
         ({"command": "model=mf"}, "command is 'model=mf', which no claim has"),
         ({"expected": math.nan}, "expected is nan, which no claim has"),
         ({"data": None}, "data is None, which no claim has"),
+        ({"expected": 0.9}, "expected is 0.9, outside of its own interval from "),
     ],
 )
 def test_a_file_that_is_no_claim_is_told(tmp_path, change, said):

@@ -144,6 +144,25 @@ def test_notes_give_the_protocol_and_warn_where_it_differs(sweep: Path) -> None:
     assert notes[2] == "these runs follow different protocols: their numbers do not compare"
 
 
+def test_a_model_without_epochs_follows_the_protocol_of_the_others(sweep: Path) -> None:
+    for job, epoch in (("0", "none: ItemKNN has none"), ("1", "last"), ("2", "best on valid")):
+        about = json.loads((sweep / job / "run.json").read_text())
+        about["protocol"] |= {"epoch": epoch}
+        (sweep / job / "run.json").write_text(json.dumps(about))
+    told = [protocol.get("epoch") for protocol in read_runs([sweep / "0", sweep / "1"]).protocols()]
+    assert told == ["last"]
+    assert len(read_runs([sweep / "0", sweep / "1", sweep / "2"]).protocols()) == 2
+    assert [protocol["epoch"] for protocol in read_runs([sweep / "0"]).protocols()] == ["none: ItemKNN has none"]
+
+
+def test_what_is_noted_of_different_seeds_is_said_once(sweep: Path) -> None:
+    for job, note in (("0", "seed 1: no hit"), ("1", "seed 0, 2: no hit"), ("2", "seed 1: other")):
+        about = json.loads((sweep / job / "run.json").read_text())
+        (sweep / job / "run.json").write_text(json.dumps(about | {"notes": [note]}))
+    (line,) = read_runs([sweep / job for job in "012"]).data_notes()
+    assert line.endswith(": no hit (some seeds); seed 1: other")
+
+
 def test_what_was_noted_about_the_data_stands_below_the_table(sweep: Path) -> None:
     """Two of the jobs have 8 of 9 users judged, the others 9: the same protocol, and a line that says so."""
     for job in ("0", "1"):
