@@ -69,7 +69,8 @@ def _params(network: Network, shape: tuple[int, int]) -> Params:
 
 
 def _ours(network: Network, params: Params, edges: LabelledEdges, steps: int, memory_mb: float = 256.0) -> Tensor:
-    return meta_gradient(network, EdgeTrainer(steps), params, edges, Seeds(0), memory_mb=memory_mb).gradient
+    trainer = EdgeTrainer(steps) if steps <= MANY else EdgeTrainer(steps, learning_rate=0.001)  # or it overflows
+    return meta_gradient(network, trainer, params, edges, Seeds(0), memory_mb=memory_mb).gradient
 
 
 def _plain(network: Network, params: Params, edges: LabelledEdges, steps: int) -> Tensor:
