@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from numbers import Integral, Real
@@ -42,7 +43,9 @@ class Range:
             return value in self.words
         if self.low is None or not isinstance(value, Integral if self.whole else Real):
             return False
-        number = float(value)
+        number = int(value) if isinstance(value, Integral) else float(value)
+        if not self.whole and abs(number) > sys.float_info.max:
+            return False  # infinite, or a whole number too long for a float
         above = number > self.low or (number == self.low and not self.open_low)
         return above and (number < self.high or (number == self.high < math.inf and not self.open_high))
 

@@ -18,9 +18,9 @@ LENGTH, MIXED, CHOICE = Range(low=0.0, open_low=True), Range(low=0, words=("mean
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside"),
     [
-        (WHOLE, [1, 10**9, np.int64(3), None], [0, -1, 1.5, math.nan, "1"]),
+        (WHOLE, [1, 10**9, 10**400, np.int64(3), None], [0, -1, -(10**400), 1.5, math.nan, "1"]),
         (SHARE, [0, 0.0, 0.999], [1, -1e-9, None]),
-        (LENGTH, [1e-12, 3, np.float32(2), np.int64(3)], [0, 0.0, math.inf, math.nan]),
+        (LENGTH, [1e-12, 3, np.float32(2), np.int64(3)], [0, 0.0, math.inf, math.nan, 10**400]),
         (MIXED, [0, 7, "mean"], [-1, "median", None]),
         (CHOICE, ["sign"], ["signs", 0, None]),
     ],

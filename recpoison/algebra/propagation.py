@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from recpoison.algebra.current import current
+
 NEIGHBOURS, WARPS = 16, 1  # that a Triton program adds at once, and by how many warps: quickest or nearly on an H200
 BLOCK = 1 << 11  # nodes whose rows stay in a processor's cache
 
@@ -110,7 +112,8 @@ class Propagation:
         nodes, size = table.shape
         tiles = {"LAST": last, "TILE": NEIGHBOURS, "WIDTH": 1 << max(0, size - 1).bit_length(), "num_warps": WARPS}
         graph = (self.order, self.indptr, self.indices)
-        spread[(nodes,)](below, table, above, roots, *graph, size, self.layers, **tiles)
+        with current(table.device):
+            spread[(nodes,)](below, table, above, roots, *graph, size, self.layers, **tiles)
 
 
 class _Mean(torch.autograd.Function):

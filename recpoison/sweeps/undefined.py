@@ -65,7 +65,7 @@ def defined_only(sweep: Sweep, trusted: Sequence[str]) -> tuple[Sweep, list[Unde
         else:
             left.append(found)
     if not kept:
-        raise IncompatibleParts("no cell of this sweep is defined:\n" + "\n".join(_counted(left)))
+        raise IncompatibleParts("no cell of this sweep is defined: " + "; ".join(_counted(left)))
     return replace(sweep, jobs=kept), left
 
 

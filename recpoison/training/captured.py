@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recpoison.algebra.current import current
 from recpoison.training.joint_tables import JointTables
 from recpoison.training.optimizers import BETAS, State
 from recpoison.training.trainer import Trainer
@@ -89,14 +90,15 @@ class CapturedBatches:
         """
         if self.start.device.type != "cuda":
             return
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            self._one()
-        torch.cuda.current_stream().wait_stream(stream)
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._one()
+        with current(self.start.device):
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                self._one()
+            torch.cuda.current_stream().wait_stream(stream)
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
+                self._one()
 
     def run(self, columns: tuple[Tensor, ...]) -> None:
         """Walk an epoch's ``columns``, ``(n_pairs,)`` or longer each."""
@@ -104,10 +106,11 @@ class CapturedBatches:
             row.copy_(column[: self.n_pairs])
         self.start.zero_()
         whole = self.n_pairs // self.batch_size
-        for _ in range(whole):
-            self._one() if self._graph is None else self._graph.replay()
-        if whole * self.batch_size < self.n_pairs:
-            self.body(self.rows[:, whole * self.batch_size :])
+        with current(self.start.device):
+            for _ in range(whole):
+                self._one() if self._graph is None else self._graph.replay()
+            if whole * self.batch_size < self.n_pairs:
+                self.body(self.rows[:, whole * self.batch_size :])
 
     def _one(self) -> None:
         self.body(self.rows.index_select(1, self.start + self.places))

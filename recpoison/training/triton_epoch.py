@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from recpoison.algebra.current import current
 from recpoison.training.optimizers import State
 from recpoison.training.trainer import Trainer
 
@@ -88,7 +89,8 @@ class TritonEpoch(ABC):
         for number, column in enumerate(items, 1):
             self.rows[number].copy_(column[: self.n_pairs] + n_users)
         self._sort()
-        self._launch_all()
+        with current(self.batch.device):
+            self._launch_all()
         for kind, table in self.tables.items():
             state[f"{kind}.user"].copy_(table[:n_users])
             state[f"{kind}.item"].copy_(table[n_users:])
@@ -116,7 +118,8 @@ class TritonEpoch(ABC):
         self.batch.fill_(self.n_batches)
         self.launch()  # compiles, and trains nothing: it is past the last batch
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # a stream of its own: torch's is of the device that was current at the process's first capture
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream(), capture_error_mode="thread_local"):
             for _ in range(min(PER_GRAPH, self.n_batches)):
                 self.launch()
         return graph

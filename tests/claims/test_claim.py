@@ -81,6 +81,8 @@ def test_a_claim_comes_back_as_it_was_written_and_never_over_another(tmp_path):
         ({"interval": [1]}, "interval is [1], which no claim has"),
         ({"command": "model=mf"}, "command is 'model=mf', which no claim has"),
         ({"expected": math.nan}, "expected is nan, which no claim has"),
+        ({"expected": 10**400}, "which no claim has"),
+        ({"interval": [0, 10**400]}, "which no claim has"),
         ({"data": None}, "data is None, which no claim has"),
         ({"expected": 0.9}, "expected is 0.9, outside of its own interval from "),
     ],

@@ -85,7 +85,7 @@ def test_the_plan_leaves_them_out_and_writes_nothing(capsys):
 def test_a_sweep_of_nothing_else_is_refused(capsys):
     assert main(["-m", *SMALL, "defense=apr,vat", SKIP]) == 2
     _, err = words_of(capsys)
-    assert "no cell of this sweep is defined" in err
+    assert err.startswith("recpoison: no cell of this sweep is defined: defense=apr")
     assert SAID in err
     assert not Path("outputs").exists()
 
