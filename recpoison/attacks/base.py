@@ -146,8 +146,8 @@ class ProfileAttack(Attack, ABC):
     craft_seed: int | None = ranged(None, low=0, null="each seed's own")
 
     def __post_init__(self) -> None:
-        Budget(self.budget, self.n_fake_users)
         check_ranges(self, "attack")
+        Budget(self.budget, self.n_fake_users)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, final
@@ -66,7 +67,9 @@ class EdgeAttack(Attack, ABC):
 
     def __post_init__(self) -> None:
         check_ranges(self, "attack")
-        if self.plan is not None and (self.plan <= 0 or (self.plan >= 1 and self.plan != int(self.plan))):
+        if self.plan is not None and not (
+            0 < self.plan < 1 or (1 <= self.plan < math.inf and self.plan == int(self.plan))
+        ):
             raise ConfigError(f"attack.plan is {self.plan:g}: give a share below 1, or a whole number of flips")
         if self.plan is not None and 1 <= self.plan < (self.n_flips or 0):
             raise ConfigError(

@@ -54,6 +54,12 @@ def test_a_plan_is_crafted_whole_and_used_in_part() -> None:
     assert FirstZeros(n_flips=6).planned == two.planned, "so that the last cell of a table shares it too"
 
 
+@pytest.mark.parametrize("plan", [0.0, -1.0, 2.5, float("nan"), float("inf")])
+def test_a_plan_is_a_share_or_a_number_of_flips(plan: float) -> None:
+    with pytest.raises(ConfigError, match=r"attack\.plan is .*: give a share below 1, or a whole number of flips"):
+        FirstZeros(plan=plan)
+
+
 @pytest.mark.parametrize(
     ("attack", "message"),
     [
