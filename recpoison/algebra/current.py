@@ -1,10 +1,27 @@
-"""The device that launches go to."""
+"""Where kernels are launched: whether by Triton, and on which device."""
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import torch
+
+
+def on_triton(device: torch.device) -> bool:
+    """Whether Triton's kernels run there: on CUDA, where Triton is.
+
+    Example:
+        >>> on_triton(torch.device("cpu"))
+        False
+    """
+    return device.type == "cuda" and _has_triton()
+
+
+@cache
+def _has_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
 
 
 def current(device: torch.device) -> AbstractContextManager[object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recpoison.algebra.current import current
+from recpoison.algebra.current import current, on_triton
 
 NEIGHBOURS, WARPS = 16, 1  # that a Triton program adds at once, and by how many warps: quickest or nearly on an H200
 BLOCK = 1 << 11  # nodes whose rows stay in a processor's cache
@@ -77,8 +76,8 @@ class Propagation:
 
     @cached_property
     def on_triton(self) -> bool:
-        """Whether a Triton kernel adds neighbours: on CUDA, where Triton is."""
-        return self.indptr.device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        """Whether a Triton kernel adds neighbours."""
+        return on_triton(self.indptr.device)
 
     @cached_property
     def order(self) -> Tensor:
@@ -107,10 +106,12 @@ class Propagation:
 
     def spread_by_triton(self, below: Tensor, table: Tensor, above: Tensor, roots: Tensor, last: bool) -> None:
         """The same by one kernel."""
+        from triton import next_power_of_2
+
         from recpoison.algebra.propagation_kernel import spread
 
         nodes, size = table.shape
-        tiles = {"LAST": last, "TILE": NEIGHBOURS, "WIDTH": 1 << max(0, size - 1).bit_length(), "num_warps": WARPS}
+        tiles = {"LAST": last, "TILE": NEIGHBOURS, "WIDTH": next_power_of_2(size), "num_warps": WARPS}
         graph = (self.order, self.indptr, self.indices)
         with current(table.device):
             spread[(nodes,)](below, table, above, roots, *graph, size, self.layers, **tiles)

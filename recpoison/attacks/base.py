@@ -147,7 +147,6 @@ class ProfileAttack(Attack, ABC):
 
     def __post_init__(self) -> None:
         check_ranges(self, "attack")
-        Budget(self.budget, self.n_fake_users)
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given."""

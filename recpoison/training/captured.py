@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recpoison.algebra.current import current
-from recpoison.training.joint_tables import JointTables
+from recpoison.algebra.current import current, on_triton
+from recpoison.training.joint_tables import JointTables, fill
 from recpoison.training.optimizers import BETAS, State
 from recpoison.training.trainer import Trainer
 
@@ -22,7 +21,7 @@ Train = Callable[[JointTables, Tensor], None]
 
 def captures(trainer: Trainer, device: torch.device) -> bool:
     """Whether batches are captured: on CUDA, where Triton is, unless ``backend=torch``."""
-    return device.type == "cuda" and trainer.backend == "auto" and importlib.util.find_spec("triton") is not None
+    return trainer.backend == "auto" and on_triton(device)
 
 
 class LastingTables(JointTables):
@@ -40,9 +39,7 @@ class LastingTables(JointTables):
     def load(self, state: State) -> None:
         """Begin an epoch of this ``state``."""
         self.state = state
-        for kind, table in self.tables.items():
-            table[: self.n_users].copy_(state[f"{kind}.user"])
-            table[self.n_users :].copy_(state[f"{kind}.item"])
+        fill(self.tables, state)
         for number, beta in enumerate(BETAS if "step" in state else ()):
             self.powers[number].fill_(beta ** int(state["step"]))
         self.loss.zero_()
@@ -124,22 +121,16 @@ class CapturedEpoch:
         trainer: How rows are stepped.
         state: Whose shapes and device it has; not kept.
         n_pairs: Pairs of an epoch.
-        train: Steps the tables against a batch's rows ``(columns * batch_size,)`` and adds to their ``loss``; all else
+        train: Steps the tables against a batch's rows ``(3 * batch_size,)`` and adds to their ``loss``; all else
             that it reads stays in its place.
-        columns: Rows that a pair has part in.
     """
 
     def __init__(
-        self,
-        trainer: Trainer,
-        state: State,
-        n_pairs: int,
-        train: Callable[[JointTables, Tensor], None],
-        columns: int = 3,
+        self, trainer: Trainer, state: State, n_pairs: int, train: Callable[[JointTables, Tensor], None]
     ) -> None:
         self.joint = LastingTables(trainer, state)
         self.batches = CapturedBatches(
-            lambda rows: train(self.joint, rows.flatten()), columns, n_pairs, trainer.batch_size, self.joint.device
+            lambda rows: train(self.joint, rows.flatten()), 3, n_pairs, trainer.batch_size, self.joint.device
         )
         self.batches.warm_up()
 

@@ -59,6 +59,20 @@ class JointTables:
 
     def write_back(self) -> None:
         """Put the tables where they came from."""
-        for kind, table in self.tables.items():
-            self.state[f"{kind}.user"].copy_(table[: self.n_users])
-            self.state[f"{kind}.item"].copy_(table[self.n_users :])
+        give_back(self.tables, self.state)
+
+
+def fill(tables: State, state: State) -> None:
+    """Write both tables of each kind of a ``state`` into the joint one, users above items."""
+    n_users = len(state["param.user"])
+    for kind, table in tables.items():
+        table[:n_users].copy_(state[f"{kind}.user"])
+        table[n_users:].copy_(state[f"{kind}.item"])
+
+
+def give_back(tables: State, state: State) -> None:
+    """The way back."""
+    n_users = len(state["param.user"])
+    for kind, table in tables.items():
+        state[f"{kind}.user"].copy_(table[:n_users])
+        state[f"{kind}.item"].copy_(table[n_users:])

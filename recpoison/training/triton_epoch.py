@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from recpoison.algebra.current import current
+from recpoison.algebra.current import current, on_triton
+from recpoison.training.joint_tables import fill, give_back
 from recpoison.training.optimizers import State
 from recpoison.training.trainer import Trainer
 
@@ -21,12 +21,7 @@ TABLES = ("user", "item")
 
 def runs_on_triton(trainer: Trainer, state: State) -> bool:
     """Whether a trainer runs this fit by Triton kernels: on CUDA, where Triton is, unless ``backend=torch``."""
-    return (
-        state["param.user"].device.type == "cuda"
-        and trainer.backend == "auto"
-        and trainer.optimizer != "adam"
-        and importlib.util.find_spec("triton") is not None
-    )
+    return trainer.backend == "auto" and trainer.optimizer != "adam" and on_triton(state["param.user"].device)
 
 
 class TritonEpoch(ABC):
@@ -81,19 +76,14 @@ class TritonEpoch(ABC):
             users: ``(n_pairs,)`` or longer; the rest is left out.
             items: As many columns of items.
         """
-        n_users = self.n_users
-        for kind, table in self.tables.items():
-            table[:n_users].copy_(state[f"{kind}.user"])
-            table[n_users:].copy_(state[f"{kind}.item"])
+        fill(self.tables, state)
         self.rows[0].copy_(users[: self.n_pairs])
         for number, column in enumerate(items, 1):
-            self.rows[number].copy_(column[: self.n_pairs] + n_users)
+            self.rows[number].copy_(column[: self.n_pairs] + self.n_users)
         self._sort()
         with current(self.batch.device):
             self._launch_all()
-        for kind, table in self.tables.items():
-            state[f"{kind}.user"].copy_(table[:n_users])
-            state[f"{kind}.item"].copy_(table[n_users:])
+        give_back(self.tables, state)
         return float(self.losses.sum())
 
     def _sort(self) -> None:
@@ -127,7 +117,9 @@ class TritonEpoch(ABC):
     @property
     def width(self) -> int:
         """Length of an embedding, up to a power of two."""
-        return 1 << max(0, self.size - 1).bit_length()
+        from triton import next_power_of_2
+
+        return int(next_power_of_2(self.size))
 
     def sorted_places(self) -> tuple[tuple[Any, ...], dict[str, int]]:
         """What a kernel over sorted occurrences reads them by, and its tiles."""
