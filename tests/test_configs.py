@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -50,12 +49,7 @@ def searches(file: Path) -> bool:
     return "/hydra/sweeper: optuna" in file.read_text()
 
 
-def needing(group_and_file: tuple[str, Path]) -> object:
-    absent = find_spec("optuna") is None and searches(group_and_file[1])
-    return pytest.param(*group_and_file, marks=pytest.mark.skipif(absent, reason="optuna is not installed"))
-
-
-@pytest.mark.parametrize(("group", "file"), [needing(one) for one in PRESETS], ids=name)
+@pytest.mark.parametrize(("group", "file"), PRESETS, ids=name)
 def test_every_preset_composes_and_is_sound(group, file):
     check(composed(f"{group}={file.stem}"))
 

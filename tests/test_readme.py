@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +29,6 @@ PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "recpoison-doctor": doctor.main,
     "recpoison-verify": claims.main,
 }
-NEEDS = {"recpoison experiment=tune_model dataset=ml_100k hydra.sweeper.n_trials=20": "optuna"}
 
 _PUBLISHED = (
     "hours: the whole published sweep; and its rows of Yelp need a file that README says how to fetch",
@@ -122,8 +120,6 @@ def desk(tmp_path_factory) -> Path:
 @pytest.mark.data
 @pytest.mark.parametrize("line", commands(), ids=str)
 def test_a_command_ends_well(line, desk, data_dir, monkeypatch, capsys):
-    if (package := NEEDS.get(line)) and find_spec(package) is None:
-        pytest.skip(f"{package} is not installed")
     monkeypatch.chdir(desk)
     monkeypatch.syspath_prepend(desk)
     if "outputs/latest" in line and not Path("outputs/latest").exists():  # a test that is run alone

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -62,11 +63,13 @@ class Sweep:
         cfg: The configuration that all jobs share, with the ``hydra`` node.
         folder: Where its jobs lie.
         jobs: All of them; None where the sweeper decides as it goes, as a search does.
+        intervals: Settings that it draws from an interval of fractions, with the interval.
     """
 
     cfg: DictConfig
     folder: Path
     jobs: list[Job] | None
+    intervals: Mapping[str, str] = field(default_factory=dict)
 
 
 def compose_sweep(overrides: Sequence[str]) -> Sweep:
@@ -96,7 +99,18 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
             raise ConfigError("the sweep has no cells: a glob or a range in it matches nothing")
         folder = Path(cfg.hydra.sweep.dir)
         grid = sorted(override.input_line or "" for override in parsed if override.is_sweep_override())
-        return Sweep(cfg, folder / _name(cfg, grid) if folder == SWEEPS else folder, jobs)
+        intervals = {o.get_key_element(): _after_equals(o) for o in parsed if _is_fractional(o)}
+        return Sweep(cfg, folder / _name(cfg, grid) if folder == SWEEPS else folder, jobs, intervals)
+
+
+def _is_fractional(override: Override) -> bool:
+    """Whether values between whole numbers are drawn: Hydra reads whole bounds as fractions unless they are cast."""
+    value = override.value() if override.is_interval_sweep() else None
+    return isinstance(value, IntervalSweep) and not (isinstance(value.start, int) and isinstance(value.end, int))
+
+
+def _after_equals(override: Override) -> str:
+    return (override.input_line or "").partition("=")[2]
 
 
 def _name(cfg: DictConfig, grid: list[str]) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from copy import deepcopy
 
 import yaml  # type: ignore[import-untyped]
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from recpoison.command import cells
 from recpoison.command.cells import Status
+from recpoison.command.composed import options_of, settings_of
+from recpoison.command.glance import glance
 from recpoison.command.job import Task
 from recpoison.command.objective import read_objective
 from recpoison.command.overrides import Sweep
@@ -33,6 +37,29 @@ def refuse_aimless(sweep: Sweep) -> None:
             "this sweeper searches for the best value of a number: name it, such as objective=target.HR@50, "
             "and its way, hydra.sweeper.direction=maximize"
         )
+
+
+def refuse_fractions(sweep: Sweep) -> None:
+    """Refuse to draw a setting that takes whole numbers from an interval of fractions: every trial would fail.
+
+    Raises:
+        ConfigError: With what to write instead.
+    """
+    for name, interval in sweep.intervals.items():
+        if _wants_whole(sweep.cfg, name):
+            raise ConfigError(f"{name} takes whole numbers: write {name}=int({interval})")
+
+
+def _wants_whole(cfg: DictConfig, name: str) -> bool:
+    """Whether a half does not fit a setting by its type."""
+    tried, half = deepcopy(cfg), 0.5
+    try:
+        OmegaConf.update(tried, name, half)
+    except ValidationError:
+        return True
+    except OmegaConfBaseException:
+        return False  # no such setting under these options: each trial tells
+    return any(said.startswith(f"{name} is {half}, but") for said in glance(settings_of(tried), options_of(cfg.hydra)))
 
 
 def answer(cfg: DictConfig, task: Task) -> float | None:

@@ -21,7 +21,7 @@ from recpoison.errors import OutputError, UserError
 from recpoison.progress import duration
 from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
-from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless
+from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless, refuse_fractions
 from recpoison.sweeps.undefined import UNDEFINED, defined_only, mark, offer_to_leave_out, say_left_out
 from recpoison.sweeps.workers import end_when_killed, lost_worker, still_at_work
 
@@ -47,6 +47,7 @@ def run_sweep(sweep: Sweep, launch: Callable[[list[str]], None], trusted: Sequen
     from recpoison.report.audit.page import leave_pages
 
     refuse_aimless(sweep)
+    refuse_fractions(sweep)
     whole = sweep
     sweep, left_out = defined_only(whole, trusted)
     _refuse_others(sweep.folder)

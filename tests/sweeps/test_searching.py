@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,20 @@ def test_a_search_for_nothing_is_refused(broken_seed, capsys):
     assert broken_seed == []
 
 
+@pytest.mark.parametrize("setting", ["attack.fillers", "seed", "evaluation.curve_epochs"])
+def test_a_whole_number_is_not_drawn_from_fractions(setting, broken_seed, capsys):
+    assert main([*TRY, "objective=target.HR@5", f"{setting}=interval(1, 5)"]) == 2
+    said = capsys.readouterr().err
+    assert f"recpoison: {setting} takes whole numbers: write {setting}=int(interval(1, 5))\n" in said
+    assert not broken_seed
+
+
+def test_fractions_are_drawn_for_what_takes_them(broken_seed):
+    given = ["attack.budget=interval(0.1, 0.3)", "attack.fillers=int(interval(1, 5))"]
+    assert main([*TRY, *given, "objective=target.HR@5", "hydra.sweeper.seeds=[0]"]) == 2
+    assert not Trying.told
+
+
 def test_a_plain_sweep_goes_on_past_a_failure_and_needs_no_objective(broken_seed):
     assert main(["-m", *SMALL, "seed=0,1,2", "objective=target.HR@5", "hydra.sweep.dir=outputs/s"]) == 2
     assert broken_seed == [0, 1, 2]
@@ -116,7 +131,6 @@ def test_the_best_is_read_from_what_sweepers_of_hydra_leave(tmp_path):
 
 
 def test_optuna_is_told_the_number_of_validation_rows_and_its_best_is_said(capsys):
-    pytest.importorskip("optuna", reason="optuna is not installed: pip install 'recpoison[optuna]'")
     write_table("mine.csv")
     small = ["model.trainer.epochs=1", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=outputs/s"]
     assert main(["experiment=tune_model", "dataset=csv", "dataset.path=mine.csv", *small]) == 0
@@ -126,8 +140,15 @@ def test_optuna_is_told_the_number_of_validation_rows_and_its_best_is_said(capsy
     assert f"best test.NDCG@10 {max(values):.6g}: model.embedding_size=" in told
 
 
+def test_optuna_draws_whole_numbers_for_an_attack(capsys):
+    small = ["model=item_knn", "dataset=planted", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=outputs/s"]
+    assert main(["experiment=tune_attack", *small]) == 0
+    told = capsys.readouterr().out
+    assert "2 of 2 cells done" in told
+    assert re.search(r"best target\.HR@50 [\d.]+: attack\.fillers=\d+ attack\.n_selected=\d+\n", told)
+
+
 def test_optuna_records_a_failed_trial_as_failed(broken_seed, capsys):
-    pytest.importorskip("optuna", reason="optuna is not installed: pip install 'recpoison[optuna]'")
     line = ["-m", "hydra/sweeper=optuna", "hydra/sweeper/sampler=grid", "hydra.sweeper.direction=maximize", *SMALL]
     line += ["objective=target.HR@5", "seed=choice(0,1,2)", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=outputs/s"]
     assert main([*line, "hydra.sweeper.max_failure_rate=1.0"]) == 2
