@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from recpoison.evaluation.sentences import counted
@@ -101,7 +101,7 @@ def _html(content: _Content) -> str:
     heads, rows = needed(audit)
     curves = f"{figures_as_html(security_curves(audit))}<p class=note>{escape(SAID)}</p>"
     curves += table_as_html(curve_table(audit)) + plain_table(heads, rows, caption=_NEEDED)
-    title = f"Audit of {audit.dataset}"
+    title = _title(audit)
     repeat = f"<p>To repeat it: <code>{escape(command_of(audit))}</code></p>"
     buckets = "".join(f"<p class=note>{escape(note)}</p>" for note in content.buckets)
     parts = [
@@ -128,7 +128,7 @@ def _markdown(content: _Content) -> str:
     noted = "".join(f"- {note}\n" for note in content.noted)
     buckets = "".join(f"- {note}\n" for note in content.buckets)
     parts = [
-        f"# Audit of {audit.dataset}\n\n{content.data}\n\n{told}\nTo repeat it:\n\n    {command_of(audit)}\n",
+        f"# {_title(audit)}\n\n{content.data}\n\n{told}\nTo repeat it:\n\n    {command_of(audit)}\n",
         f"## Security curve\n\n{to_markdown(curve_table(audit))}\n**{_NEEDED}**\n\n{_plain(*needed(audit))}",
         *(f"## {heading}\n\n{to_markdown(table)}" for heading, table in content.tables),
         f"## Where a figure deserves doubt\n\n{doubted}\n{LOOKED_FOR}\n",
@@ -158,6 +158,12 @@ def _targets(audit: Audit) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
             name = str(item["item"] if item["id"] is None else item["id"])
             rows[row.bucket, name, f"{item['rows']:,}"] = None
     return ("bucket", "item", "users who have it"), list(rows)
+
+
+def _title(audit: Audit) -> str:
+    """What is audited, with the file where it is a table of the user's own."""
+    files = {PurePath(path).name for run in audit.runs.runs if (path := run.config.get("dataset.path"))}
+    return f"Audit of {audit.dataset}" + (f" ({', '.join(sorted(files))})" if files else "")
 
 
 def _data(audit: Audit) -> str:

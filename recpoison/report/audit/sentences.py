@@ -106,6 +106,11 @@ def _detector(audit: Audit) -> str:
         return "No detector was tried: add defense=filter."
     against = found[found.attack == audit.means.index[0]]
     best = against.loc[against[RECALL].idxmax()]
+    if not best[RECALL]:
+        return (
+            f"A detector would not see the accounts of {best.attack}: of {len(against)} tried none finds one, and each "
+            f"takes real users for fake ones, at least {percent(against[LOST].min())} of them."
+        )
     would = "hardly see" if best[RECALL] < 0.1 else "see part of" if best[RECALL] < 0.9 else "see"
     return (
         f"A detector would {would} the accounts of {best.attack}: of {len(against)} tried, {best.defense} finds the "

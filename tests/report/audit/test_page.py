@@ -39,6 +39,7 @@ def write_cell(
     defended: tuple[float, float] | None = (0.1, 0.1),
     objective: tuple[float, ...] = (),
     seeds: int = 2,
+    found: float = 0.2,
 ) -> None:
     """The run of one attack: ``curve[fake users]`` is what it reaches with seeds 0 and 1."""
     folder.mkdir(parents=True)
@@ -60,7 +61,7 @@ def write_cell(
                 (attack, "filter", "target", "HR", 10, defended[seed]),
             ]
             cells += [
-                (attack, "filter", "removed", name, "", x) for name, x in (("Recall", 0.2), ("RealUsersLost", 0.05))
+                (attack, "filter", "removed", name, "", x) for name, x in (("Recall", found), ("RealUsersLost", 0.05))
             ]
         numbers += [f"{names.format(a, d, seed)},{s},{m},{k},{x},100" for a, d, s, m, k, x in cells]
     header = "dataset,model,attack,defense,seed,subject,metric,k,value,n"
@@ -157,6 +158,23 @@ def test_the_five_sentences(shop):
         "The best defense here, filter, helps: on average over victims and targets the strongest attack reaches 10% of "
         "users instead of 32%, and accuracy (HR@10 of held-out items) goes from 50.0% to 40.0%.",
     ]
+
+
+def test_the_file_of_one_s_own_table_is_named(tmp_path):
+    write_cell(tmp_path / "0", "wrmf", "random", {4: (0.4, 0.6)})
+    written = json.loads((tmp_path / "0" / "config.yaml").read_text())
+    (tmp_path / "0" / "config.yaml").write_text(json.dumps(written | {"dataset.path": "/data/clicks.csv"}))
+    html, text = (content.decode() for content in pages(read_runs([tmp_path])).values())
+    assert text.startswith("# Audit of shop (clicks.csv)\n")
+    assert "<h1>Audit of shop (clicks.csv)</h1>" in html
+
+
+def test_a_detector_that_finds_nobody_is_not_called_the_best(tmp_path):
+    write_cell(tmp_path / "0", "wrmf", "random", {4: (0.4, 0.6)}, found=0.0)
+    assert five(audit_in(tmp_path))[3] == (
+        "A detector would not see the accounts of random: of 1 tried none finds one, and each takes real users for "
+        "fake ones, at least 5% of them."
+    )
 
 
 def test_sentences_where_nothing_works_and_nothing_was_tried(tmp_path):
