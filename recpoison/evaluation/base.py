@@ -46,7 +46,7 @@ class Measure:
 
     Args:
         subject: ``test``, ``target``, ``path`` (held-out items, the mean over an attack's steps), ``fake``,
-            ``removed`` (users whom a defense took out),
+            ``removed`` (users whom a defense took out), ``weighed`` (users whose loss it gave a weight),
             ``surrogate`` (the targets on a learned attack's own model), ``link`` or ``node``.
         metric: Label as papers print it, such as ``HR``.
         k: Cutoff, or None for metrics without one.
