@@ -14,7 +14,7 @@ from torch import Tensor
 from recpoison.data.arrays import save_arrays
 from recpoison.data.interactions import Interactions
 from recpoison.errors import BudgetExceeded, ConfigError
-from recpoison.ranges import Range
+from recpoison.ranges import Range, check_range
 
 
 class Change(Protocol):
@@ -85,10 +85,8 @@ class Budget:
     n_fake_users: int | None = None
 
     def __post_init__(self) -> None:
-        if not SHARE.holds(self.share):
-            raise ConfigError(f"attack.budget is {self.share:g}: give {SHARE}")
-        if not COUNT.holds(self.n_fake_users):
-            raise ConfigError(f"attack.n_fake_users is {self.n_fake_users}: give {COUNT}")
+        check_range("attack.budget", self.share, SHARE)
+        check_range("attack.n_fake_users", self.n_fake_users, COUNT)
 
     def fake_users(self, n_users: int) -> int:
         """Fake users allowed beside ``n_users`` real ones.

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from recpoison.errors import ConfigError
+
+ANY = -math.inf  # the low end of a range that has none
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,15 @@ class Range:
     """What a setting may be.
 
     Args:
-        low: The least number; whole (``1``) where only whole numbers may be; None where it is no number.
+        low: The least number; whole (``1``) where only whole numbers may be; ``ANY``: there is none; None where it
+            is no number.
         high: The largest; infinity is none.
         open_low: Whether ``low`` itself is out.
         open_high: Whether ``high`` itself is out.
         words: Words that are allowed, beside numbers where there is a ``low``.
+        text: What any word stands for, such as ``a column's name``; empty where ``words`` are all.
+        many: Whether it is a list of such.
+        whole: Whether numbers must be whole; always where ``low`` is.
         null: What null stands for, such as ``all``; empty where null is out.
         note: What is told at the end, as it stands, such as `` (0: none)`` or ``, or attack=none``.
     """
@@ -32,16 +38,27 @@ class Range:
     open_low: bool = False
     open_high: bool = False
     words: Sequence[str] = ()
+    text: str = ""
+    many: bool = False
+    whole: bool = False
     null: str = ""
     note: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole", self.whole or isinstance(self.low, int))
+
     def holds(self, value: object) -> bool:
-        """Whether ``value`` may be."""
+        """Whether ``value`` may be; true and false are no numbers."""
         if value is None:
             return bool(self.null)
+        if self.many:
+            return _is_list(value) and all(map(self._holds, value))
+        return self._holds(value)
+
+    def _holds(self, value: object) -> bool:
         if isinstance(value, str):
-            return value in self.words
-        if self.low is None or not isinstance(value, Integral if self.whole else Real):
+            return bool(self.text) or value in self.words
+        if self.low is None or not self._is_number(value):
             return False
         number = int(value) if isinstance(value, Integral) else float(value)
         if not self.whole and abs(number) > sys.float_info.max:
@@ -49,20 +66,35 @@ class Range:
         above = number > self.low or (number == self.low and not self.open_low)
         return above and (number < self.high or (number == self.high < math.inf and not self.open_high))
 
-    @property
-    def whole(self) -> bool:
-        """Whether numbers must be whole."""
-        return isinstance(self.low, int)
+    def _is_number(self, value: object) -> TypeGuard[Real]:
+        return not isinstance(value, bool) and isinstance(value, Integral if self.whole else Real)
 
     def __str__(self) -> str:
         """What may be given, as a sentence has it after "give"."""
+        if not self.many:
+            return self._told("")
+        kind = "" if self._number.startswith("a ") else f" of {'whole numbers' if self.whole else 'numbers'}"
+        return self._told(f"a list{kind}, each ")
+
+    def told_of(self, value: object) -> str:
+        """The same about a ``value`` that is not held, and the kind of number where it is not of that."""
+        is_word = isinstance(value, str) and bool(self.words or self.text)
+        if self.many or self.low is None or is_word or self._is_number(value) or self._number.startswith("a "):
+            return str(self)
+        return self._told("a whole number, " if self.whole else "a number, ")
+
+    def _told(self, kind: str) -> str:
         told = [self._number] if self.low is not None else []
         if self.words:
             told.append(("one of " if self.low is None and len(self.words) > 1 else "") + ", ".join(self.words))
-        return " or ".join(told) + (f", or null for {self.null}" if self.null else "") + self.note
+        if self.text:
+            told.append(self.text)
+        return kind + " or ".join(told) + (f", or null for {self.null}" if self.null else "") + self.note
 
     @property
     def _number(self) -> str:
+        if self.low == ANY:
+            return "a whole number" if self.whole else "a finite number"
         low = _shown(self.low)
         if self.high == math.inf:
             kind = "" if self.whole else "a finite number above " if self.open_low else "a finite number, "
@@ -73,7 +105,13 @@ class Range:
         return f"{start} and {'less than' if self.open_high else 'at most'} {_shown(self.high)}"
 
 
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
+
+
 def _shown(value: object) -> str:
+    if _is_list(value):
+        return f"[{', '.join(map(_shown, value))}]"
     return f"{value:g}" if isinstance(value, float) else repr(value)
 
 
@@ -113,10 +151,17 @@ def check_ranges(part: Any, path: str) -> None:
         ConfigError: Naming the first such setting and what may be given.
     """
     for name, allowed in ranges_of(type(part)).items():
-        value = getattr(part, name)
-        if allowed.holds(value):
-            continue
-        verb = "choose" if allowed.low is None else "give"
-        if allowed.whole and isinstance(value, float):
-            raise ConfigError(f"{path}.{name} is {value}: {verb} a whole number, {allowed}")
-        raise ConfigError(f"{path}.{name} is {_shown(value)}: {verb} {allowed}")
+        check_range(f"{path}.{name}", getattr(part, name), allowed)
+
+
+def check_range(setting: str, value: object, allowed: Range) -> None:
+    """Refuse a value of a setting that is not ``allowed``.
+
+    Raises:
+        ConfigError: Naming it and what may be given.
+    """
+    if allowed.holds(value):
+        return
+    verb = "choose" if allowed.low is None and not allowed.text else "give"
+    given = value if allowed.whole and isinstance(value, float) else _shown(value)  # 3.0, not 3
+    raise ConfigError(f"{setting} is {given}: {verb} {allowed.told_of(value)}")

@@ -48,6 +48,10 @@ def computed(log: str) -> Counter:
     return begun
 
 
+def begun_fits(log: str) -> int:
+    return Path(log).read_text().count("compute fit ") if Path(log).exists() else 0
+
+
 def test_each_distinct_stage_is_computed_once():
     assert start("log", *COMMAND, EPOCHS, "hydra.sweep.dir=outputs/on").wait() == 0
     begun = computed("log")
@@ -79,6 +83,27 @@ def test_a_sweep_killed_ten_times_ends_in_the_same_tables():
     assert results("outputs/killed") == results("outputs/whole")
     assert not list(Path("outputs/killed").rglob(".draft-*"))
     assert not list(Path("outputs").rglob(".lock"))
+
+
+def test_a_killed_fit_of_reliability_goes_on_to_the_same_table():
+    """Killed once the fit under defense and attack, the last of four, has a checkpoint; it alone is begun again."""
+    fits = ["dataset=filmtrust", "model=bprmf", "model.trainer.epochs=150", "threads=1", "attack=average"]
+    fits += ["defense=reliability", "checkpoint_seconds=0.2"]
+    assert start("whole", *fits, "hydra.run.dir=outputs/whole", "store_dir=outputs/s1").wait() == 0
+    killed = [*fits, "hydra.run.dir=outputs/killed", "store_dir=outputs/s2"]
+    process = start("log", *killed)
+    while begun_fits("log") < 4 or not list(Path("outputs/s2/fit").glob(".part-*/*.safetensors")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not Path("outputs/killed/metrics.csv").exists()
+    assert start("log", *killed).wait() == 0
+    assert sorted(computed("log").values()) == [1] * (len(computed("log")) - 1) + [2]
+    assert "going on from the checkpoint" in Path("outputs/killed/run.log").read_text()
+    whole, again = (Path("outputs", name, "metrics.csv").read_bytes() for name in ("whole", "killed"))
+    assert again == whole
+    assert b"average,reliability,0,weighed,AUROC" in whole
 
 
 def test_two_sweeps_at_once_in_one_folder():

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from recpoison.errors import ConfigError
-from recpoison.ranges import Range, check_ranges, ranged, ranges_of
+from recpoison.ranges import ANY, Range, check_range, check_ranges, ranged, ranges_of
 
 WHOLE, SHARE = Range(low=1, null="all"), Range(low=0.0, high=1, open_high=True)
+SIZES, COLUMN = Range(low=1, many=True), Range(low=0, text="the name of a column")
 LENGTH, MIXED, CHOICE = Range(low=0.0, open_low=True), Range(low=0, words=("mean",)), Range(words=("sign", "value"))
 
 
 @pytest.mark.parametrize(
     ("allowed", "inside", "outside"),
     [
-        (WHOLE, [1, 10**9, 10**400, np.int64(3), None], [0, -1, -(10**400), 1.5, math.nan, "1"]),
+        (WHOLE, [1, 10**9, 10**400, np.int64(3), None], [0, -1, -(10**400), 1.5, math.nan, "1", True]),
+        (Range(low=ANY), [-(10.0**9), 0, 7], [math.nan, math.inf, -math.inf, "1", None, False]),
+        (Range(low=ANY, whole=True), [-(10**400), 0], [0.5, math.nan]),
+        (SIZES, [(), [1, 2], (np.int64(3),)], [0, 1, None, "12", b"12", [0], [1.5], [True], ["1"], [None], [[1]]]),
+        (COLUMN, [0, "stars", ""], [-1, 1.0, None, True]),
         (SHARE, [0, 0.0, 0.999], [1, -1e-9, None]),
         (LENGTH, [1e-12, 3, np.float32(2), np.int64(3)], [0, 0.0, math.inf, math.nan, 10**400]),
         (MIXED, [0, 7, "mean"], [-1, "median", None]),
@@ -42,6 +48,11 @@ def test_what_a_range_holds(allowed, inside, outside):
         (Range(low=0.0, high=1), "0 to 1"),
         (Range(low=0, high=10**7, note=" (0: none)"), "0 to 10000000 (0: none)"),
         (Range(low=0.0, high=1, open_low=True), "more than 0 and at most 1"),
+        (Range(low=ANY, null="no cut"), "a finite number, or null for no cut"),
+        (SIZES, "a list of whole numbers, each 1 or more"),
+        (Range(low=0.0, many=True), "a list, each a finite number, 0 or more"),
+        (Range(low=ANY, whole=True, text="an id", many=True), "a list, each a whole number or an id"),
+        (COLUMN, "0 or more or the name of a column"),
     ],
 )
 def test_how_a_range_is_told(allowed, told):
@@ -64,8 +75,26 @@ def test_a_constructor_names_the_setting_its_value_and_what_may_be():
         Part(steps=0)
     with pytest.raises(ConfigError, match=r"^attack\.steps is 3\.0: give a whole number, 1 or more, or null for all$"):
         Part(steps=3.0)
+    with pytest.raises(ConfigError, match=r"^attack\.steps is 'x': give a whole number, 1 or more, or null for all$"):
+        Part(steps="x")
     with pytest.raises(ConfigError, match=r"^attack\.rule is 'x': choose one of sign, value$"):
         Part(rule="x")
+
+
+@pytest.mark.parametrize(
+    ("allowed", "value", "said"),
+    [
+        (SIZES, (0, 2.0), r"[0, 2]: give a list of whole numbers, each 1 or more"),
+        (SHARE, "a", "'a': give a number, 0 or more and less than 1"),
+        (LENGTH, None, "None: give a finite number above 0"),
+        (MIXED, "median", "'median': give 0 or more or mean"),
+        (MIXED, 0.5, "0.5: give a whole number, 0 or more or mean"),
+        (COLUMN, 0.5, "0.5: give a whole number, 0 or more or the name of a column"),
+    ],
+)
+def test_what_is_of_another_kind_is_told_so(allowed, value, said):
+    with pytest.raises(ConfigError, match=f"^model.hidden is {re.escape(said)}$"):
+        check_range("model.hidden", value, allowed)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple, final
@@ -63,13 +62,13 @@ class EdgeAttack(Attack, ABC):
 
     budget: float = ranged(0.01, low=0.0, high=1, open_low=True, note=" (a share of the pairs that can be flipped)")
     n_flips: int | None = ranged(None, low=1, null="the share budget")
-    plan: float | None = None
+    plan: float | None = ranged(
+        None, low=0.0, open_low=True, null="as many as are used", note=" (a share below 1, or a whole number of flips)"
+    )
 
     def __post_init__(self) -> None:
         check_ranges(self, "attack")
-        if self.plan is not None and not (
-            0 < self.plan < 1 or (1 <= self.plan < math.inf and self.plan == int(self.plan))
-        ):
+        if self.plan is not None and self.plan >= 1 and self.plan != int(self.plan):
             raise ConfigError(f"attack.plan is {self.plan:g}: give a share below 1, or a whole number of flips")
         if self.plan is not None and 1 <= self.plan < (self.n_flips or 0):
             raise ConfigError(

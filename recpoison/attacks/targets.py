@@ -8,7 +8,7 @@ import numpy as np
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ANY, check_ranges, ranged
 
 _BUCKETS: dict[str, tuple[int | None, int | None]] = {  # percentiles of popularity, both strict
     "head": (95, None),
@@ -56,7 +56,7 @@ class Targets(Part):
     """
 
     rule: str = ranged("tail", words=_RULES)
-    items: Sequence[int | str] = ()
+    items: Sequence[int | str] = ranged((), low=ANY, whole=True, text="an id", many=True)
     count: int = ranged(1, low=1)
     below: int = ranged(5, low=1)
     labels: bool = False

@@ -32,8 +32,8 @@ BASES = {
     "evaluation": ("recpoison.evaluation.base.Evaluation",),
 }
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
-# Where a model stands inside another part: one surrogate, or one of several by name.
-_SURROGATE = re.compile(r".*\.surrogate(s\.[^.]+)?(?=\.|$)")
+# What a constructor calls one of its settings, at the start of its sentence.
+_SETTING = re.compile(r"\w+(\.\w+)+")
 
 
 @dataclass
@@ -221,14 +221,25 @@ def _range_problems(node: DictConfig, checker: Checker) -> list[str]:
     try:
         build(node, checker.trusted)
     except UserError as error:
-        return [_in_place(str(error), str(node._get_full_key(None)))]
+        return [_in_place(str(error), node)]
     return []
 
 
-def _in_place(message: str, path: str) -> str:
-    """A model calls its settings ``model.*``; in an attack they stand under ``attack.surrogate`` or a name there."""
-    place = _SURROGATE.match(path)
-    return f"{place[0]}{message.removeprefix('model')}" if place and message.startswith("model.") else message
+def _in_place(message: str, node: DictConfig) -> str:
+    """``message`` of what ``node`` builds, its settings named by where they stand.
+
+    A part does not know where that is: a trainer calls its epochs ``model.trainer.epochs`` under ``attack.surrogate``
+    too. What it calls itself is what is left of its setting's name before the setting itself.
+    """
+    path, setting = node._get_full_key(None), _SETTING.match(message)
+    if not path or setting is None:
+        return message
+    names = setting[0].split(".")
+    for split in range(1, len(names)):
+        if OmegaConf.select(node, ".".join(names[split:]), default=node) is not node:
+            itself = ".".join(names[:split])
+            return re.sub(rf"\b{re.escape(itself)}\.(?=\w)", lambda _: f"{path}.", message)
+    return message
 
 
 def _inner(node: DictConfig) -> Iterator[DictConfig]:

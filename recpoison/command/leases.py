@@ -45,9 +45,20 @@ def leased(
                     yield index
                 return
         if not waited:
-            log.warning("all of %d GPUs have their %d jobs: waiting for one", len(devices), jobs_per_device)
+            log.warning(_waiting(len(devices), jobs_per_device))
         waited = True
         time.sleep(look_seconds)
+
+
+def _waiting(n_devices: int, jobs_per_device: int) -> str:
+    """What is said once of a wait: that it is one, and what to type where it need not be."""
+    gpus = "the GPU has" if n_devices == 1 else f"all {n_devices} GPUs have"
+    jobs = "a job" if jobs_per_device == 1 else f"{jobs_per_device} jobs"
+    each = "" if n_devices == 1 else " each"
+    return (
+        f"{gpus} {jobs}{each} (jobs_per_gpu={jobs_per_device}): waiting until one ends. To let more share a GPU, where "
+        f"its memory suffices, stop this and type the same command with jobs_per_gpu={jobs_per_device + 1}"
+    )
 
 
 def default_folder() -> Path:

@@ -11,7 +11,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.errors import DataError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ANY, check_ranges, ranged
 from recpoison.seeds import Seeds
 
 
@@ -50,7 +50,7 @@ class Filters(Part):
         (2, 2, 4)
     """
 
-    binarise_at: float | None = None
+    binarise_at: float | None = ranged(None, low=ANY, null="no cut")
     implicit: bool = False
     min_user: int = ranged(0, low=0, note=" (0: off)")
     min_item: int = ranged(0, low=0, note=" (0: off)")

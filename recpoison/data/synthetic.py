@@ -13,7 +13,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.splitting import Split, Splitter
 from recpoison.errors import ConfigError, DataError
 from recpoison.progress import Progress
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ANY, check_ranges, ranged
 from recpoison.seeds import Seeds
 
 MAX_DRAWS = 100
@@ -48,7 +48,7 @@ class Synthetic(Dataset):
     n_users: int = ranged(900, low=1)
     n_items: int = ranged(300, low=2)
     rank: int = ranged(20, low=1)
-    threshold: float = 5.0
+    threshold: float = ranged(5.0, low=ANY)
     split: Splitter = field(default_factory=lambda: Splitter("leave_one_out_random"))
 
     def __post_init__(self) -> None:
@@ -114,11 +114,12 @@ class Planted(Dataset):
         [0, 1, 2, 3]
     """
 
-    n_users: int = 200
-    n_blocks: int = 2
+    n_users: int = ranged(200, low=2)
+    n_blocks: int = ranged(2, low=1)
 
     def __post_init__(self) -> None:
-        if self.n_blocks < 1 or self.n_users < 2 * self.n_blocks:
+        check_ranges(self, "dataset")
+        if self.n_users < 2 * self.n_blocks:
             raise ConfigError(
                 f"dataset.n_blocks is {self.n_blocks} for dataset.n_users={self.n_users}: "
                 "give 2 users or more to each block"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,10 @@ from recpoison.descriptions import NO_EFFECT
 from recpoison.errors import ConfigError, DataError
 from recpoison.idle import Together
 from recpoison.progress import Progress
+from recpoison.ranges import ANY, Range, check_ranges, ranged
 from recpoison.seeds import Seeds
+
+_COLUMN = Range(low=0, text="the name of a column")
 
 
 @dataclass(frozen=True)
@@ -72,29 +74,26 @@ class OwnTable(Dataset):
     test_path: str | None = field(default=None, metadata=NO_EFFECT)
     separator: str | None = None
     header: bool = True
-    user: Column = "user"
-    item: Column = "item"
-    rating: Column | None = None
-    time: Column | None = None
+    user: Column = ranged("user", _COLUMN)
+    item: Column = ranged("item", _COLUMN)
+    rating: Column | None = ranged(None, replace(_COLUMN, null="no ratings"))
+    time: Column | None = ranged(None, replace(_COLUMN, null="no times"))
     encoding: str = "utf-8"
-    low: float | None = None
-    high: float | None = None
-    step: float = 1.0
-    missing: Sequence[float] = ()
+    low: float | None = ranged(None, low=ANY, null="implicit feedback")
+    high: float | None = ranged(None, low=ANY, null="implicit feedback")
+    step: float = ranged(1.0, low=0.0, open_low=True)
+    missing: Sequence[float] = ranged((), low=ANY, many=True)
     drop_invalid: bool = False
     filters: Filters = field(default_factory=lambda: Filters(min_user=2))
     split: Splitter = field(default_factory=lambda: Splitter("leave_one_out_random"))
 
     def __post_init__(self) -> None:
+        check_ranges(self, "dataset")
         if (self.low is None) != (self.high is None):
             raise ConfigError("dataset.low and dataset.high go together: give both, or neither for implicit feedback")
-        scale = [number for number in (self.low, self.high, self.step) if number is not None]
-        if not all(map(math.isfinite, scale)):
-            raise ConfigError("dataset.low, dataset.high and dataset.step must be finite: give numbers with an end")
-        if self.low is not None and self.high is not None and not (self.low < self.high and self.step > 0):
+        if self.low is not None and self.high is not None and not self.low < self.high:
             raise ConfigError(
-                f"the scale dataset.low={self.low:g}, dataset.high={self.high:g}, dataset.step={self.step:g} is out of "
-                "order: give low below high and a step above 0"
+                f"dataset.low={self.low:g} is not below dataset.high={self.high:g}: give the ends of the scale"
             )
         if not is_encoding(self.encoding):
             raise ConfigError(f"dataset.encoding is {self.encoding!r}: give utf-8, latin-1, cp1252, utf-16 or such")

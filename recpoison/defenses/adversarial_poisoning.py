@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import final
@@ -19,7 +18,7 @@ from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model, Monitor
 from recpoison.models.mf import MF
 from recpoison.progress import Progress
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ANY, check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer, result
 
@@ -56,15 +55,13 @@ class AdversarialPoisoning(Defense):
     erm_users: float = ranged(0.05, low=0.0, high=1, open_low=True, note=" of the users, or defense=none")
     n_erm_users: int | None = ranged(None, low=1, null="the share erm_users")
     fillers: int | str = ranged("mean", low=1, words=("mean",))
-    shift: float = 1.0
+    shift: float = ranged(1.0, low=ANY)
     statistics: str = ranged("data", words=STATISTICS)
     pre_training: int | None = ranged(None, low=0, null="three fifths")
     interval: int = ranged(2, low=1)
 
     def __post_init__(self) -> None:
         check_ranges(self, "defense")
-        if not math.isfinite(self.shift):
-            raise ConfigError(f"defense.shift is {self.shift:g}: give a finite number")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The share, where the number is given; whose statistics, where there is one."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
@@ -40,6 +40,8 @@ class Reliability(Defense):
     rating's whole loss, regulariser included, and means stay means over all rows. Where all weigh 1, as where an oracle
     is told that nobody is fake, it is the model's own fit.
 
+    The mean weights of fake and real users, and the AUROC of P(fake), are the numbers of the subject ``weighed``.
+
     A weight is a slope, not a cut, and where few rated an item before, few rows of small weight still decide: on
     ml_100k with ``mf`` and 3% of ``average``, fake users weigh 0.36 on average by ``simulated`` labels (real ones
     0.998) and the targets' HR@50 falls from 0.983 to 0.947; by ``known`` 0.72 and 0.976; by ``truth`` 0 and 0.
@@ -47,6 +49,8 @@ class Reliability(Defense):
     Departures: GraphRfi's neural forest is trained beside the recommender, on the user's vector and rating error, with
     the truth as its labels and with side features that are not published; here a forest comes first, by the rows alone,
     so that any model can follow, and ``labels.source`` says who taught it.
+
+    A killed fit goes on from its checkpoint. The forest is grown again: 0.8 s of one core on ml_100k, 6 s on ml_1m.
 
     Args:
         labels: Who says who is fake; the authors' are the truth.
@@ -145,7 +149,7 @@ class Reliability(Defense):
             f"reliability: users weigh {weights.mean():.3f} on average, {low} of {len(weights)} less than half"
         )
         if (weights == 1).all():
-            return model.fitted(data, seeds, device, progress, monitor)
+            return replace(model.fitted(data, seeds, device, progress, monitor), weights=weights)
         objective = weighted(model.objective(data, seeds, device), weights)
         params = model.trainer.fit(objective, model.start(data, seeds, device), progress, monitor)
-        return Fitted(model, params, data)
+        return Fitted(model, params, data, weights=weights)

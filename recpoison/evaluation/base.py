@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, final
 
@@ -46,7 +45,7 @@ class Measure:
 
     Args:
         subject: ``test``, ``target``, ``path`` (held-out items, the mean over an attack's steps), ``fake``,
-            ``removed`` (users whom a defense took out),
+            ``removed`` (users whom a defense took out), ``weighed`` (users whose loss it gave a weight),
             ``surrogate`` (the targets on a learned attack's own model), ``link`` or ``node``.
         metric: Label as papers print it, such as ``HR``.
         k: Cutoff, or None for metrics without one.
@@ -90,12 +89,10 @@ class Evaluation(Part, ABC, Generic[Seen]):
     select_every: int = ranged(10, kw_only=True, low=1)
     curve_epochs: int | None = ranged(None, kw_only=True, metadata=NO_EFFECT, low=1, null="no curve")
     curve_steps: int | None = ranged(None, kw_only=True, metadata=NO_EFFECT, low=1, null="no curve")
-    curve_epsilons: Sequence[float] = field(default=(), kw_only=True, metadata=NO_EFFECT)
+    curve_epsilons: Sequence[float] = ranged((), kw_only=True, metadata=NO_EFFECT, low=0.0, many=True)
 
     def __post_init__(self) -> None:
         check_ranges(self, "evaluation")
-        if not all(0 <= epsilon < math.inf for epsilon in self.curve_epsilons):
-            raise ConfigError(f"evaluation.curve_epsilons is {list(self.curve_epsilons)}: give finite numbers from 0")
 
     def idle(self, parts: Together) -> dict[str, str]:
         """The choice of an epoch, and curves, of parts that have no such thing."""

@@ -79,15 +79,15 @@ class NodeAccuracy(GraphEvaluation[Classified]):
 
     metrics: Sequence[str] = LABELS
     labelled: float = ranged(0.1, low=0.0, high=1, open_low=True, open_high=True)
-    validation: float = 0.1
+    validation: float = ranged(0.1, low=0.0, high=1, open_high=True)
     retrainings: int = ranged(10, low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_metrics(self.metrics, LABELS)
-        if not 0 <= self.validation < 1 - self.labelled:
+        if self.validation >= 1 - self.labelled:
             raise ConfigError(
-                f"evaluation.validation is {self.validation:g}: give a share from 0 that leaves test nodes beside "
+                f"evaluation.validation is {self.validation:g}: give a share that leaves test nodes beside "
                 f"evaluation.labelled={self.labelled:g}"
             )
         if self.select_on != "last":

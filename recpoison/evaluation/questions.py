@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from recpoison.evaluation.significance import TESTS, holm, paired_t
-from recpoison.evaluation.subjects import IMPROVEMENT, PAIRED_TESTS, SUBJECTS
+from recpoison.evaluation.subjects import IMPROVEMENT, OF_DEFENSE, PAIRED_TESTS, SUBJECTS
 
 CELL = ("dataset", "model", "attack", "defense")
 MEASURE = ("subject", "metric", "k")
@@ -24,8 +24,8 @@ COMPARED = ("difference", "difference_sd", "p", "low", "high")
 # What is compared with: the column of the other cell's number, and what the columns of the answer start with.
 AGAINST = {"clean": "", "undefended": "defense_"}
 _PRIMARY = (("target", "HR", 50), ("test", "HR", 10), ("path", "HR", 10))
-_UNTESTED = ("surrogate", "fake", "removed")  # they have no number in a clean cell, or in an undefended one
-_BESIDE = ("surrogate", "removed")  # of an attack itself and of a defense itself: no table compares them unasked
+_UNTESTED = ("surrogate", "fake", *OF_DEFENSE)  # they have no number in a clean cell, or in an undefended one
+_BESIDE = ("surrogate", *OF_DEFENSE)  # of an attack itself and of a defense itself: no table compares them unasked
 FAMILY_SEPARATOR = "; "
 
 
@@ -63,8 +63,8 @@ def metric_of_each(frame: pd.DataFrame) -> list[Metric]:
 def primary(known: Sequence[Metric]) -> list[Metric]:
     """HR@50 of the targets and HR@10 of the held-out items; where absent, the first metric of each subject.
 
-    The surrogate of a learned attack is no victim, and whom a defense removed is no effect on one: they are left out
-    unless there is nothing else.
+    The surrogate of a learned attack is no victim, and what a defense thought of users is no effect on one: they are
+    left out unless there is nothing else.
     """
     chosen = []
     subjects = {m.subject for m in known}

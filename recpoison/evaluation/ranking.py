@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +70,18 @@ class RankingEvaluation(Evaluation[Ranks]):
     """
 
     metrics: Sequence[str] = ("HR", "NDCG", "AUC", "MeanRank", "RankShift")
-    cutoffs: Sequence[int] = (10, 50)
+    cutoffs: Sequence[int] = ranged((10, 50), low=1, many=True)
     ties: str = ranged("half", words=tuple(TIES))
     owners: str = ranged("missing", words=tuple(_OWNERS))
     target_hr: str = ranged("mean", words=("mean", "any"))
     rows: str = ranged("test", words=("test", "valid"))
     select_metric: str = "NDCG@10"
-    curve_fakes: Sequence[int] = field(default=(), metadata=NO_EFFECT)
+    curve_fakes: Sequence[int] = ranged((), metadata=NO_EFFECT, low=1, many=True)
     memory_mb: int | None = ranged(None, metadata=NO_EFFECT, low=1, null="what suits the device")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if any(count < 1 for count in self.curve_fakes):
-            raise ConfigError(f"evaluation.curve_fakes is {list(self.curve_fakes)}: give whole numbers from 1")
-        if not self.cutoffs or min(self.cutoffs) < 1 or len(set(self.cutoffs)) < len(self.cutoffs):
+        if not self.cutoffs or len(set(self.cutoffs)) < len(self.cutoffs):
             raise ConfigError(f"evaluation.cutoffs is {list(self.cutoffs)}: give different whole numbers from 1")
         check_metrics(self.metrics, LABELS)
         if (self.rows, self.select_on) == ("valid", "test"):

@@ -10,7 +10,19 @@ import pandas as pd
 
 from recpoison.evaluation.questions import AGAINST, CELL, COMPARED, FAMILY_SEPARATOR, Metric
 from recpoison.evaluation.significance import LEVEL, fewest_pairs, seeds_that_would_do, told_apart
-from recpoison.evaluation.subjects import LOST, PAIRED_TESTS, PRECISION, RANKED, RECALL, REMOVED, SUBJECTS, share_undone
+from recpoison.evaluation.subjects import (
+    FAKE_WEIGHT,
+    LOST,
+    PAIRED_TESTS,
+    PRECISION,
+    RANKED,
+    REAL_WEIGHT,
+    RECALL,
+    REMOVED,
+    SUBJECTS,
+    WEIGHED,
+    share_undone,
+)
 
 _WHOSE = {"target": "the targets' ", "test": "held-out ", "path": "over the attack's steps held-out "}
 _ADVISED = 5  # seeds, where there is no spread to compute a number from
@@ -50,8 +62,9 @@ def story(summary: pd.DataFrame, test: str = "t", keys: Sequence[str] = ()) -> l
     told = [_attacked(cell, names, test) for cell in cells] + [_defended(cell, names, test) for cell in cells]
     undefended = {_place(cell, keys): cell for cell in cells if cell.defense.iloc[0] == "none"}
     told += [_undone(cell, undefended.get(_place(cell, keys)), names) for cell in cells]
-    removed = summary[summary.subject == REMOVED].groupby([*CELL, *keys], sort=False, dropna=False)
-    told += [_removed(cell, names) for _, cell in removed]
+    for subject, sentence_of in ((REMOVED, _removed), (WEIGHED, _weighed)):
+        thought = summary[summary.subject == subject].groupby([*CELL, *keys], sort=False, dropna=False)
+        told += [sentence_of(cell, names) for _, cell in thought]
     return [*(sentence for sentence in told if sentence), *_too_few(rows, test)]
 
 
@@ -114,9 +127,24 @@ def _removed(cell: pd.DataFrame, named: Sequence[str]) -> str:
         told.insert(0, f"{decimal(shares[PRECISION])} of the removed users are fake (precision)")
     if RANKED in shares:
         told.append(f"fake users were more suspicious than real ones in {decimal(shares[RANKED])} of pairs (AUROC)")
-    under = f"under attack {first.attack}" if first.attack != "none" else "without an attack"
-    others = _names(first, [key for key in named if key not in ("attack", "defense")])
-    return _sentence([*others, f"{under}, defense {first.defense} removed users"], told)
+    return _thought(first, named, "removed users", told)
+
+
+def _weighed(cell: pd.DataFrame, named: Sequence[str]) -> str:
+    """What a defense that weighs users made of the fake ones: the weight they keep beside the real ones', and AUROC."""
+    first, values = cell.iloc[0], dict(zip(cell.metric, cell["mean"], strict=True))
+    told = [f"real users weigh {decimal(values[REAL_WEIGHT])} on average"]
+    if FAKE_WEIGHT in values:
+        told.insert(0, f"fake users weigh {decimal(values[FAKE_WEIGHT])} on average")
+    if RANKED in values:
+        told.append(f"fake users weigh less than real ones in {decimal(values[RANKED])} of pairs (AUROC)")
+    return _thought(first, named, "weighed users", told)
+
+
+def _thought(cell: pd.Series, named: Sequence[str], done: str, told: Sequence[str]) -> str:
+    under = f"under attack {cell.attack}" if cell.attack != "none" else "without an attack"
+    others = _names(cell, [key for key in named if key not in ("attack", "defense")])
+    return _sentence([*others, f"{under}, defense {cell.defense} {done}"], told)
 
 
 def _sentence(place: Sequence[str], told: Sequence[str]) -> str:

@@ -10,13 +10,16 @@ SUBJECTS = {
     "surrogate": "promoted items on the attack's own model, not on the victim",
     "fake": "fake users, told from real ones",
     "removed": "users whom the defense suspected and took out of training, held against who was fake",
+    "weighed": "users whose loss the defense multiplied by a weight, held against who was fake",
     "link": "edges",
     "node": "nodes",
 }
 
-# The metrics of ``removed``.
-REMOVED = "removed"
-PRECISION, RECALL, LOST, RANKED = "Precision", "Recall", "RealUsersLost", "AUROC"
+# What a defense thought of users, and its metrics; both have the last.
+OF_DEFENSE = REMOVED, WEIGHED = "removed", "weighed"
+PRECISION, RECALL, LOST = "Precision", "Recall", "RealUsersLost"
+FAKE_WEIGHT, REAL_WEIGHT = "FakeUsersWeight", "RealUsersWeight"
+RANKED = "AUROC"
 
 # Of targets, and made of three cells, so that no other cell has its like.
 IMPROVEMENT = "RobustnessImprovement"

@@ -69,12 +69,12 @@ class UserMap(LinkPrediction):
     """
 
     clusters: int = ranged(10, low=2)
-    perplexities: Sequence[float] = (2.0, 10.0, 50.0)
+    perplexities: Sequence[float] = ranged((2.0, 10.0, 50.0), low=1.0, open_low=True, many=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.perplexities or not all(perplexity > 1 for perplexity in self.perplexities):
-            raise ConfigError(f"evaluation.perplexities is {list(self.perplexities)}: give numbers above 1")
+        if not self.perplexities:
+            raise ConfigError("evaluation.perplexities is []: give numbers above 1")
 
     def check_split(self, split: Split) -> None:
         """Refuse more centres, or more neighbours, than there are users."""

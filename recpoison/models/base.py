@@ -166,6 +166,7 @@ class Fitted:
         data: What it was fitted on, and serves.
         removed: Numbers of the users of ``data`` whose rows a defense left out; None where it removes nobody by rule.
         suspicion: ``(n_users,)`` by which they were chosen, higher is more suspicious; None where there is none.
+        weights: ``(n_users,)`` by which a defense multiplied each user's loss; None where it weighs nobody.
     """
 
     model: Model
@@ -173,6 +174,7 @@ class Fitted:
     data: Interactions
     removed: np.ndarray | None = None
     suspicion: np.ndarray | None = None
+    weights: np.ndarray | None = None
 
     def scores(self, users: Tensor) -> Tensor:
         """Scores ``(len(users), n_items)``, higher is better."""

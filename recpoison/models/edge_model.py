@@ -71,7 +71,7 @@ class EdgeModel(TrainedModel):
     initial_std: float = ranged(0.1, low=0.0, open_low=True)
     rows_only: bool = True
     trainer: Trainer = field(default_factory=lambda: Trainer(epochs=10))
-    hidden: tuple[int, ...] = ()
+    hidden: tuple[int, ...] = ranged((), low=1, many=True)
     activation: str = ranged("relu", words=ACTIVATIONS)
     dropout: float = ranged(0.0, low=0.0, high=1, open_high=True)
     edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.01))

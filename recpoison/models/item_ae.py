@@ -65,15 +65,15 @@ class ItemAE(WholeMatrixModel):
         [0, 1]
     """
 
-    hidden: tuple[int, ...] = (64, 32)
+    hidden: tuple[int, ...] = ranged((64, 32), low=1, many=True)
     activation: str = ranged("selu", words=tuple(ACTIVATIONS))
     regularization: float = field(default=0.0, kw_only=True)
     trainer: Trainer = field(default_factory=_adam, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.hidden or min(self.hidden) < 1:
-            raise ConfigError(f"model.hidden is {list(self.hidden)}: give one or more whole numbers from 1")
+        if not self.hidden:
+            raise ConfigError("model.hidden is []: give one or more whole numbers from 1")
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -32,7 +32,7 @@ from recpoison.report.published import is_published, keep_ours, published
 from recpoison.report.reading import BrokenArrays
 from recpoison.report.runs import Runs, read_runs
 from recpoison.report.studies import curve_studies, data_study
-from recpoison.report.tables import Table, default_metrics, pivot_table, with_notes
+from recpoison.report.tables import Table, default_metrics, notes_once, pivot_table, with_notes
 from recpoison.report.writing import write_file, write_report
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def _show(
     if options.output:
         write_file(_file(options.output, form), _text(form, runs, shown, figures).encode())
     elif form == "console":
-        for table in shown:
+        for table in notes_once(shown):
             to_console(table, Console())
     else:
         sys.stdout.write(_text(form, runs, shown, figures))
@@ -218,6 +218,9 @@ def _file(output: Path, form: str) -> Path:
 
 
 def _text(form: str, runs: Runs, tables: Sequence[Table], figures: Mapping[str, Figure]) -> str:
+    if form == "latex":  # a paper has each table on a page of its own
+        return "\n".join(map(to_latex, tables))
+    tables = notes_once(tables)
     if form == "html":
         return to_html(runs, tables, figures)
     if form == "console":
@@ -225,8 +228,7 @@ def _text(form: str, runs: Runs, tables: Sequence[Table], figures: Mapping[str, 
         for table in tables:
             to_console(table, Console(file=text, width=160))
         return text.getvalue()
-    render = {"csv": to_csv, "markdown": to_markdown, "latex": to_latex}[form]
-    return "\n".join(render(table) for table in tables)
+    return "\n".join(map({"csv": to_csv, "markdown": to_markdown}[form], tables))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import pandas as pd
 from recpoison.errors import ConfigError
 from recpoison.evaluation.questions import AGAINST, Metric
 from recpoison.evaluation.sentences import story
-from recpoison.evaluation.subjects import REMOVED
+from recpoison.evaluation.subjects import OF_DEFENSE
 from recpoison.report.measurements import Measurements
 from recpoison.report.runs import LABELS
 from recpoison.report.tables import (
@@ -70,9 +70,9 @@ def headlines(measurements: Measurements, metrics: Sequence[Metric]) -> list[str
 
 
 def _summary(measurements: Measurements, metrics: Sequence[Metric]) -> pd.DataFrame:
-    """Of ``metrics``, and of what filters caught."""
-    removed = [metric for metric in measurements.metrics() if metric.subject == REMOVED]
-    return measurements.summary([*metrics, *removed])
+    """Of ``metrics``, and of what defenses thought of users."""
+    thought = [metric for metric in measurements.metrics() if metric.subject in OF_DEFENSE]
+    return measurements.summary([*metrics, *thought])
 
 
 def _told(measurements: Measurements, summary: pd.DataFrame) -> list[str]:

@@ -38,6 +38,7 @@ _HEADINGS = {
     "path": "held-out items, mean over steps",
     "fake": "fake users (AUROC 0.5 is chance)",
     "removed": "users removed by the defense",
+    "weighed": "users weighed by the defense",
     "link": "edges",
     "node": "nodes",
 }

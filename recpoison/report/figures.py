@@ -33,6 +33,7 @@ from recpoison.report.drawing import (
     victim_parts,
 )
 from recpoison.report.measurements import Measurements
+from recpoison.report.runs import LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,7 +53,7 @@ def draw_all(measurements: Measurements, metrics: Sequence[Metric]) -> dict[str,
             summary = measurements.summary([metric])
             name = file_name(metric)
             curves = _apart(summary, [key for key in measurements.keys if is_numeric(summary[key])])
-            one, place = at_largest(summary, curves)
+            one, place = at_largest(measurements.with_undefined(summary), curves)
             others = [key for key in measurements.keys if key not in curves]
             drawn[f"bars_{name}"] = bars(one, metric, others, place)
             attacked = one[one.attack != "none"]
@@ -82,14 +83,21 @@ def as_bytes(figure: Figure, form: str) -> bytes:
 
 
 def bars(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title: str = "") -> Figure:
-    """One group a victim, one bar a cell (clean first), error bars of one standard deviation over seeds."""
+    """One group a victim, one bar a cell (clean first), error bars of one standard deviation over seeds.
+
+    Where a cell is not defined, as ``Measurements.with_undefined`` tells, "n/a" stands for its bar.
+    """
+    summary = _once_each(summary, keys)
     victims, names = named(summary, keys)
     series, groups = _clean_first(names), list(dict.fromkeys(victims))
     figure, axes = new_figure(min(12.0, max(4.5, 1.5 + 0.4 * len(series) * len(groups))), 3.2)
     width = 0.8 / len(series)
     for number, name in enumerate(series):
         chosen = summary[(names == name).to_numpy()]
-        at = [groups.index(victim) + (number - (len(series) - 1) / 2) * width for victim in victims[names == name]]
+        places = victims[names == name].map(lambda victim: groups.index(victim))
+        at = places + (number - (len(series) - 1) / 2) * width
+        for place in at[chosen.undefined]:
+            axes.text(place, 0, " n/a", rotation=90, ha="center", va="bottom", fontsize="small")
         axes.bar(
             at,
             chosen["mean"],
@@ -106,6 +114,8 @@ def bars(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title:
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylabel(axis_label(metric))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    if summary.undefined.any():
+        axes.set_xlim(-0.5, len(groups) - 0.5)
     titled(figure, axes, f"{metric.title}, clean and after each attack", title)
     legend_above(figure, axes)
     return figure
@@ -114,15 +124,18 @@ def bars(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title:
 def heat_map(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), title: str = "") -> Figure:
     """Attacks down, victims across, the change against the clean cell in each square, printed as well as shaded.
 
-    The shades are those of two inks with white between: a rise and a fall of one size are equally dark.
+    The shades are those of two inks with white between: a rise and a fall of one size are equally dark. A square whose
+    cell is not defined says "n/a", and one that nobody ran "not run".
     """
-    attacked = summary[summary.attack != "none"]
+    attacked = _once_each(summary[summary.attack != "none"], keys)
     victims, names = named(attacked, keys)
     down, across = list(dict.fromkeys(names)), list(dict.fromkeys(victims))
     side = (", ".join(attack_parts(attacked, keys)), ", ".join(victim_parts(attacked)))
     beside = max(2.2, 1.6 + LETTER * max(map(len, down), default=0))
     figure, axes = new_figure(beside + 1.15 * len(across), 1.4 + 0.42 * len(down))
-    pairs = dict(zip(zip(names, victims, strict=True), attacked.difference, strict=True))
+    squares = list(zip(names, victims, strict=True))
+    pairs = dict(zip(squares, attacked.difference, strict=True))
+    undefined = {square for square, left_out in zip(squares, attacked.undefined, strict=True) if left_out}
     grid = [[pairs.get((name, victim), math.nan) for victim in across] for name in down]
     titled(figure, axes, f"Change of {metric.title} by {side[0]} and {side[1]}", title)
     largest = max((abs(x) for row in grid for x in row if math.isfinite(x)), default=1.0) or 1.0
@@ -130,7 +143,8 @@ def heat_map(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), ti
     decimals = 1 if largest >= 10 else 3 if largest >= 0.1 else 4
     for r, row in enumerate(grid):
         for c, x in enumerate(row):
-            text = minus(f"{x:+.{decimals}f}") if math.isfinite(x) else "not run"
+            gap = "n/a" if (down[r], across[c]) in undefined else "not run"
+            text = minus(f"{x:+.{decimals}f}") if math.isfinite(x) else gap
             axes.text(c, r, text, ha="center", va="center", color="white" if abs(x) > 0.6 * largest else "black")
     axes.set_xticks(range(len(across)), across)
     axes.set_yticks(range(len(down)), down)
@@ -141,6 +155,16 @@ def heat_map(summary: pd.DataFrame, metric: Metric, keys: Sequence[str] = (), ti
     bar = figure.colorbar(image, ax=axes, label=f"change of {metric.title}")
     bar.outline.set_linewidth(0.5)
     return figure
+
+
+def _once_each(summary: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """``summary`` with a column ``undefined``, which no cell with a number is; left-out jobs of one cell stand once."""
+    if "undefined" not in summary:
+        return summary.assign(undefined=False)
+    measured = summary[~summary.undefined]
+    left_out = summary[summary.undefined].drop_duplicates([*LABELS, *keys])
+    both = pd.concat([measured, left_out]).reset_index(drop=True)
+    return both[~both.duplicated([*LABELS, *keys]) | ~both.undefined]
 
 
 def curve(summary: pd.DataFrame, metric: Metric, key: str, keys: Sequence[str] = (), title: str = "") -> Figure:

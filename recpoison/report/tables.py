@@ -158,6 +158,16 @@ def with_notes(table: Table, runs: Runs) -> Table:
     )
 
 
+def notes_once(tables: Sequence[Table]) -> list[Table]:
+    """The tables of one document: a note stands under the first that has it."""
+    said: set[str] = set()
+    shown = []
+    for table in tables:
+        shown.append(replace(table, notes=tuple(note for note in table.notes if note not in said)))
+        said.update(table.notes)
+    return shown
+
+
 def blank(group: pd.DataFrame) -> Entry | None:
     """What stands where ``group`` has no number: nothing was measured, or nothing can be."""
     return UNDEFINED if len(group) and group.undefined.all() else None

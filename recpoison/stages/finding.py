@@ -15,8 +15,8 @@ from recpoison.defenses.none import NoDefense
 from recpoison.edge_flips import EdgeFlips
 from recpoison.evaluation import asking
 from recpoison.evaluation.learning import Losses, Rates, beside_popularity
-from recpoison.evaluation.removal import caught
 from recpoison.evaluation.robustness import robustness_improvement
+from recpoison.evaluation.suspicion import of_defense
 from recpoison.parts import squares_of
 from recpoison.records import Cell, CellResult
 from recpoison.stages.base import Obtain
@@ -69,13 +69,11 @@ def find(trial: Trial, obtain: Obtain) -> Found:
     for square in squares:
         fakes = None if square.clean else crafted
         seen, change, curve, fit = measure(trial, square, fakes, obtain)
-        removed, suspicion = fit.fitted.removed, fit.fitted.suspicion
         if square.clean and isinstance(square.defense, NoDefense):
             losses, rates = fit.losses, beside_popularity(parts.evaluation, fit.fitted, seen, trial.split, trial.seeds)
         measures = asking.measures(parts.evaluation, seen, None if square.clean else clean) + curve.mean_over_steps()
         clean = seen if square.clean else clean
-        if removed is not None:
-            measures += caught(removed, trial.split.train.n_users, 0 if fakes is None else fakes.n_fakes, suspicion)
+        measures += of_defense(fit.fitted, 0 if fakes is None else fakes.n_fakes)
         if fakes is not None and fakes.trace and isinstance(square.defense, NoDefense):  # the same for every defense
             curve += of_trace(fakes)
             measures += [] if fakes.best is None else on_surrogate(fakes, trial.split.train.n_users)

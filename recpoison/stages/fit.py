@@ -26,8 +26,7 @@ from recpoison.stages import watching
 from recpoison.stages.trial import Trial, TrialStage
 
 _CURVE = "curve.npz"
-_REMOVED = "removed.npz"
-_SUSPICION = "suspicion.npz"
+_OF_USERS = ("removed", "suspicion", "weights")  # what a defense thought of them: fields of Fitted, and files
 _LOSSES = "losses.npz"
 
 
@@ -103,12 +102,11 @@ class FitStage(TrialStage[Fit]):
         return Fit(fitted, watching.curve_of_fit(watch, fitted, look), heard.losses)
 
     def save(self, value: Fit, folder: Path) -> None:
-        """The parameters as safetensors; whom a defense suspected and removed, losses and curve if there are such."""
+        """The parameters as safetensors; what a defense thought of users, losses and curve if there are such."""
         save_params(value.fitted.params, folder / "params.safetensors")
-        if value.fitted.removed is not None:
-            save_arrays({"users": value.fitted.removed}, folder / _REMOVED)
-        if value.fitted.suspicion is not None:
-            save_arrays({"users": value.fitted.suspicion}, folder / _SUSPICION)
+        for name in _OF_USERS:
+            if (thought := getattr(value.fitted, name)) is not None:
+                save_arrays({"users": thought}, folder / f"{name}.npz")
         if value.curve.rows:
             value.curve.save(folder / _CURVE)
         if value.losses is not None:
@@ -118,10 +116,10 @@ class FitStage(TrialStage[Fit]):
         """The same numbers on the trial's device."""
         params = load_params(folder / "params.safetensors", self.trial.device)
         curve = Curve.load(folder / _CURVE) if (folder / _CURVE).exists() else Curve()
-        removed, suspicion = (_array(folder / name, "users") for name in (_REMOVED, _SUSPICION))
+        of_users = {name: _array(folder / f"{name}.npz", "users") for name in _OF_USERS}
         losses = _array(folder / _LOSSES, "losses")
         told = None if losses is None else Losses(*losses.tolist())
-        return Fit(Fitted(self.trial.parts.model, params, self.data, removed, suspicion), curve, told)
+        return Fit(Fitted(self.trial.parts.model, params, self.data, **of_users), curve, told)
 
     def promise(self, key: str) -> Fit:
         """A model without numbers."""

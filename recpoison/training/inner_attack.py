@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +14,7 @@ from torch import Tensor
 from recpoison.algebra.perturbation import DIRECTIONS, PROJECTIONS, direction, project
 from recpoison.errors import ConfigError
 from recpoison.models.base import Params
+from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
 from recpoison.training.initial_values import CUT
 from recpoison.training.magnitudes import Magnitude
@@ -49,29 +49,21 @@ class InnerAttack:
         ConfigError: If a value is out of range.
     """
 
-    epsilon: float = 0.5
-    steps: int = 1
-    step_size: float | None = None
-    projection: str = "row_l2"
-    start: str = "zero"
-    start_width: float = 0.05
+    epsilon: float = ranged(0.5, low=0.0)
+    steps: int = ranged(1, low=0, note=" (1: FGSM; more: BIM, PGD)")
+    step_size: float | None = ranged(None, low=0.0, open_low=True, null="epsilon, a quarter of it for several")
+    projection: str = ranged("row_l2", words=PROJECTIONS)
+    start: str = ranged("zero", words=STARTS)
+    start_width: float = ranged(0.05, low=0.0)
     noise: bool = False
-    unit: str = "row_batch"
-    direction: str = "row_l2"
+    unit: str = ranged("row_batch", words=UNITS)
+    direction: str = ranged("row_l2", words=DIRECTIONS)
     magnitude: Magnitude | None = None
 
     def __post_init__(self) -> None:
-        for name in ("epsilon", "start_width"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ConfigError(f"defense.{name} is {getattr(self, name):g}: give a finite number, 0 or more")
-        if self.steps < (0 if self.noise else 1):
-            raise ConfigError(f"defense.steps is {self.steps}: give 1 (FGSM) or more (BIM, PGD)")
-        if self.step_size is not None and not 0 < self.step_size < math.inf:
-            raise ConfigError(f"defense.step_size is {self.step_size:g}: give a finite number above 0, or null")
-        named = {"projection": PROJECTIONS, "start": STARTS, "unit": UNITS, "direction": DIRECTIONS}
-        for name, choices in named.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"defense.{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        check_ranges(self, "defense")
+        if self.steps == 0 and not self.noise:
+            raise ConfigError("defense.steps is 0, so nothing is shifted: give 1 (FGSM) or more (BIM, PGD)")
 
     @property
     def length(self) -> float:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from recpoison.errors import ConfigError
+from recpoison.ranges import check_ranges, ranged
 
 RULES = ("loss", "mean_loss", "square", "length")
 SMALL = 1e-9  # in both codes' divisions
@@ -38,14 +37,11 @@ class Magnitude:
         [0.85, 0.85, 1.98]
     """
 
-    rule: str
-    ceiling: float = 2.0
+    rule: str = ranged(words=RULES)
+    ceiling: float = ranged(2.0, low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
-        if not 0 < self.ceiling < math.inf:
-            raise ConfigError(f"defense.user_lambda is {self.ceiling:g}: give a finite number above 0")
-        if self.rule not in RULES:
-            raise ConfigError(f"a magnitude by {self.rule!r}: choose one of {', '.join(RULES)}")
+        check_ranges(self, "magnitude")
 
     def factors(self, users: Tensor, values: Tensor, n_users: int) -> Tensor:
         """The factor of each triple, ``(n,)``; the host does not wait.

@@ -56,7 +56,7 @@ def test_a_plan_is_crafted_whole_and_used_in_part() -> None:
 
 @pytest.mark.parametrize("plan", [0.0, -1.0, 2.5, float("nan"), float("inf")])
 def test_a_plan_is_a_share_or_a_number_of_flips(plan: float) -> None:
-    with pytest.raises(ConfigError, match=r"attack\.plan is .*: give a share below 1, or a whole number of flips"):
+    with pytest.raises(ConfigError, match=r"attack\.plan is .*: give .*a share below 1, or a whole number of flips"):
         FirstZeros(plan=plan)
 
 

@@ -201,6 +201,28 @@ def test_a_surrogates_settings_are_named_where_they_stand(setting):
     assert said.startswith(f"attack.surrogates.item_ae.{name} is {value}")
 
 
+@pytest.mark.parametrize(
+    ("option", "setting"),
+    [
+        ("defense=reliability", "defense.labels.known=2"),
+        ("defense=filter_fap", "defense.detector.labels.source=me"),
+        ("defense=apt", "defense.inverse.damping=-1"),
+        ("defense=filter", "defense.detector.components=0"),
+        ("dataset=ml_100k", "dataset.filters.k_core=-1"),
+        ("dataset=ml_100k", "dataset.split.validation=-1"),
+        ("attack=dp", "attack.surrogate.trainer.epochs=-1"),
+        ("attack=leg_up", "attack.gan.hidden_size=0"),
+        ("attack=bilevel_wrmf", "attack.outer.momentum=2"),
+        ("attack=random", "attack.targets.count=0"),
+        ("model=cf", "model.edge_trainer.steps=-1"),
+    ],
+)
+def test_settings_of_parts_inside_are_named_where_they_stand(option, setting):
+    name, _, value = setting.partition("=")
+    (said,) = complaints(run_config(option, setting))
+    assert said.startswith((f"{name} is {value}: ", f"{name} is '{value}': "))
+
+
 def test_missing_values_and_parts_are_named():
     cfg = run_config("attack=average", "attack.budget=???")
     cfg.model = "???"

@@ -29,7 +29,7 @@ def hold(folder: Path, jobs: int, seconds: float) -> subprocess.Popen:
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
 
 
-def test_jobs_spread_over_the_devices_and_the_next_one_waits(tmp_path):
+def test_jobs_spread_over_the_devices_and_the_next_one_waits(tmp_path, caplog):
     with leased(["a", "b"], 1, tmp_path) as first, leased(["a", "b"], 1, tmp_path) as second:
         assert [first, second] == [0, 1]
         got = []
@@ -44,6 +44,23 @@ def test_jobs_spread_over_the_devices_and_the_next_one_waits(tmp_path):
         assert got == []
     thread.join(timeout=5)
     assert got == [0]
+    assert [record.getMessage() for record in caplog.records] == [
+        "all 2 GPUs have a job each (jobs_per_gpu=1): waiting until one ends. To let more share a GPU, where its "
+        "memory suffices, stop this and type the same command with jobs_per_gpu=2"
+    ]
+
+
+def test_who_types_what_a_waiting_job_said_shares_at_once(tmp_path, caplog):
+    with leased(["a"], 1, tmp_path) as first, leased(["a"], 2, tmp_path) as second:
+        assert [first, second] == [0, 0]
+        assert not caplog.records
+        thread = threading.Thread(target=lambda: leased(["a"], 2, tmp_path, look_seconds=0.01).__enter__())
+        thread.start()
+        time.sleep(0.1)
+    thread.join(timeout=5)
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith("the GPU has 2 jobs (jobs_per_gpu=2): waiting until one ends.")
+    assert said.endswith("jobs_per_gpu=3")
 
 
 def test_several_jobs_share_a_device_once_all_have_one(tmp_path):

@@ -18,8 +18,9 @@ from recpoison.errors import IncompatibleParts
 from recpoison.models.base import Fitted, GradientModel, Model, Params
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.mf import MF
-from recpoison.progress import Progress
+from recpoison.progress import QUIET, Progress
 from recpoison.seeds import Seeds
+from recpoison.training.checkpoint import Checkpoint
 from recpoison.training.trainer import BatchObjective, Trainer
 
 FILES = sorted((Path(__file__).parents[2] / "conf" / "defense").glob("*.yaml"))
@@ -38,6 +39,9 @@ class Counts(BatchObjective):
 
     def __init__(self, data: Interactions, seeds: Seeds) -> None:
         self.counts, self.seeds = torch.from_numpy(data.item_counts).float(), seeds
+
+    def inputs(self):
+        return self.counts, self.seeds
 
     def batches(self, trainer, epoch, device):
         yield (self.counts,)
@@ -94,16 +98,16 @@ def takes(defense: Defense, model: Model) -> bool:
     return True
 
 
-def fit(defense: Defense, data: Interactions) -> Fitted:
+def fit(defense: Defense, data: Interactions, progress: Progress = QUIET) -> Fitted:
     """Of counts, or of ratings for a defense that is about these."""
     values = 1 + (data.user_counts[data.users] + 3 * data.items) % 5
     rated = replace(data, values=values, scale=Scale(1, 5))
     data = rated if defense.needs_ratings else data
     if takes(defense, NoisyCounts()):
-        return defense.fit(NoisyCounts(), data, Seeds(3), CPU, Progress())
+        return defense.fit(NoisyCounts(), data, Seeds(3), CPU, progress)
     if takes(defense, BPRMF()):
-        return defense.fit(BPRMF(4, trainer=Trainer(4, 256)), data, Seeds(3), CPU, Progress())
-    return defense.fit(MF(4, trainer=Trainer(5, 256, "adagrad", 1.0)), rated, Seeds(3), CPU, Progress())
+        return defense.fit(BPRMF(4, trainer=Trainer(4, 256)), data, Seeds(3), CPU, progress)
+    return defense.fit(MF(4, trainer=Trainer(5, 256, "adagrad", 1.0)), rated, Seeds(3), CPU, progress)
 
 
 def test_there_are_defenses():
@@ -143,6 +147,35 @@ def test_same_seed_same_numbers_and_data_untouched(defense, poisoned):
     first, second = (fit(defense, poisoned).params["item"] for _ in range(2))
     assert torch.equal(first, second)
     assert poisoned.fingerprint == before
+
+
+class Died(Exception):
+    pass
+
+
+class Mortal(Progress):
+    """Dies in a step, and remembers all that it was told of."""
+
+    def __init__(self, after: int | None = None) -> None:
+        self.after, self.steps = after, []
+
+    def step(self, done, total, **figures):
+        self.steps.append((done, total))
+        if len(self.steps) == self.after:
+            raise Died
+
+
+@pytest.mark.parametrize("defense", DEFENSES)
+def test_a_killed_fit_goes_on_bit_for_bit(defense, poisoned, tmp_path):
+    """Only the step that was cut short is done again."""
+    whole, second = Mortal(), Mortal()
+    expected = fit(defense, poisoned, whole).params["item"]
+    after = len(whole.steps) // 2 + 1
+    with pytest.raises(Died), Checkpoint(Mortal(after), tmp_path, 0.0) as progress:
+        fit(defense, poisoned, progress)
+    with Checkpoint(second, tmp_path, 0.0) as progress:
+        assert torch.equal(fit(defense, poisoned, progress).params["item"], expected)
+    assert second.steps == whole.steps[after - 1 :]
 
 
 @pytest.mark.parametrize("defense", [each for each in DEFENSES if takes(each.values[0], NoisyCounts())])

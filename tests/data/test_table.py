@@ -55,7 +55,7 @@ def test_errors(tmp_path: Path):
         build_dataset("csv")
     with pytest.raises(ConfigError, match=r"dataset.low and dataset.high go together"):
         load(tmp_path, "rating=stars", "low=1")
-    with pytest.raises(ConfigError, match=r"out of order: give low below high"):
+    with pytest.raises(ConfigError, match=r"dataset.low=5 is not below dataset.high=1: give the ends of the scale"):
         load(tmp_path, "rating=stars", "low=5", "high=1")
     with pytest.raises(ConfigError, match=r"dataset.rating names no column"):
         load(tmp_path, "low=1", "high=5")

@@ -5,18 +5,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.interactions import Interactions
+from recpoison.data.synthetic import Planted
 from recpoison.defenses.labels import Labels
 from recpoison.defenses.reliability import Reliability
 from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.evaluation.full_ranking import FullRanking
+from recpoison.experiment import run
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.item_knn import ItemKNN
 from recpoison.models.lightgcn import LightGCN
 from recpoison.models.mf import MF
+from recpoison.parts import Parts
 from recpoison.progress import Progress
+from recpoison.seeds import Seeds
+from recpoison.stages.store import Store
 from recpoison.training.trainer import Trainer
 from recpoison.training.weighted import weighted
 
@@ -95,3 +102,24 @@ def test_who_is_told_and_what_it_refuses(poisoned, seeds):
     for name in ("trees", "neighbours"):
         with pytest.raises(ConfigError, match=f"defense.{name} is 0"):
             Reliability(**{name: 0})
+
+
+def test_a_run_tells_what_weight_users_keep_and_how_well_it_tells_them_apart(tmp_path):
+    """The same where the fit comes from the store. Of 40 real users and 8 fake ones; scikit-learn has the AUROC."""
+    attack = RandomAttack(targets=Targets("list", [40]), n_fake_users=N_FAKES)
+    defense, model = FORESTS["simulated"], BPRMF(4, trainer=Trainer(2, 64))
+    parts = Parts(Planted("planted", N_REAL), model, attack, defense, evaluation=FullRanking(cutoffs=[5]))
+    first, again = (run(parts, [3], store=Store(tmp_path)) for _ in range(2))
+    assert all(cost.reused for cost in again.costs)
+    assert again.metrics().equals(first.metrics())
+    rows = first.metrics().query("subject == 'weighed'").set_index(["attack", "metric"])
+    train = parts.dataset.load(None, Seeds(3), Progress()).train
+    weights = defense.weights(first.results[1].change.apply(train))
+    found = rows.loc["RandomAttack"]
+    assert found.value["RealUsersWeight"] == pytest.approx(weights[:N_REAL].mean())
+    assert found.value["FakeUsersWeight"] == pytest.approx(weights[N_REAL:].mean())
+    assert found.value["AUROC"] == pytest.approx(roc_auc_score(np.arange(N_REAL + N_FAKES) >= N_REAL, -weights))
+    assert found.n.to_dict() == {"RealUsersWeight": N_REAL, "FakeUsersWeight": N_FAKES, "AUROC": N_FAKES}
+    assert rows.loc["none"].value.to_dict() == {"RealUsersWeight": pytest.approx(defense.weights(train).mean())}
+    told = next(text for text in first.story() if "weighed users" in text and "without an attack" not in text.lower())
+    assert f"fake users weigh {weights[N_REAL:].mean():.4f} on average" in told.lower()

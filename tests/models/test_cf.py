@@ -33,7 +33,7 @@ NAMES = [f"{type(model).__name__}-{len(model.hidden)}-{model.activation}" for mo
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"hidden": (4, 0)}, "a width in model.hidden is below 1"),
+        ({"hidden": (4, 0)}, "give a list of whole numbers, each 1 or more"),
         ({"activation": "selu"}, "model.activation is 'selu': choose one of relu, tanh, sigmoid"),
         ({"dropout": 1.0}, "model.dropout is 1"),
         ({"embedding_size": 0}, "model.embedding_size is 0: give 1 or more"),

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
         ({"regularization": -0.1}, "model.regularization is -0.1"),
         ({"regularization": float("nan")}, "model.regularization is nan"),
         ({"initial_std": 0.0}, "model.initial_std is 0"),
-        ({"hidden": (0,)}, "a width in model.hidden is below 1"),
+        ({"hidden": (0,)}, "give a list of whole numbers, each 1 or more"),
         ({"trainer": Trainer(backend="numba")}, "backend=numba has no GMF"),
     ],
 )

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
     ("setting", "words"),
     [
         ({"mlp_embedding_size": 0}, "model.mlp_embedding_size is 0"),
-        ({"hidden": (4, 0)}, "a width in model.hidden is below 1"),
+        ({"hidden": (4, 0)}, "give a list of whole numbers, each 1 or more"),
         ({"hidden": ()}, "model.hidden is empty: give the perceptron one layer or more, or choose model=gmf"),
         ({"negatives": 0}, "model.negatives is 0"),
     ],

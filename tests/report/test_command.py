@@ -62,6 +62,19 @@ def test_output_takes_a_file_or_a_folder(sweep: Path, tmp_path: Path, capsys: py
     assert capsys.readouterr().out == ""
 
 
+def test_a_note_of_two_tables_is_printed_once_but_in_latex(
+    tmp_path: Path, make_run, make_values, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = {("none", "none"): 0.1, ("random", "none"): 0.5, ("none", "filter"): 0.1, ("random", "filter"): 0.3}
+    make_run(tmp_path / "0", "a", {cell: {0: make_values(value, 0.6)} for cell, value in cells.items()})
+    for form, times in (("console", 1), ("markdown", 1), ("html", 1), ("latex", 2)):
+        assert main([str(tmp_path), "--format", form]) == 0
+        said = " ".join(capsys.readouterr().out.split())
+        assert "What each defense changed" in said
+        assert said.lower().count("one seed each") == times, form
+        assert said.count("protocol: candidates") + said.count("Protocol: candidates") == times, form
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

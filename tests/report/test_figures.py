@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,45 @@ def test_a_figure_is_as_wide_as_its_longest_name(tmp_path: Path, make_run, make_
         boxes = [part.get_window_extent() for part in parts]
         assert min(box.x0 for box in boxes) >= 0
         assert max(box.x1 for box in boxes) <= figure.bbox.width
+
+
+def left_out(folder: Path, model: str, attack: str, defense: str) -> None:
+    """A job whose defense does not fit its model."""
+    labels = {"dataset": "filmtrust", "model": model, "attack": attack, "defense": defense}
+    status = {"status": "undefined", "labels": labels, "misfits": ["defense", "model"], "reason": "they do not fit"}
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps(status))
+    (folder / "config.yaml").write_text("{}")
+
+
+def test_what_is_not_defined_has_na_for_its_bar_and_its_square(tmp_path: Path, make_run, make_values) -> None:
+    """apr does not fit item_knn: there 2 of 6 bars are n/a, at their places; bprmf under random is the one not run."""
+    cells = {("none", "none"): 0.1, ("average", "none"): 0.5, ("none", "apr"): 0.2, ("average", "apr"): 0.3}
+    numbers = {cell: {0: make_values(value, 0.6)} for cell, value in cells.items()}
+    make_run(tmp_path / "0", "filmtrust", numbers, model="bprmf")
+    plain = {cell: found for cell, found in numbers.items() if "apr" not in cell}
+    make_run(tmp_path / "1", "filmtrust", plain | {("random", "none"): {0: make_values(0.4, 0.6)}}, model="item_knn")
+    for job in range(2):  # two seeds of one cell
+        left_out(tmp_path / f"left{job}", "item_knn", "average", "apr")
+    measured = measure(read_runs([tmp_path]))
+    summary = measured.with_undefined(measured.summary([TARGET]))
+    axes = bars(summary, TARGET).axes[0]
+    labels = [text.get_text() for text in axes.figure.legends[0].get_texts()]
+    width = 0.8 / len(labels)
+    places = sorted(text.get_position()[0] for text in axes.texts if text.get_text().strip() == "n/a")
+    gaps = (1 + (labels.index(name) - (len(labels) - 1) / 2) * width for name in ("clean, apr", "average, apr"))
+    expected = sorted(gaps)
+    assert places == pytest.approx(expected)
+    beside = sorted(bar.get_height() for bar in axes.patches if bar.get_x() > 0.5 and bar.get_height() > 0)
+    assert beside == [0.1, 0.4, 0.5]
+    axes = heat_map(summary, TARGET).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "average, no defense",
+        "average, apr",
+        "random, no defense",
+    ]
+    told = [text.get_text() for text in axes.texts]
+    assert told == ["+0.400", "+0.400", "+0.100", "n/a", "not run", "+0.300"]
 
 
 def test_bars_differ_without_colour(measurements: Measurements) -> None:

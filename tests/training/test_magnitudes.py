@@ -57,7 +57,7 @@ def test_orders_are_those_of_the_papers():
 
 
 def test_ranges_are_checked():
-    with pytest.raises(ConfigError, match=r"defense\.user_lambda is 0: give a finite number above 0"):
+    with pytest.raises(ConfigError, match=r"magnitude\.ceiling is 0: give a finite number above 0"):
         Magnitude("loss", 0.0)
-    with pytest.raises(ConfigError, match="a magnitude by 'luck': choose one of loss, mean_loss"):
+    with pytest.raises(ConfigError, match=r"magnitude\.rule is 'luck': choose one of loss, mean_loss"):
         Magnitude("luck")

@@ -85,7 +85,7 @@ class CW(EmbeddingAttack):
     epsilon: float | None = ranged(None, low=0.0, null="no bound")
     goal: str = ranged("targeted", words=GOALS)
     targets: Targets = field(default_factory=lambda: Targets(rule="random"))
-    users: Sequence[int] = ()
+    users: Sequence[int] = ranged((), low=0, many=True)
     n_users: int | None = ranged(100, low=1, null="all")
     cutoff: int = ranged(10, low=1)
     confidence: float = ranged(0.0, low=0.0)

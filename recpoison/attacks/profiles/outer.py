@@ -12,7 +12,7 @@ from torch import Tensor
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
-from recpoison.ranges import check_ranges, ranged
+from recpoison.ranges import ANY, check_ranges, ranged
 
 STARTS = ("users", "model", "zeros")
 
@@ -58,9 +58,9 @@ class OuterOptimizer(Part):
     gradient: str = ranged("row_l2", words=("row_l2", "raw"))
     keep: str = ranged("latent", words=("latent", "projected"))
     projection: str = ranged("threshold", words=("threshold", "top_n"))
-    threshold: float = 0.5
+    threshold: float = ranged(0.5, low=ANY)
     bound: float | None = ranged(1.0, low=0.0, open_low=True, null="none")
-    profile_size: int | str | None = None
+    profile_size: int | str | None = ranged(None, low=1, words=("mean",), null="none, where nothing is counted")
 
     def __post_init__(self) -> None:
         check_ranges(self, "attack.outer")
@@ -69,11 +69,9 @@ class OuterOptimizer(Part):
                 f"attack.outer.profile_size is {self.profile_size}, but attack.outer.projection is {self.projection}, "
                 "which cuts profiles at a value: set attack.outer.projection=top_n, or leave it out"
             )
-        sized = isinstance(self.profile_size, int) and self.profile_size >= 1
-        if self.projection == "top_n" and not sized and self.profile_size != "mean":
+        if self.projection == "top_n" and self.profile_size is None:
             raise ConfigError(
-                f"attack.outer.profile_size is {self.profile_size}: top_n needs the items of a fake user, 1 or more, "
-                "or mean"
+                "attack.outer.profile_size is null: top_n needs the items of a fake user, 1 or more, or mean"
             )
 
     def idle(self, parts: Together) -> dict[str, str]:

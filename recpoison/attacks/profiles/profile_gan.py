@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recpoison.attacks.profiles.templates import Templates
-from recpoison.errors import ConfigError, UserError
+from recpoison.errors import UserError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Params
 from recpoison.progress import Progress, alike
@@ -79,8 +79,8 @@ class ProfileGAN(Part):
     """
 
     epochs: int = ranged(150, low=0)
-    generator: Sequence[int] = (133, 44, 14, 4, 1)
-    discriminator: Sequence[int] = (150, 150, 150)
+    generator: Sequence[int] = ranged((133, 44, 14, 4, 1), low=1, many=True)
+    discriminator: Sequence[int] = ranged((150, 150, 150), low=1, many=True)
     generator_learning_rate: float = ranged(0.01, low=0.0, open_low=True)
     discriminator_learning_rate: float = ranged(1e-4, low=0.0, open_low=True)
     generator_batch_size: int = ranged(256, low=1)
@@ -92,9 +92,6 @@ class ProfileGAN(Part):
     regularization: float = ranged(1e-4, low=0.0)
 
     def __post_init__(self) -> None:
-        for name in ("generator", "discriminator"):
-            if any(size < 1 for size in getattr(self, name)):
-                raise ConfigError(f"attack.gan.{name} is {list(getattr(self, name))}: give whole numbers from 1")
         check_ranges(self, "attack.gan")
 
     def idle(self, parts: Together) -> dict[str, str]:

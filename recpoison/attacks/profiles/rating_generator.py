@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from recpoison.attacks.profiles.profile_gan import HIGHEST
-from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
 from recpoison.models.base import Params
 from recpoison.ranges import check_ranges, ranged
@@ -80,7 +79,7 @@ class RatingGAN(Part):
 
     epochs: int = ranged(3, low=0)
     hidden_size: int = ranged(125, low=1)
-    discriminator: Sequence[int] = (512, 128)
+    discriminator: Sequence[int] = ranged((512, 128), low=1, many=True)
     pre_training: int = ranged(15, low=0)
     discriminator_pre_training: int = ranged(5, low=0)
     discriminator_steps: int = ranged(5, low=0)
@@ -91,8 +90,6 @@ class RatingGAN(Part):
     discriminator_learning_rate: float = ranged(0.01, low=0.0, open_low=True)
 
     def __post_init__(self) -> None:
-        if any(size < 1 for size in self.discriminator):
-            raise ConfigError(f"attack.gan.discriminator is {list(self.discriminator)}: give whole numbers from 1")
         check_ranges(self, "attack.gan")
 
     def idle(self, parts: Together) -> dict[str, str]:

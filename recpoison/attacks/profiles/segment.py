@@ -47,7 +47,7 @@ class SegmentAttack(FillerAttack):
 
     n_selected: int = ranged(3, low=1)
     select: str = ranged("co_rated", words=_RULES)
-    selected_items: Sequence[int] = ()
+    selected_items: Sequence[int] = ranged((), low=0, many=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recpoison.errors import ConfigError
 from recpoison.models.base import Params
+from recpoison.ranges import check_ranges, ranged
 
 ACTIVATIONS = ("relu", "tanh", "sigmoid")
 _ACTIVATE = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
@@ -47,21 +47,16 @@ class Network:
         tensor([12.])
     """
 
-    product_size: int = 0
-    product_hidden: tuple[int, ...] = ()
-    sum_size: int = 0
-    sum_hidden: tuple[int, ...] = ()
-    activation: str = "relu"
-    dropout: float = 0.0
+    product_size: int = ranged(0, low=0)
+    product_hidden: tuple[int, ...] = ranged((), low=1, many=True)
+    sum_size: int = ranged(0, low=0)
+    sum_hidden: tuple[int, ...] = ranged((), low=1, many=True)
+    activation: str = ranged("relu", words=ACTIVATIONS)
+    dropout: float = ranged(0.0, low=0.0, high=1, open_high=True)
     weighted: bool = True
 
     def __post_init__(self) -> None:
-        if self.activation not in ACTIVATIONS:
-            raise ConfigError(f"model.activation is {self.activation!r}: choose one of {', '.join(ACTIVATIONS)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"model.dropout is {self.dropout:g}: give 0 or more and less than 1")
-        if min(*self.product_hidden, *self.sum_hidden, 1, 1) < 1:
-            raise ConfigError("a width in model.hidden is below 1: give whole numbers of 1 or more")
+        check_ranges(self, "network")
         if not self.weighted and (self.product_hidden or self.sum_size):
             raise ValueError("layers need output weights")
         if bool(self.sum_size) != bool(self.sum_hidden) or (self.product_hidden and not self.product_size):

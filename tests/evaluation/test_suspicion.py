@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recpoison.evaluation.removal import caught
+from recpoison.evaluation.suspicion import caught, weighed
 
 
 def shares(removed: list[int], n_real: int, n_fakes: int) -> dict[str, tuple[float, int]]:
@@ -30,3 +30,15 @@ def test_auroc_is_the_share_of_pairs_in_order_whoever_is_removed() -> None:
         assert (last.subject, last.metric, last.n) == ("removed", "AUROC", 2)
         assert last.value == pytest.approx(4.5 / 6)
     assert [m.metric for m in caught(np.array([0]), 5, 0, suspicion)] == ["RealUsersLost"], "nobody to find"
+
+
+def test_weights_by_hand() -> None:
+    """Real 1, 1, 0.4 against fake 0.4 and 0.1: of six pairs, five have the fake user below and one is a tie."""
+    told = {m.metric: (m.value, m.n) for m in weighed(np.array([1, 1, 0.4, 0.4, 0.1]), 3, 2)}
+    assert told == {
+        "FakeUsersWeight": (0.25, 2),
+        "RealUsersWeight": (pytest.approx(0.8), 3),
+        "AUROC": (pytest.approx(5.5 / 6), 2),
+    }
+    clean = weighed(np.array([1, 0.5]), 2, 0)
+    assert [(m.subject, m.metric, m.value, m.n) for m in clean] == [("weighed", "RealUsersWeight", 0.75, 2)]
