@@ -84,8 +84,12 @@ def answer(cfg: DictConfig, task: Task) -> float | None:
 
 
 def gave_up(error: Exception, statuses: Iterable[Status]) -> bool:
-    """Whether a sweeper stopped for its failed trials, whose statuses tell why; without any number some raise."""
-    if isinstance(error, TrialFailed):
+    """Whether a sweeper stopped for its failed trials, whose statuses tell why; without any number some raise.
+
+    Optuna's sweeper also raises where the last cell of a grid failed, and then names no best.
+    """
+    ended_a_grid = isinstance(error, RuntimeError) and "Study.stop" in str(error)
+    if isinstance(error, TrialFailed) or ended_a_grid:
         return True
     return isinstance(error, ValueError) and {status.status for status in statuses} == {"failed"}
 
