@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from recpoison.models.trained import TrainedModel
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
 from recpoison.training.edges.trainer import EdgeTrainer
+from recpoison.training.trainer import Trainable
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class EdgeLearner(TrainedModel):
             Diverged: If a number is no longer finite.
         """
         if data.zeros is None:
-            return super().fit(data, seeds, device, progress, monitor)
+            return TrainedModel.fit(cast(Trainable, self), data, seeds, device, progress, monitor)
         return self.fit_edges(self.start(data, seeds, device), data, seeds.child("train"), progress, monitor)
 
     @abstractmethod

@@ -31,8 +31,8 @@ class GraphPass:
         order = np.lexsort((edges.items, edges.users))
         counts = np.bincount(edges.users, minlength=data.n_users)
         indptr, items = np.concatenate([[0], counts.cumsum()]), edges.items[order]
-        columns = (torch.from_numpy(column.astype(np.int64)).to(device) for column in (indptr, items))
-        self.pairs = Observed(*columns, data.n_items)
+        begins, columns = (torch.from_numpy(column.astype(np.int64)).to(device) for column in (indptr, items))
+        self.pairs = Observed(begins, columns, data.n_items)
         self.labels = torch.from_numpy(edges.labels[order].astype(np.float32)).to(device)
         self.graph = Propagation.of(data.seen, layers, device)
 
