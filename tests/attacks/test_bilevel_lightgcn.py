@@ -12,6 +12,7 @@ from recpoison.attacks.profiles.bilevel_ensemble import BilevelEnsembleAttack
 from recpoison.attacks.profiles.bilevel_lightgcn import BilevelLightGCNAttack
 from recpoison.attacks.profiles.bilevel_wrmf import BilevelWRMFAttack
 from recpoison.attacks.profiles.outer import OuterOptimizer
+from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.synthetic import Synthetic
@@ -234,3 +235,31 @@ def test_surrogates_without_a_derivative_are_refused():
     models = {"a": WRMF(4), "b": surrogate(optimizer="adagrad")}
     with pytest.raises(ConfigError, match=r"attack\.surrogates\.b\.trainer\.optimizer is adagrad"):
         BilevelEnsembleAttack(targets=Targets("list", (3,)), surrogates=models)
+
+
+@pytest.mark.slow
+def test_it_beats_random_on_a_lightgcn_of_other_seeds_layers_and_batches():
+    """At equal fake users and clicks; measured: hit ratios 0.08 without an attack, 0.11 by random, 0.16."""
+    made = Synthetic(name="small", n_users=300, n_items=150, rank=8, threshold=3.0)
+    data = made.load(None, Seeds(0), Progress()).train
+    target = int(np.argsort(data.item_counts, kind="stable")[45])
+    outer = OuterOptimizer(iterations=15, projection="top_n", profile_size="mean")
+    aimed = {"targets": Targets("list", (target,)), "n_fake_users": 15}
+    model = surrogate(20, 100_000, rate=0.05, size=32, regularization=1e-4)
+    learned = BilevelLightGCNAttack(**aimed, surrogate=model, outer=outer, click_targets=True)
+    hits = []
+    for how in (RandomAttack(**aimed), learned):
+        change = how.poison(data, np.array([target]), Seeds(0), CPU, Progress())
+        assert len(change.items) == 15 * data.mean_profile
+        hits.append(np.mean([hit_ratio(change.apply(data), data, target, seed) for seed in (100, 101, 102)]))
+    assert hits[1] > hits[0] + 0.02
+
+
+def hit_ratio(poisoned, data, target, seed):
+    """Share of the real users without the target who have it among their best ten."""
+    trainer = Trainer(40, 512, optimizer="adam", learning_rate=0.02, eps=1e-8)
+    fitted = LightGCN(32, layers=3, trainer=trainer).fitted(poisoned, Seeds(seed), CPU, Progress())
+    scores = fitted.scores(torch.arange(data.n_users)).numpy()
+    scores[data.seen.toarray() > 0] = -np.inf
+    others = np.isfinite(scores[:, target])
+    return ((scores >= scores[:, [target]]).sum(1)[others] <= 10).mean()
