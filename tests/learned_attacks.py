@@ -31,7 +31,7 @@ def small_data() -> Interactions:
 def training(attack, data, targets=(3,)):
     """The inner problem of ``attack`` in double precision."""
     made = attack._surrogate(data, torch.tensor(targets), attack.n_fake_users, Seeds(0), CPU)
-    made.first = tuple(table.double() for table in made.first)
+    made.inner.first = tuple(table.double() for table in made.inner.first)
     return made
 
 

@@ -84,6 +84,13 @@ class Propagation:
         """Nodes, those with most neighbours first, ``(n_nodes,)`` int32."""
         return self.indptr.diff().argsort(descending=True, stable=True).int()
 
+    def sums(self, table: Tensor) -> Tensor:
+        """Each node's sum of its neighbours' rows of ``table``, neither weighted nor normalised; no gradient."""
+        found, table = torch.empty_like(table), table.contiguous()
+        for here, neighbours, starts in self.blocks:
+            found[here] = F.embedding_bag(neighbours, table, starts, mode="sum", include_last_offset=True)
+        return found
+
     def nested(self, table: Tensor) -> Tensor:
         """What ``mean`` gives, without a gradient and with one table beside the result."""
         above, below, table = torch.empty_like(table), torch.empty_like(table), table.contiguous()

@@ -20,7 +20,7 @@ from recpoison.evaluation.edges import GraphEvaluation
 from recpoison.evaluation.judged_edges import LABELS, JudgedEdges, measure
 from recpoison.idle import Together
 from recpoison.models.base import Fitted, Model
-from recpoison.models.edge_model import EdgeModel
+from recpoison.models.edge_learner import EdgeLearner
 from recpoison.progress import Progress
 from recpoison.ranges import ranged
 from recpoison.seeds import Seeds
@@ -95,10 +95,10 @@ class LinkPrediction(GraphEvaluation[JudgedEdges]):
         Raises:
             IncompatibleParts: Naming what fits.
         """
-        if not isinstance(model, EdgeModel):
+        if not isinstance(model, EdgeLearner):
             raise IncompatibleParts(
                 f"evaluation=link_prediction asks whether pairs are edges, and {type(model).__name__} does not learn "
-                "that: choose model=cf, gmf or neumf"
+                "that: choose model=cf, gmf, neumf or lightgcn"
             )
         if attack.perturbs:
             raise IncompatibleParts(
@@ -245,12 +245,12 @@ def _flipped(before: LabelledEdges, after: Interactions) -> np.ndarray:
 
 def _logits(fitted: Fitted, users: np.ndarray, items: np.ndarray, progress: Progress) -> np.ndarray:
     model = fitted.model
-    assert isinstance(model, EdgeModel), "check_parts has seen to that"
+    assert isinstance(model, EdgeLearner), "check_parts has seen to that"
     found = []
     with torch.no_grad():
         for start in range(0, len(users), _BLOCK):
             block = [torch.from_numpy(ids[start : start + _BLOCK]).to(fitted.device) for ids in (users, items)]
-            found.append(model.edge_logits(fitted.params, *block).float().cpu().numpy())
+            found.append(model.edge_logits(fitted.prepared, fitted.data, *block).float().cpu().numpy())
             progress.step(min(start + _BLOCK, len(users)), len(users))
     logits = np.concatenate(found)
     if not np.isfinite(logits).all():

@@ -35,12 +35,12 @@ class CF(EdgeModel):
         >>> data = Interactions([0, 0, 1, 1, 2], [0, 1, 0, 1, 0], [1] * 5, n_users=3, n_items=4, zeros=zeros)
         >>> model = CF(embedding_size=4)  # learns edges and zeros in full batches: user 2 may have item 1 too
         >>> params = model.fit(data, Seeds(0), torch.device("cpu"), Progress())
-        >>> (model.edge_logits(params, torch.tensor([2, 2]), torch.tensor([1, 3])) > 0).tolist()
+        >>> (model.edge_logits(params, data, torch.tensor([2, 2]), torch.tensor([1, 3])) > 0).tolist()
         [True, False]
     """
 
     embedding_size: int = 16
-    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.03))
+    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.03), kw_only=True)
 
     @property
     def network(self) -> Network:

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from recpoison.data.interactions import Interactions
-from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.errors import ConfigError
 from recpoison.idle import Together
 from recpoison.models.base import DataLoss, Monitor, Params
+from recpoison.models.edge_learner import EdgeLearner, refuse_zeros
 from recpoison.models.pair_network import every, initial_values, several
-from recpoison.models.trained import TrainedModel
 from recpoison.progress import Progress
 from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
@@ -28,18 +28,16 @@ from recpoison.training.trainer import Trainer
 from recpoison.training.whole_data import ChunkedLoss
 
 CHUNK = 1 << 13  # positives
-RANKING_ONLY = ("trainer", "negatives", "regularization", "rows_only")
 
 
 @dataclass(frozen=True)
-class EdgeModel(TrainedModel):
+class EdgeModel(EdgeLearner):
     """A user's score of an item is the log odds that the user has the item, by a network on the pair.
 
     As a ranking model it learns from mini-batches: the loss of a batch is the sum of the binary cross-entropy of each
     positive and of its ``negatives`` unseen items, drawn afresh every epoch, and of the regulariser. Where an
-    evaluation has drawn zeros once (``Interactions.zeros``) it learns edges and zeros in full batches instead, by
-    ``edge_trainer``, and nothing else is drawn or added. Ratings are not looked at. Dropout takes its masks from the
-    fit's seeds; scores have none.
+    evaluation has drawn zeros once it learns edges and zeros instead (``EdgeLearner``). Ratings are not looked at.
+    Dropout takes its masks from the fit's seeds; scores have none.
 
     A concrete model says what its ``network`` is; params are the network's.
 
@@ -63,6 +61,7 @@ class EdgeModel(TrainedModel):
     """
 
     tables: ClassVar[tuple[str, ...]] = ("user", "item")
+    ranking_only: ClassVar[tuple[str, ...]] = ("trainer", "negatives", "regularization", "rows_only")
     reads_values: ClassVar[bool] = False
 
     embedding_size: int = ranged(64, low=1)
@@ -74,7 +73,7 @@ class EdgeModel(TrainedModel):
     hidden: tuple[int, ...] = ranged((), low=1, many=True)
     activation: str = ranged("relu", words=ACTIVATIONS)
     dropout: float = ranged(0.0, low=0.0, high=1, open_high=True)
-    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.01))
+    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.01), kw_only=True)
 
     def __post_init__(self) -> None:
         check_ranges(self, "model")
@@ -88,39 +87,30 @@ class EdgeModel(TrainedModel):
         """The network on a pair."""
 
     def idle(self, parts: Together) -> dict[str, str]:
-        """What only ranking needs, or only edges; Adam alone moves rows without a gradient, and layers activate."""
+        """Beside what ranking or edges alone need: Adam alone moves rows without a gradient, and layers activate."""
         found = super().idle(parts)
         if not self.hidden:
             found |= dict.fromkeys(("activation", "dropout"), "hidden is empty, so there is no hidden layer")
         if parts.evaluation.divides_edges:
-            why = f"{type(parts.evaluation).__name__} has zeros drawn once, learned by edge_trainer in full batches"
-            return found | dict.fromkeys(RANKING_ONLY, why)
-        found |= {"edge_trainer": f"{type(parts.evaluation).__name__} draws no zeros, so trainer learns a ranking"}
+            return found
         return found | {"trainer.backend": f"{type(self).__name__} has no numba kernel"} | only_for_adam(self.trainer)
 
     def init(self, data: Interactions, seeds: Seeds) -> Params:
         """Normal embeddings, an output uniform within ±sqrt(3 / fan-in), Glorot's layers, biases 0; each a stream."""
         return initial_values(self.network, data, self.initial_std, seeds)
 
-    def fit(
-        self, data: Interactions, seeds: Seeds, device: torch.device, progress: Progress, monitor: Monitor | None = None
+    def fit_edges(
+        self, params: Params, data: Interactions, seeds: Seeds, progress: Progress, monitor: Monitor | None
     ) -> Params:
-        """Learn the edges and zeros of ``data`` where it has zeros, else to rank; a step then counts as an epoch.
-
-        Raises:
-            Diverged: If a number is no longer finite.
-        """
-        if data.zeros is None:
-            return super().fit(data, seeds, device, progress, monitor)
-        start = self.start(data, seeds, device)
-        return self.edge_trainer.fit(self.network, start, data.labelled(), seeds.child("train"), progress, monitor)
+        """By the network's passes over all pairs."""
+        return self.edge_trainer.fit(self.network, params, data.labelled(), seeds, progress, monitor)
 
     def logits(self, params: Params, users: Tensor, items: Tensor, words: Tensor | None = None) -> Tensor:
         """Scores ``(n, m)`` of ``users`` ``(n,)`` for their ``items`` ``(n, m)``; ``words`` as in ``several``."""
         return several(self.network, params, users, items, words)
 
-    def edge_logits(self, params: Params, users: Tensor, items: Tensor) -> Tensor:
-        """Log odds ``(n,)`` of the pairs of ``users`` ``(n,)`` and ``items`` ``(n,)``."""
+    def edge_logits(self, params: Params, data: Interactions, users: Tensor, items: Tensor) -> Tensor:
+        """The network's, which reads no data."""
         return logits(self.network, params, users, items)
 
     def loss(self, params: Params, batch: tuple[Tensor, ...]) -> Tensor:
@@ -159,11 +149,7 @@ class EdgeModel(TrainedModel):
         Raises:
             IncompatibleParts: If ``data`` has zeros, which are learned in full batches.
         """
-        if data.zeros is not None:
-            raise IncompatibleParts(
-                "edges and zeros are learned in full batches, and what trains in mini-batches would draw other zeros: "
-                "choose defense=none"
-            )
+        refuse_zeros(data)
         words = self.dropout > 0 and len(self.hidden) > 0
         return RowObjective(data, seeds.child("train"), self.loss, self, self.negatives, self.rows_only, words=words)
 

@@ -13,10 +13,14 @@ from recpoison.algebra.propagation import Propagation
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
 from recpoison.idle import Together
-from recpoison.models.base import DataLoss, Params
-from recpoison.models.trained import TrainedModel
+from recpoison.models.base import DataLoss, Monitor, Params
+from recpoison.models.edge_learner import EdgeLearner, refuse_zeros
+from recpoison.progress import Progress
 from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
+from recpoison.training.edges.graph_pass import GraphPass
+from recpoison.training.edges.trainer import EdgeTrainer
+from recpoison.training.graph_inner import GraphInner
 from recpoison.training.graph_objective import (
     OFFSETS,
     SAMPLERS,
@@ -39,7 +43,7 @@ def _adam() -> Trainer:
 
 
 @dataclass(frozen=True)
-class LightGCN(TrainedModel):
+class LightGCN(EdgeLearner):
     """A user's score of an item is the product of their final embeddings, the mean of ``layers`` + 1 layers.
 
     Layer 0 are the parameters, ``user`` ``(n_users, embedding_size)`` and ``item`` ``(n_items, embedding_size)``; layer
@@ -58,6 +62,9 @@ class LightGCN(TrainedModel):
     do, so that it shifts those of the batch alone. Then the params have two more tables, ``user_offset`` and
     ``item_offset``, which are added after propagation: 0 but under attack, and never trained.
 
+    Where an evaluation has drawn zeros once, the same products of final rows learn edges and zeros (``EdgeLearner``):
+    the graph is of the edges alone, and neither regulariser nor sampler has a part.
+
     Departures: the authors' torch code draws users, not pairs (``sampler=users``), and reports the loss with its
     regulariser. Other code changes this method by these settings: N(0, 0.01²) in the authors' TensorFlow code, Xavier's
     values in RecBole and ARLib, the regulariser of final rows in GPA, FEO and ARLib. Edges are not dropped.
@@ -73,6 +80,7 @@ class LightGCN(TrainedModel):
         initial_std: Standard deviation of the normal.
         shifted: ``layer_0`` or ``final``, as above.
         trainer: How the loss is minimised.
+        edge_trainer: How the log loss of edges and zeros is.
 
     Raises:
         ConfigError: If a value is out of range.
@@ -86,6 +94,7 @@ class LightGCN(TrainedModel):
     """
 
     reads_values: ClassVar[bool] = False
+    ranking_only: ClassVar[tuple[str, ...]] = ("trainer", "regularization", "regularized", "sampler")
 
     embedding_size: int = ranged(64, low=1)
     layers: int = ranged(3, low=0, note=" (0: no propagation)")
@@ -96,11 +105,13 @@ class LightGCN(TrainedModel):
     initial_std: float = ranged(0.1, low=0.0, open_low=True)
     shifted: str = ranged("layer_0", words=PLACES)
     trainer: Trainer = field(default_factory=_adam)
+    edge_trainer: EdgeTrainer = field(default_factory=lambda: EdgeTrainer(steps=50, learning_rate=0.03), kw_only=True)
 
     def __post_init__(self) -> None:
         check_ranges(self, "model")
-        if self.trainer.backend == "numba":
-            raise ConfigError(f"model.trainer.backend=numba has no {type(self).__name__}: set backend=auto or torch")
+        for name in ("trainer", "edge_trainer"):
+            if getattr(self, name).backend == "numba":
+                raise ConfigError(f"model.{name}.backend=numba has no {type(self).__name__}: set backend=auto or torch")
 
     @property
     def tables(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -109,7 +120,8 @@ class LightGCN(TrainedModel):
 
     def idle(self, parts: Together) -> dict[str, str]:
         """There is one way to train it; and what nobody shifts, regularises or propagates is nowhere."""
-        found = super().idle(parts) | {"trainer.backend": f"{type(self).__name__} has no numba kernel"}
+        why = f"{type(self).__name__} has no numba kernel"
+        found = {"trainer.backend": why, "edge_trainer.backend": why} | super().idle(parts)
         if self.initial != "normal":
             found["initial_std"] = f"initial is {self.initial}, which has its own"
         shifts = parts.attack.perturbs or parts.defense.perturbs
@@ -147,8 +159,47 @@ class LightGCN(TrainedModel):
         return GraphDataLoss(data, seeds, device, self._loss)
 
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> GraphObjective:
-        """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
+        """What ``fit`` minimises on ``data`` in ranking, with draws from the stream ``train``.
+
+        Raises:
+            IncompatibleParts: If ``data`` has zeros, which are learned in full batches.
+        """
+        refuse_zeros(data)
         return GraphObjective(data, seeds.child("train"), self, self._loss, self.sampler)
+
+    def fit_edges(
+        self, params: Params, data: Interactions, seeds: Seeds, progress: Progress, monitor: Monitor | None
+    ) -> Params:
+        """By products of final rows; nothing is left to chance."""
+        first = {name: params[name] for name in TABLES}
+        made, inputs = GraphPass(data, self.layers, params["user"].device), (self, data)
+        labels = made.labels.to(params["user"].dtype)
+        fitted = self.edge_trainer.minimise(
+            lambda tables, number: made.gradient(tables, labels), labels, first, inputs, progress, monitor
+        )
+        return params | fitted
+
+    def edge_logits(self, params: Params, data: Interactions, users: Tensor, items: Tensor) -> Tensor:
+        """Products of final rows."""
+        user, item = self._final(params, data)
+        return (user.index_select(0, users) * item.index_select(0, items)).sum(1)
+
+    @property
+    def latent_size(self) -> int:
+        """Length of an embedding."""
+        return self.embedding_size
+
+    def inner_problem(self, data: Interactions, n_fakes: int, seeds: Seeds, device: torch.device) -> GraphInner:
+        """Training in which fake users' values weigh their pairs, in the graph and its degrees and in the loss.
+
+        Raises:
+            IncompatibleParts: If ``data`` has zeros: only ranking is differentiated.
+        """
+        refuse_zeros(data)
+        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
+        params = self.init(everyone, seeds)
+        first = tuple(params[name].to(device) for name in TABLES)
+        return GraphInner(data, first, n_fakes, self._loss, self.sampler, self.trainer, seeds.child("train"))
 
     def prepared(self, params: Params, data: Interactions) -> Params:
         """With the final tables, ``final_user`` and ``final_item``."""

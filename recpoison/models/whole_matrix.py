@@ -18,6 +18,7 @@ from recpoison.idle import Together
 from recpoison.models.trained import TrainedModel
 from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
+from recpoison.training.inner_problem import InnerProblem
 from recpoison.training.optimizers import State, slots
 from recpoison.training.row_batches import RowBatches, Rows, functional_optimizer, step_functionally
 from recpoison.training.trainer import BatchObjective, Trainer
@@ -101,9 +102,41 @@ class WholeMatrixModel(TrainedModel):
         by_users = self.by_row(seen) is seen
         return RowBatches(n_users if by_users else seen.n_columns, self.trainer, seeds, seen.indptr.device)
 
+    def inner_problem(self, data: Interactions, n_fakes: int, seeds: Seeds, device: torch.device) -> InnerProblem:
+        """Fake values count inside the square and, for a model that reads them, as its input.
+
+        The gradient equals that of the injection paper's dense code: the weight of a cell is not differentiated.
+        """
+        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
+        params = self.init(everyone, seeds)
+        first = tuple(params[name].to(device) for name in self.parameters)
+        return WholeMatrixInner(self, Observed.of(data.seen, device), first, n_fakes, seeds.child("train"))
+
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:
         """What ``fit`` minimises on ``data``, with draws from the stream ``train``."""
         return WholeMatrixObjective(self, Observed.of(data.seen, device), seeds.child("train"))
+
+
+class WholeMatrixInner(InnerProblem):
+    """The model's steps on real users ``seen`` and ``n_fakes`` dense ones."""
+
+    def __init__(self, model: WholeMatrixModel, seen: Observed, first: Tensors, n_fakes: int, seeds: Seeds) -> None:
+        self.model, self.seen, self.first, self.n_fakes = model, seen, first, n_fakes
+        self.batches, self.optimizer = model.batches(seen, n_fakes, seeds), model.optimizer
+        self.per_epoch = self.batches.per_epoch
+
+    @property
+    def kept_numbers(self) -> int:
+        """What the model says of a batch."""
+        return self.model.kept_numbers(min(self.batches.n_rows, self.model.trainer.batch_size), self.n_fakes)
+
+    def gradient(self, number: int, tables: Tensors, fakes: Tensor) -> Tensors:
+        """Of the loss of the step's rows."""
+        return self.model.gradient(tables, self.seen, self.batches(number), fakes)
+
+    def factors(self, tables: Tensors, fakes: Tensor) -> tuple[Tensor, Tensor]:
+        """The model's own."""
+        return self.model.factors(tables, self.seen, fakes)
 
 
 class WholeMatrixObjective(BatchObjective):

@@ -47,13 +47,13 @@ def dense_gradient(training, data, shown):
     model, shown = training.model, shown.clone().requires_grad_()
     x = torch.cat([torch.from_numpy(data.seen.toarray()).double(), shown]).T
     weights, activation = torch.where(x.detach() > 0, model.weight, 1.0), PLAIN[model.activation]
-    tables = [table.clone().requires_grad_() for table in training.first]
+    tables = [table.clone().requires_grad_() for table in training.inner.first]
     memory = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tables]
     for number in range(training.steps):
         if number == training.steps - training.unrolled:
             tables = [t.detach().requires_grad_() for t in tables]
             memory = [(m.detach(), v.detach()) for m, v in memory]
-        items = training.batches(number)
+        items = training.inner.batches(number)
         items = torch.arange(len(x)) if items is None else items.tensor
         loss = (weights[items] * (x[items] - written(tables, x[items], activation)).square()).sum()
         for k, g in enumerate(torch.autograd.grad(loss, tables, create_graph=True)):
@@ -108,11 +108,11 @@ def test_the_partial_derivative_is_not_zero_and_all_steps_are_another_gradient(d
 def test_all_iterations_share_initial_values_and_batches(data, batch_size):
     """What is learned from some fake users is forgotten before the next are looked at."""
     made = training(attack(surrogate=surrogate(batch_size=batch_size)), data)
-    first = [table.clone() for table in made.first]
+    first = [table.clone() for table in made.inner.first]
     look, other, again = (made(fakes, True) for fakes in (some_fakes(), 1 - some_fakes(), some_fakes()))
     assert look.objective == again.objective != other.objective
     assert torch.equal(look.gradient, again.gradient)
-    assert all(torch.equal(table, start) for table, start in zip(made.first, first, strict=True))
+    assert all(torch.equal(table, start) for table, start in zip(made.inner.first, first, strict=True))
 
 
 @pytest.mark.parametrize("batch_size", [100, 6])

@@ -41,10 +41,10 @@ def dense_gradient(training, data, shown):
     shown = shown.clone().requires_grad_()
     x = torch.cat([torch.from_numpy(data.seen.toarray()).double(), shown])
     weights = torch.where(x.detach() > 0, model.weight, 1.0)
-    tables = [table.clone().requires_grad_() for table in training.first]
+    tables = [table.clone().requires_grad_() for table in training.inner.first]
     memory = [(torch.zeros_like(t), torch.zeros_like(t)) for t in tables]
     for number in range(training.steps):
-        users = training.batches(number)
+        users = training.inner.batches(number)
         users = torch.arange(len(x)) if users is None else users.tensor
         loss = (weights[users] * (x[users] - tables[0][users] @ tables[1].T).square()).sum()
         for k, g in enumerate(torch.autograd.grad(loss, tables, create_graph=True)):
@@ -86,11 +86,11 @@ def test_gradient_equals_finite_differences(data, batch_size):
 def test_all_iterations_share_initial_values_and_batches(data, batch_size):
     """What is learned from some fake users is forgotten before the next are looked at."""
     made = training(attack(surrogate=surrogate(batch_size=batch_size)), data)
-    first = [table.clone() for table in made.first]
+    first = [table.clone() for table in made.inner.first]
     look, other, again = (made(fakes, True) for fakes in (some_fakes(), 1 - some_fakes(), some_fakes()))
     assert look.objective == again.objective != other.objective
     assert torch.equal(look.gradient, again.gradient)
-    assert all(torch.equal(table, start) for table, start in zip(made.first, first, strict=True))
+    assert all(torch.equal(table, start) for table, start in zip(made.inner.first, first, strict=True))
 
 
 def test_running_steps_twice_gives_the_same_gradient(data):
@@ -254,7 +254,7 @@ def test_hits_are_counted_as_defined():
 
 def test_objectives_are_cross_entropies(data):
     made = training(attack(), data, (3, 7))
-    p, q = made.first[0][:25], made.first[1]
+    p, q = made.inner.first[0][:25], made.inner.first[1]
     logs, seen = torch.log_softmax(p @ q.T, 1), torch.from_numpy(data.seen.toarray()).double()
     torch.testing.assert_close(promote(p, q, made.targets, made.seen), -logs[:, [3, 7]].mean(1).sum())
     torch.testing.assert_close(nuke(p, q, made.targets, made.seen), logs[:, [3, 7]].mean(1).sum())

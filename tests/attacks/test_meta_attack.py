@@ -42,7 +42,7 @@ def fitted_to(data: Interactions, model: CF = VICTIM) -> tuple[np.ndarray, np.nd
     """Labels and log odds of ``data`` once the victim is trained on it."""
     edges = data.labelled()
     params = model.fitted(data, Seeds(0), CPU, Progress()).params
-    logits = model.edge_logits(params, torch.from_numpy(edges.users), torch.from_numpy(edges.items))
+    logits = model.edge_logits(params, data, torch.from_numpy(edges.users), torch.from_numpy(edges.items))
     return edges.labels == 1, logits.detach().double().numpy()
 
 
@@ -133,7 +133,7 @@ def test_an_approximate_step_takes_the_lowest_log_odds() -> None:
     attack = MetaAttack(n_flips=6, edges_per_step=6, approximate=True, initial_values="victim", surrogate=one)
     data = some_edges()
     params = one.start(data, Seeds(0), CPU)
-    logits = one.edge_logits(params, *map(torch.from_numpy, data.zeros)).detach().numpy()
+    logits = one.edge_logits(params, data, *map(torch.from_numpy, data.zeros)).detach().numpy()
     lowest = np.argsort(logits, kind="stable")[:6]
     assert pairs(flipped(attack, data)) == list(zip(*(ids[lowest].tolist() for ids in data.zeros), strict=True))
 

@@ -40,7 +40,7 @@ from recpoison.evaluation.node_accuracy import NodeAccuracy
 from recpoison.experiment import run
 from recpoison.models.base import Fitted, GradientModel, Model
 from recpoison.models.bprmf import BPRMF
-from recpoison.models.edge_model import EdgeModel
+from recpoison.models.edge_learner import EdgeLearner
 from recpoison.parts import Parts
 from recpoison.progress import Loop, Progress
 from recpoison.seeds import Seeds
@@ -192,7 +192,7 @@ class Case:
 def model_cases() -> Iterator[Case]:
     for name, model in parts("model").items():
         yield Case(f"model/{name}", _fit(model, nodes().train if model.works_on == "graph" else ratings()))
-        if isinstance(model, EdgeModel):
+        if isinstance(model, EdgeLearner):
             yield Case(f"model/{name} on edges", _fit(model, edges()))
 
 

@@ -111,7 +111,9 @@ def test_flips_are_read_back_as_they_were_written(attack, tmp_path):
 @each
 def test_a_victim_that_learns_no_edges_is_refused(attack):
     attack.check_model(CF())
-    with pytest.raises(IncompatibleParts, match="BPRMF does not: choose model=cf, gmf or neumf, with evaluation=link"):
+    with pytest.raises(
+        IncompatibleParts, match="BPRMF does not: choose model=cf, gmf, neumf or lightgcn, with evaluation=link"
+    ):
         attack.check_model(BPRMF())
 
 

@@ -295,6 +295,8 @@ def lightgcn() -> Iterator[Case]:
         yield Case("model", "lightgcn", own | {"trainer.optimizer": optimizer, "trainer.learning_rate": 2.0})
     for kept in ({"regularized": "final"}, {"shifted": "final"}, {"regularization": 0.0}):
         yield Case("model", "lightgcn", own | {"layers": 0, "initial": "xavier_own"} | kept, ["attack=fgsm"])
+    linked = {"edge_trainer.steps": 4, "edge_trainer.learning_rate": 0.02}
+    yield Case("model", "lightgcn", own | linked, LINKS[:1])
     yield Case("model", "lightgcn", own | {"regularization": 0.0}, ["defense=apr"])
 
 
@@ -427,6 +429,10 @@ def learned_attacks() -> Iterator[Case]:
     yield Case("attack", "bilevel_wrmf", UNROLLED | small | top_n | {"outer.keep": "projected"}, [], few)
     yield Case("attack", "bilevel_wrmf", UNROLLED | small | top_n | {"outer.bound": None}, [], few)
     yield Case("attack", "bilevel_item_ae", UNROLLED | {"surrogate.hidden": [6, 4]}, [], ("bound", "regularization"))
+    graph = small | {"surrogate.trainer.learning_rate": 0.1, "surrogate.regularization": 0.1, "outer.step_size": 1.0}
+    yield Case("attack", "bilevel_lightgcn", UNROLLED | graph, [], ("bound",))
+    shifting = [*BPRMF, "defense=apr"]
+    yield Case("attack", "bilevel_lightgcn", UNROLLED | graph | {"surrogate.layers": 0}, shifting, ("bound",))
     solved = {key: value for key, value in UNROLLED.items() if "trainer" not in key}
     solved |= {"surrogate.embedding_size": 4, "surrogate.sweeps": 2}
     yield Case("attack", "wrmf_als_gradient", solved | {"outer.step_size": 3.0}, [], ("bound", "keep", "gradient"))
@@ -693,7 +699,8 @@ def alike(one: Any, other: Any) -> bool:
     return one.shape == other.shape and np.allclose(one, other, rtol=1e-5, atol=1e-7, equal_nan=True)
 
 
-LONG = {"cw", "bilevel_wrmf", "bilevel_item_ae", "bilevel_ensemble", "wrmf_als_gradient", "apr", "amf_random", "apt"}
+LONG = {"cw", "wrmf_als_gradient", "apr", "amf_random", "apt"}
+LONG |= {"bilevel_wrmf", "bilevel_item_ae", "bilevel_lightgcn", "bilevel_ensemble"}
 
 
 def marked(case: Case):

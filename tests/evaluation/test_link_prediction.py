@@ -251,7 +251,9 @@ def test_too_few_pairs_to_hold_some_out() -> None:
 
 def test_parts_that_do_not_fit_are_told_before_anything_is_read() -> None:
     evaluation = LinkPrediction()
-    with pytest.raises(IncompatibleParts, match=r"and BPRMF does not learn that: choose model=cf, gmf or neumf"):
+    with pytest.raises(
+        IncompatibleParts, match=r"and BPRMF does not learn that: choose model=cf, gmf, neumf or lightgcn"
+    ):
         evaluation.check_parts(BPRMF(), NoAttack())
     with pytest.raises(IncompatibleParts, match=r"BIM shifts embeddings .*: choose attack=meta_attack or random_edges"):
         evaluation.check_parts(CF(), BIM())

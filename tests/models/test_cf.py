@@ -58,7 +58,7 @@ def test_a_hidden_layer_by_hand(planted):
     params |= {"output": torch.tensor([10.0, 1])}
     model = CF(1, hidden=(2,))
     assert model.scores(params, planted.train, torch.arange(2)).tolist() == [[73.5, 0.5], [46.5, 2.5]]
-    assert model.edge_logits(params, torch.tensor([1, 0]), torch.tensor([0, 0])).tolist() == [46.5, 73.5]
+    assert model.edge_logits(params, planted.train, torch.tensor([1, 0]), torch.tensor([0, 0])).tolist() == [46.5, 73.5]
 
 
 def in_doubles(model, data, seeds):
@@ -77,7 +77,7 @@ def test_pairs_several_items_and_all_items_have_one_score(planted, seeds, model)
     torch.testing.assert_close(model.scores(params, planted.train, users), want, **close)
     few = torch.tensor([[3, 3, 0], [40, 1, 2]])
     torch.testing.assert_close(model.logits(params, torch.tensor([5, 9]), few), want[[5, 9]].gather(1, few), **close)
-    torch.testing.assert_close(model.edge_logits(params, users, items[:40]), want.diagonal(), **close)
+    torch.testing.assert_close(model.edge_logits(params, planted.train, users, items[:40]), want.diagonal(), **close)
 
 
 @pytest.mark.parametrize("model", MODELS[2:5], ids=NAMES[2:5])
@@ -103,7 +103,7 @@ def test_edges_and_zeros_are_told_apart(edges, model):
     model = replace(model, edge_trainer=EdgeTrainer(steps=100, learning_rate=0.05))
     params = model.fit(edges, Seeds(0), CPU, Progress())
     users, items = torch.arange(24).repeat_interleave(20), torch.arange(20).repeat(24)
-    found = model.edge_logits(params, users, items) > 0
+    found = model.edge_logits(params, edges, users, items) > 0
     assert torch.equal(found, (users < 12) == (items < 10)), "pairs left out too"
 
 

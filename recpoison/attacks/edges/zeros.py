@@ -17,6 +17,7 @@ from recpoison.errors import ConfigError, IncompatibleParts
 from recpoison.idle import Together
 from recpoison.models.base import Model
 from recpoison.models.cf import CF
+from recpoison.models.edge_learner import EdgeLearner
 from recpoison.models.edge_model import EdgeModel
 from recpoison.ranges import ranged
 
@@ -113,10 +114,11 @@ class ZeroFlips(EdgeAttack):
         Raises:
             IncompatibleParts: Naming those that do.
         """
-        if not isinstance(model, EdgeModel):
+        if not isinstance(model, EdgeLearner):
             raise IncompatibleParts(
                 f"{type(self).__name__} flips edges that a model learns from beside sampled zeros, which "
-                f"{type(model).__name__} does not: choose model=cf, gmf or neumf, with evaluation=link_prediction"
+                f"{type(model).__name__} does not: choose model=cf, gmf, neumf or lightgcn, with "
+                "evaluation=link_prediction"
             )
 
     @final

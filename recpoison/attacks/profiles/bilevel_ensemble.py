@@ -12,14 +12,14 @@ from torch.nn.functional import normalize
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.attacks.profiles.bilevel_item_ae import paper_item_ae
 from recpoison.attacks.profiles.bilevel_wrmf import paper_wrmf
-from recpoison.attacks.profiles.unrolled import UnrolledTraining
+from recpoison.attacks.profiles.unrolled import UnrolledTraining, check_surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.seeds import Seeds
+from recpoison.training.inner_problem import Unrollable
 
 
-def _both() -> dict[str, WholeMatrixModel]:
+def _both() -> dict[str, Unrollable]:
     return {"wrmf": paper_wrmf(), "item_ae": paper_item_ae()}
 
 
@@ -40,7 +40,7 @@ class BilevelEnsembleAttack(BilevelAttack):
         surrogates: The attacker's own models by name; each has its own streams.
 
     Raises:
-        ConfigError: If there is no surrogate.
+        ConfigError: If there is no surrogate, or the training of one is not differentiated.
 
     Example:
         >>> data = Planted("planted", n_users=8).read(None, Seeds(0), Progress())
@@ -52,12 +52,14 @@ class BilevelEnsembleAttack(BilevelAttack):
         (4, 2)
     """
 
-    surrogates: Mapping[str, WholeMatrixModel] = field(default_factory=_both, hash=False)
+    surrogates: Mapping[str, Unrollable] = field(default_factory=_both, hash=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.surrogates:
             raise ConfigError("attack.surrogates is empty: give one model or more, by name")
+        for name, model in self.surrogates.items():
+            check_surrogate(model, f"attack.surrogates.{name}")
 
     @property
     def _start_rank(self) -> int:

@@ -12,22 +12,21 @@ import torch
 from torch import Tensor
 
 from recpoison.algebra.observed import Observed
-from recpoison.algebra.unroll import Tensors, unroll
+from recpoison.algebra.unroll import unroll
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
-from recpoison.models.whole_matrix import WholeMatrixModel
 from recpoison.seeds import Seeds
+from recpoison.training.inner_problem import Unrollable
 from recpoison.training.trainer import Diverged
 
 
 class UnrolledTraining:
     """Trains a model with given fake users and differentiates its last steps, and what it reads when it scores.
 
-    Never builds users x items. The gradient equals that of the authors' dense code: fake values count inside the square
-    and, for a model that reads them, as its input; the weight of a cell is not differentiated. Every call starts from
-    the same initial values and batches.
+    Never builds users x items. Where fake values count is the model's to say (``inner_problem``). Every call starts
+    from the same initial values and batches.
 
     Args:
         attack: Its objective, unrolled steps and memory limit.
@@ -46,7 +45,7 @@ class UnrolledTraining:
     def __init__(
         self,
         attack: BilevelAttack,
-        model: WholeMatrixModel,
+        model: Unrollable,
         setting: str,
         data: Interactions,
         targets: Tensor,
@@ -56,18 +55,15 @@ class UnrolledTraining:
     ) -> None:
         self.attack, self.model, self.setting, self.targets = attack, model, setting, targets
         self.seen = Observed.of(data.seen, device)
-        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
-        params = model.init(everyone, seeds)
-        self.first = tuple(params[name].to(device) for name in model.parameters)
-        self.batches = model.batches(self.seen, n_fakes, seeds.child("train"))
-        self.steps = model.trainer.epochs * self.batches.per_epoch
+        self.inner = model.inner_problem(data, n_fakes, seeds, device)
+        self.steps = model.trainer.epochs * self.inner.per_epoch
         self.unrolled = self.steps if attack.unroll_steps is None else attack.unroll_steps
         if self.unrolled > self.steps:
             raise ConfigError(
                 f"attack.unroll_steps is {self.unrolled}, but the surrogate takes {self.steps} steps "
-                f"({model.trainer.epochs} epochs of {self.batches.per_epoch} batches): lower it, or null for all"
+                f"({model.trainer.epochs} epochs of {self.inner.per_epoch} batches): lower it, or null for all"
             )
-        self.segment = self._segment(n_fakes)
+        self.segment = self._segment()
 
     def __call__(self, shown: Tensor, want_gradient: bool) -> Look:
         """Train from the initial values with the fake users ``shown``.
@@ -97,20 +93,18 @@ class UnrolledTraining:
         shown = shown.detach().requires_grad_(want_gradient)
         unrolled = self.unrolled if want_gradient else 0
         # eq. 2; ``shown`` is in the last steps, so that they carry the second term of eq. 4 (eq. 7, or eq. 9 for fewer)
-        tables = unroll(self.model.optimizer, self._inner, self.first, shown, self.steps, unrolled, self.segment)
+        inner = self.inner
+        tables = unroll(inner.optimizer, inner.gradient, inner.first, shown, self.steps, unrolled, self.segment)
         hits = TargetHits(self.seen, self.targets, self.attack.cutoff)
         with torch.set_grad_enabled(want_gradient):
-            users, items = self.model.factors(tables, self.seen, shown)  # its first term, 0 where scores read no data
+            users, items = inner.factors(tables, shown)  # its first term, 0 where scores read no data
             value = self.attack.value(users, items, self.targets, self.seen, hits)  # eq. 1
         gradient = None
         if want_gradient:
             gradient = torch.autograd.grad(value, shown)[0] if value.requires_grad else torch.zeros_like(shown)
         return torch.stack([value.detach().double(), hits.share]), gradient
 
-    def _inner(self, number: int, tables: Tensors, shown: Tensor) -> Tensors:
-        return self.model.gradient(tables, self.seen, self.batches(number), shown)
-
-    def _segment(self, n_fakes: int) -> int | None:
+    def _segment(self) -> int | None:
         """Steps between two kept states: None (all are kept) within the memory limit, else what needs least memory.
 
         A step keeps all tables, their moments and gradients, and what the model adds; a state kept alone, the tables
@@ -119,10 +113,9 @@ class UnrolledTraining:
         if self.attack.memory_limit is None or not self.unrolled:
             return None
         limit = self.attack.memory_limit * 2**30
-        table = sum(tensor.nbytes for tensor in self.first)
-        rows = min(self.batches.n_rows, self.model.trainer.batch_size)
-        slots = self.model.optimizer.slots
-        step = (slots + 1) * table + self.model.kept_numbers(rows, n_fakes) * self.first[0].element_size()
+        first, slots = self.inner.first, self.inner.optimizer.slots
+        table = sum(tensor.nbytes for tensor in first)
+        step = (slots + 1) * table + self.inner.kept_numbers * first[0].element_size()
         state = slots * table
         if self.unrolled * step <= limit:
             return None
@@ -136,15 +129,40 @@ class UnrolledTraining:
         return best
 
 
+def check_surrogate(model: Unrollable, setting: str) -> None:
+    """Refuse a surrogate whose training has no derivative.
+
+    Raises:
+        ConfigError: Naming what has one.
+    """
+    if not hasattr(model, "inner_problem"):
+        raise ConfigError(
+            f"{setting} is {type(model).__name__}, whose training is not differentiated in fake users: choose wrmf, "
+            "item_ae or lightgcn"
+        )
+    if model.trainer.optimizer not in ("sgd", "adam"):
+        raise ConfigError(
+            f"{setting}.trainer.optimizer is {model.trainer.optimizer}, whose steps are not differentiated: give sgd "
+            "or adam"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class UnrolledAttack(BilevelAttack):
     """Differentiates through the training of one surrogate. An attack says which kind, and its defaults.
 
     Args:
         surrogate: The attacker's own model.
+
+    Raises:
+        ConfigError: If its training is not differentiated.
     """
 
-    surrogate: WholeMatrixModel
+    surrogate: Unrollable
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_surrogate(self.surrogate, "attack.surrogate")
 
     @property
     def _start_rank(self) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from recpoison.algebra.unroll import SGD, Adam, Optimizer
+from recpoison.algebra.unroll import SGD, Adam, Optimizer, Tensors
 from recpoison.data.interactions import LabelledEdges
 from recpoison.errors import ConfigError
 from recpoison.idle import Part, Together
@@ -106,18 +106,47 @@ class EdgeTrainer(Part):
             Diverged: If the loss or a parameter is no longer finite.
         """
         users, items, labels = columns(edges, params["user"])
-        passes, rule, draws = self.edge_pass(network, users, items), self.rule, self.draws(network, seeds)
-        names = _names(network, rule)
-        start = rule.start(tuple(params[name].detach() for name in network.names))
+        passes, draws = self.edge_pass(network, users, items), self.draws(network, seeds)
+        first = {name: params[name] for name in network.names}
+        return self.minimise(
+            lambda tensors, number: passes.gradient(tensors, labels, draws(number)),
+            labels, first, (network, [users, items, labels], seeds), progress, monitor,
+        )  # fmt: skip
+
+    def minimise(
+        self,
+        gradient: Callable[[Tensors, int], tuple[Tensor, Tensors]],
+        labels: Tensor,
+        params: Params,
+        inputs: tuple[object, ...],
+        progress: Progress,
+        monitor: Monitor | None = None,
+    ) -> Params:
+        """Train all of ``params``, which stay as they are, as ``fit`` does.
+
+        Args:
+            gradient: From parameters, in the order of ``params``, and the number of a step to the logits of all pairs
+                and the gradient of their mean log loss.
+            labels: Of the pairs.
+            params: Initial values.
+            inputs: What tells this problem from others, for checkpoints.
+            progress: As in ``fit``.
+            monitor: Likewise.
+
+        Raises:
+            Diverged: If the loss or a parameter is no longer finite.
+        """
+        rule, names = self.rule, _names(params, self.rule)
+        start = rule.start(tuple(tensor.detach() for tensor in params.values()))
 
         def advance(state: State, number: int) -> float:
             before = tuple(state[name] for name in names)
-            found, slopes = passes.gradient(before[: len(network.names)], labels, draws(number))
+            found, slopes = gradient(before[: len(params)], number)
             state.update(zip(names, rule.step(number, before, slopes), strict=True))
             return float(mean_log_loss(found, labels))
 
         state = {"epoch": torch.zeros((), dtype=torch.int64)} | dict(zip(names, start, strict=True))
-        work = (self, network, [users, items, labels], seeds, state)
+        work = (self, *inputs, state)
         return result(run_rounds(work, advance, state, self.steps, self._diverged, progress, monitor))
 
     def _diverged(self, step: int) -> Diverged:
@@ -136,7 +165,7 @@ def columns(edges: LabelledEdges, like: Tensor) -> tuple[Tensor, Tensor, Tensor]
     return users, items, torch.as_tensor(edges.labels, dtype=like.dtype).to(like.device, non_blocking=True)
 
 
-def _names(network: Network, rule: Optimizer) -> list[str]:
+def _names(params: Iterable[str], rule: Optimizer) -> list[str]:
     """What a state calls the tensors of the rule's own."""
     kinds = ["param", *(f"slot{number}" for number in range(1, rule.slots))]
-    return [f"{kind}.{name}" for kind in kinds for name in network.names]
+    return [f"{kind}.{name}" for kind in kinds for name in params]
