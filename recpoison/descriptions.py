@@ -155,12 +155,13 @@ def _follows(module: str, package: str) -> bool:
     return _package(module) != "recpoison" and _is_ours(package)
 
 
-def _libraries(module: str) -> set[str]:
+@cache
+def _libraries(module: str) -> frozenset[str]:
     """The packages a module imports whose release counts."""
     imported = {_package(name) for name in _read(module).imports}
     if _package(module) == "recpoison":
-        return imported.intersection(_NUMERIC)
-    return {package for package in imported if package != "recpoison" and not _is_ours(package)}
+        return frozenset(imported.intersection(_NUMERIC))
+    return frozenset(package for package in imported if package != "recpoison" and not _is_ours(package))
 
 
 @cache

@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from benchmark_commands import commands
 from benchmark_contenders import ALS_CONTENDERS, APR_CONTENDERS, BPR_CONTENDERS, hit_rate, power_law, weighted_loss
 from benchmark_embeddings import GRADIENT_CONTENDERS, gradient_memory
 from rich.console import Console
@@ -221,6 +222,7 @@ BENCHMARKS = {
     "scale": scale,
     "lightgcn": lightgcn,
     "repeats": repeats,
+    "commands": commands,
 }
 
 ON_DEVICE = ("bpr_2048", "mf", "bilevel")  # beside bpr, apr, als, evaluation and lightgcn, which a device has too

@@ -1,14 +1,62 @@
-"""Fixtures that every test may use."""
+"""Fixtures that every test may use, and the order in which files are run."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pytest
 
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.splitting import Split
 from recpoison.seeds import Seeds
+
+# Files that take longest, longest first: what several processes share must not end with a long one.
+LONG = (
+    "contracts/test_on_device.py",
+    "sweeps/test_sweep.py",
+    "test_configs.py",
+    "test_examples.py",
+    "contracts/test_attacks.py",
+    "test_train_attack_eval.py",
+    "contracts/test_idle.py",
+    "contracts/test_models.py",
+    "training/test_edge_meta_gradient.py",
+    "report/test_published.py",
+    "sweeps/test_undefined.py",
+    "sweeps/test_searching.py",
+    "test_shelf.py",
+    "sweeps/test_workers.py",
+    "report/test_presets.py",
+    "published/test_paper_constants.py",
+    "test_descriptions.py",
+    "claims/test_command.py",
+    "command/test_typed.py",
+    "training/test_adversarial.py",
+    "contracts/test_embedding_attacks.py",
+    "report/test_fake_users.py",
+    "published/test_presets.py",
+)
+_PLACE = {str(Path(__file__).parent / name): place for place, name in enumerate(LONG)}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have xdist take files in our order, and keep compiled Python where the environment forbids it beside the code.
+
+    Else each process that a test starts would compile all of the package again, a second of each.
+    """
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False
+    if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
+        sys.dont_write_bytecode, sys.pycache_prefix = False, str(platformdirs.user_cache_path("recpoison") / "bytecode")
+        del os.environ["PYTHONDONTWRITEBYTECODE"]
+        os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; the others stay as they were found."""
+    items.sort(key=lambda item: _PLACE.get(str(item.path), len(_PLACE)))
 
 
 @pytest.fixture

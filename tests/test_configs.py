@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ ON_GRAPHS = {"dataset": "cora", "model": "gcn", "attack": "metattack", "evaluati
 GIVEN = {"csv": ["dataset.path=ratings.csv"], "given": ["attack.path=fakes.json"]}  # values that only a user can know
 
 
+@cache
 def composed(*overrides: str) -> DictConfig:
+    """What several tests look at, and none changes."""
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF_DIR)):
         return compose("train_attack_eval", overrides=list(overrides))
 

@@ -132,6 +132,7 @@ def test_only_the_command_knows_hydra():
     knows = {name_of(path) for path in MODULES if any(name.startswith("hydra") for name in imports_of(path))}
     assert knows == {
         "command.config",
+        "command.grid",
         "command.overrides",
         "command.trying",
         "command.launching",

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -70,10 +70,12 @@ class Checker:
     Args:
         trusted: Packages besides ``recpoison`` that may be imported.
         known: Dotted settings that exist, to find the one that was meant.
+        sound: Parts that need not be looked at again, as whoever fills it names them.
     """
 
     trusted: Sequence[str] = ()
     known: Sequence[str] = ()
+    sound: set[str] = field(default_factory=set)
 
     def part(self, node: Any, path: str, wanted: tuple[type, ...]) -> list[str]:
         """What is wrong with names and types of ``node``, which stands at ``path`` and must build one of ``wanted``."""

@@ -73,19 +73,25 @@ class Root:
 ConfigStore.instance().store(name="recpoison_schema", node=Root)
 
 
-def check(cfg: DictConfig, trusted: Sequence[str] = (), labels: Mapping[str, str] | None = None) -> None:
+def check(
+    cfg: DictConfig,
+    trusted: Sequence[str] = (),
+    labels: Mapping[str, str] | None = None,
+    known_sound: set[str] | None = None,
+) -> None:
     """Look at everything in ``cfg`` before anything is loaded; imports the chosen parts, others only if two disagree.
 
     Args:
         cfg: The composed configuration.
         trusted: Packages besides ``recpoison`` that may be imported.
         labels: The chosen option of each group, for messages.
+        known_sound: Parts that were found sound; they are not looked at again, and those found now are added.
 
     Raises:
         ConfigError: With all problems at once, one a line.
     """
     labels = {group: (labels or {}).get(group, group) for group in BASES}
-    checker = Checker(trusted, list(settings(cfg)))
+    checker = Checker(trusted, list(settings(cfg)), set() if known_sound is None else known_sound)
     problems = root_problems(cfg)
     sound = []
     for group, bases in BASES.items():
@@ -178,9 +184,14 @@ def _group_problems(cfg: DictConfig, group: str, bases: tuple[type, ...], checke
         plain = OmegaConf.to_container(node, resolve=True)
     except OmegaConfBaseException as error:
         return [f"{group}: {str(error).splitlines()[0]} in {getattr(error, 'full_key', None) or group}"]
-    return checker.part(plain, group, bases) or (
-        [] if MISSING in settings(node).values() else _range_problems(node, checker)
-    )
+    sign = repr((group, plain))
+    if sign in checker.sound:
+        return []
+    missing = MISSING in settings(node).values()
+    problems = checker.part(plain, group, bases) or ([] if missing else _range_problems(node, checker))
+    if not problems and not missing:
+        checker.sound.add(sign)
+    return problems
 
 
 def _tracker_problems(cfg: DictConfig, checker: Checker) -> list[str]:

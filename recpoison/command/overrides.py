@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -19,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from recpoison.command.cells import identify
-from recpoison.command.composed import searches
+from recpoison.command.composed import searches, settings_of
+from recpoison.command.grid import Grid
 from recpoison.command.words import in_swept_group, said_of
 from recpoison.descriptions import digest
 from recpoison.errors import ConfigError
@@ -53,6 +55,16 @@ class Job:
 
     overrides: list[str]
     cfg: DictConfig
+
+    @cached_property
+    def settings(self) -> DictConfig:
+        """Its configuration without the ``hydra`` node."""
+        return settings_of(self.cfg)
+
+    @cached_property
+    def cell(self) -> str:
+        """The hash of its settings."""
+        return identify(self.settings, self.cfg.hydra.runtime.choices)
 
 
 @dataclass(frozen=True)
@@ -90,7 +102,8 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
             jobs = None
             if not searches(cfg.hydra):
                 (batch,) = BasicSweeper.split_arguments(parsed, None)
-                jobs = [Job(texts, loader.load_sweep_config(cfg, texts)) for texts in batch]
+                compose_job = Grid(loader, cfg).job
+                jobs = [Job(texts, compose_job(texts)) for texts in batch]
         except REFUSALS as error:
             raise ConfigError(said_of(error) + in_swept_group(error)) from error
         if OmegaConf.to_container(cfg.hydra.sweep, resolve=False)["subdir"] != _SUBDIR:  # type: ignore[index, call-overload]

@@ -8,8 +8,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, OmegaConfBaseException
 
-from recpoison.command.composed import settings_of
-
 
 def reference_problems(cfg: DictConfig) -> list[str]:
     """One sentence for each setting whose reference cannot be followed.
@@ -17,7 +15,9 @@ def reference_problems(cfg: DictConfig) -> list[str]:
     Args:
         cfg: A composed configuration; its ``hydra`` node, which has references to the run itself, is left out.
     """
-    plain = OmegaConf.to_container(settings_of(cfg))
+    plain = OmegaConf.to_container(cfg)
+    assert isinstance(plain, dict)
+    plain.pop("hydra", None)
     told = (_problem(cfg, path) for path, value in _leaves(plain, "") if "${" in value)
     return [sentence for sentence in told if sentence]
 

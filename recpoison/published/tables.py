@@ -177,8 +177,9 @@ def names() -> list[str]:
     return sorted(file.stem for file in FOLDER.glob("*.yaml"))
 
 
+@cache
 def load(name: str) -> PublishedTable:
-    """The table ``name``.
+    """The table ``name``; its files come with the package, and are read once.
 
     Raises:
         ConfigError: If there is no such table.

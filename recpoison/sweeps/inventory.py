@@ -9,9 +9,10 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from omegaconf import DictConfig, OmegaConf
 
 from recpoison.attacks.base import Attack
-from recpoison.command.composed import options_of, settings_of
+from recpoison.command.composed import options_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.machine import choose_device, set_up
 from recpoison.command.overrides import Job
@@ -43,29 +44,41 @@ class Need:
     stored: bool
 
 
-def needs_of(job: Job, trusted: Sequence[str], *, looking: bool = True) -> tuple[list[Need], Store | None]:
-    """The stages of a cell, each once, and the store it would use.
+class Stocktaking:
+    """Goes through the cells of a sweep; a part that several of them have is checked and built once.
 
     Args:
-        job: The cell.
         trusted: Packages besides ``recpoison`` that may be imported.
-        looking: Whether the store is asked for each; else every stage counts as missing, and nothing is read.
-
-    Raises:
-        UserError: If the cell's settings are refused.
+        looking: Whether the store is asked for each stage; else every stage counts as missing, and nothing is read.
     """
-    cfg = settings_of(job.cfg)
-    labels = options_of(job.cfg.hydra)
-    check(cfg, trusted, labels)
-    built: dict[str, Any] = {group: build(cfg[group], trusted) for group in BASES}
-    parts = Parts(**built, labels=labels)
-    store = Store(Path(cfg.store_dir)) if cfg.store_dir else None
-    device = choose_device(cfg.device)
-    set_up(cfg.deterministic, None)  # keys of stages tell whether CUDA was deterministic
-    inventory = Inventory(store if looking else None, device)
-    for seed in range(cfg.seed, cfg.seed + cfg.repeats):
-        inventory.take(parts, Seeds(seed), Path(cfg.data_dir) if cfg.data_dir else None)
-    return list({need.key: need for need in inventory.needs}.values()), store
+
+    def __init__(self, trusted: Sequence[str], *, looking: bool = True) -> None:
+        self._trusted, self._looking = trusted, looking
+        self._sound: set[str] = set()
+        self._built: dict[str, Any] = {}
+
+    def needs_of(self, job: Job) -> tuple[list[Need], Store | None]:
+        """The stages of a cell, each once, and the store it would use.
+
+        Raises:
+            UserError: If the cell's settings are refused.
+        """
+        cfg, labels = job.settings, options_of(job.cfg.hydra)
+        check(cfg, self._trusted, labels, self._sound)
+        parts = Parts(**{group: self._build(cfg[group]) for group in BASES}, labels=labels)
+        store = Store(Path(cfg.store_dir)) if cfg.store_dir else None
+        device = choose_device(cfg.device)
+        set_up(cfg.deterministic, None)  # keys of stages tell whether CUDA was deterministic
+        inventory = Inventory(store if self._looking else None, device)
+        for seed in range(cfg.seed, cfg.seed + cfg.repeats):
+            inventory.take(parts, Seeds(seed), Path(cfg.data_dir) if cfg.data_dir else None)
+        return list({need.key: need for need in inventory.needs}.values()), store
+
+    def _build(self, node: DictConfig) -> Any:
+        sign = repr(OmegaConf.to_container(node, resolve=True))
+        if sign not in self._built:
+            self._built[sign] = build(node, self._trusted)
+        return self._built[sign]
 
 
 class Inventory:

@@ -11,7 +11,7 @@ from recpoison.command import cells
 from recpoison.command.overrides import Job, Sweep
 from recpoison.errors import ConfigError, UserError
 from recpoison.stages.store import Store
-from recpoison.sweeps.inventory import Need, needs_of
+from recpoison.sweeps.inventory import Need, Stocktaking
 from recpoison.sweeps.prices import Price, Prices, in_words, measured_costs
 from recpoison.sweeps.roster import what_differs
 from recpoison.sweeps.sweep import named_cells, settled, shown
@@ -42,10 +42,10 @@ def show_plan(sweep: Sweep, trusted: list[str]) -> int:
         table.add_column(name, overflow="fold")
     counter = _Counter(sweep, trusted)
     differs = what_differs(named)
-    for cell, job in {cells.identify_job(job.cfg): job for job in sweep.jobs}.items():
+    for cell, job in {job.cell: job for job in sweep.jobs}.items():
         status = cells.read_status(sweep.folder / cell)
         word = status.status if status else "pending"
-        if settled(sweep.folder / cell, status, job.cfg, trusted, sweep.cfg.sweep.retry_failed):
+        if settled(sweep.folder / cell, status, job.settings, trusted, sweep.cfg.sweep.retry_failed):
             stored, left = "", "nothing"
         else:
             stored, left = counter.count(job)
@@ -65,14 +65,14 @@ class _Counter:
     def __init__(self, sweep: Sweep, trusted: list[str]) -> None:
         self.left: dict[str, tuple[Need, Price | None]] = {}
         self.refused = 0
-        self._trusted = trusted
+        self._stocktaking = Stocktaking(trusted)
         self._measured = measured_costs(sweep)
         self._prices: dict[Path | None, Prices] = {}
 
     def count(self, job: Job) -> tuple[str, str]:
         """How many of a cell's stages are stored, and what the others cost, in words."""
         try:
-            needs, store = needs_of(job, self._trusted)
+            needs, store = self._stocktaking.needs_of(job)
         except UserError as error:
             self.refused += 1
             return "", f"refused: {str(error).splitlines()[0]}"

@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from omegaconf import OmegaConf
 
-from recpoison.command.cells import identify_job, plain_settings
+from recpoison.command.cells import plain_settings
 from recpoison.command.machine import choose_device
 from recpoison.command.overrides import Job, Sweep, compose_sweep
 from recpoison.descriptions import digest
 from recpoison.progress import duration
 from recpoison.stages.squares import STAGES
 from recpoison.stages.store import Entry, Store
-from recpoison.sweeps.inventory import Need, needs_of
+from recpoison.sweeps.inventory import Need, Stocktaking
 
 MEASURED = Path(__file__).with_name("measured.yaml")
 _PRICED_BY = {stage.kind: stage.priced_by for stage in STAGES}
@@ -96,7 +96,7 @@ def _mean(seconds: Sequence[float]) -> float:
 
 
 def _costly(job: Job) -> str:
-    settings = plain_settings(job.cfg)
+    settings = plain_settings(job.settings)
     return digest([settings.get(name) for name in _COSTLY])
 
 
@@ -130,17 +130,17 @@ def forecast(sweep: Sweep, todo: Collection[str], trusted: Sequence[str]) -> dic
     if not entries and not prices.measured.seconds:
         return foretold
     seen: set[str] = set()
+    stocktaking = Stocktaking(trusted, looking=False)
     end = time.monotonic() + _PATIENCE
     for job in sweep.jobs or ():
         if time.monotonic() > end:
             break
         with suppress(Exception):  # a user's part may raise what it likes; the job then says what is wrong
-            needs = [need for need in needs_of(job, trusted, looking=False)[0] if need.key not in seen]
+            needs = [need for need in stocktaking.needs_of(job)[0] if need.key not in seen]
             seen |= {need.key for need in needs}
             found = [price.seconds for need in needs if (price := prices.of(need, job))]
-            cell = identify_job(job.cfg)
-            if cell in foretold and len(found) == len(needs):
-                foretold[cell] = sum(found)
+            if job.cell in foretold and len(found) == len(needs):
+                foretold[job.cell] = sum(found)
     return foretold
 
 

@@ -120,12 +120,12 @@ def named_cells(sweep: Sweep) -> dict[str, list[str]] | None:
     """The overrides of each cell by its hash, in order."""
     if sweep.jobs is None:
         return None
-    return {cells.identify_job(job.cfg): job.overrides for job in sweep.jobs}
+    return {job.cell: job.overrides for job in sweep.jobs}
 
 
 def _settled_cells(sweep: Sweep, statuses: dict[str, Status], trusted: Sequence[str]) -> set[str]:
     retry = bool(sweep.cfg.sweep.retry_failed)
-    cfgs = {cells.identify_job(job.cfg): job.cfg for job in sweep.jobs or ()}
+    cfgs = {job.cell: job.settings for job in sweep.jobs or ()}
     return {cell for cell, cfg in cfgs.items() if settled(sweep.folder / cell, statuses[cell], cfg, trusted, retry)}
 
 

@@ -17,7 +17,7 @@ from recpoison.command import cells
 from recpoison.command.agreement import agreement_problems
 from recpoison.command.cells import Status
 from recpoison.command.checking import locate
-from recpoison.command.composed import options_of, settings_of
+from recpoison.command.composed import options_of
 from recpoison.command.config import BASES, build
 from recpoison.command.declared import of_class
 from recpoison.command.overrides import Job, Sweep
@@ -100,7 +100,7 @@ def say_left_out(left: Sequence[Undefined], total: int) -> None:
 def offer_to_leave_out(sweep: Sweep, statuses: Mapping[str, Status], trusted: Sequence[str]) -> None:
     """Name the setting, if a cell failed because its parts do not fit together."""
     failed = [cell for cell, status in statuses.items() if (status.status, status.code) == ("failed", 2)]
-    jobs = {cells.identify_job(job.cfg): job for job in sweep.jobs or ()} if failed else {}
+    jobs = {job.cell: job for job in sweep.jobs or ()} if failed else {}
     if any(look_at(jobs[cell], trusted) for cell in failed if cell in jobs):
         print("recpoison: sweep.skip_undefined=true leaves out cells whose parts do not fit together", file=sys.stderr)
 
@@ -112,8 +112,7 @@ def mark(sweep: Sweep, left: Sequence[Undefined]) -> None:
         OSError: If that cannot be written.
     """
     for each in left:
-        cfg = each.job.cfg
-        cell, labels = cells.identify_job(cfg), options_of(cfg.hydra)
+        cell, cfg, labels = each.job.cell, each.job.settings, options_of(each.job.cfg.hydra)
         status = Status(UNDEFINED, cell, cells.version_of(cfg), each.job.overrides, reason=each.why)
         status = replace(status, labels=labels, misfits=list(each.parts))
         folder = sweep.folder / cell
@@ -121,7 +120,7 @@ def mark(sweep: Sweep, left: Sequence[Undefined]) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             if (aside := cells.set_results_aside(folder)) is not None:
                 print(f"cell {cell} is not defined any more; its earlier results are in {aside}", flush=True)
-            (folder / "config.yaml").write_text(OmegaConf.to_yaml(settings_of(cfg), resolve=True), encoding="utf-8")
+            (folder / "config.yaml").write_text(OmegaConf.to_yaml(cfg, resolve=True), encoding="utf-8")
             cells.write_status(folder, status)
 
 
