@@ -49,6 +49,11 @@ class Attack(Part):
         return type(self).perturb is not Attack.perturb
 
     @property
+    def ranks(self) -> bool:
+        """Whether it needs a ranking to be learned, where an evaluation may have edges and zeros learned instead."""
+        return False
+
+    @property
     def aims(self) -> bool:
         """Whether it is about items in particular."""
         return type(self).choose_targets is not Attack.choose_targets

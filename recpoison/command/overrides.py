@@ -112,7 +112,7 @@ def compose_sweep(overrides: Sequence[str]) -> Sweep:
             raise ConfigError("the sweep has no cells: a glob or a range in it matches nothing")
         folder = Path(cfg.hydra.sweep.dir)
         grid = sorted(override.input_line or "" for override in parsed if override.is_sweep_override())
-        intervals = {o.get_key_element(): _after_equals(o) for o in parsed if _is_fractional(o)}
+        intervals = {o.key_or_group: _after_equals(o) for o in parsed if _is_fractional(o)}
         return Sweep(cfg, folder / _name(cfg, grid) if folder == SWEEPS else folder, jobs, intervals)
 
 

@@ -105,6 +105,12 @@ class LinkPrediction(GraphEvaluation[JudgedEdges]):
                 f"{type(attack).__name__} shifts embeddings along a loss of ranking, and evaluation=link_prediction "
                 "fits labelled pairs: choose attack=meta_attack or random_edges, or evaluation=full_ranking"
             )
+        if attack.ranks:
+            raise IncompatibleParts(
+                f"{type(attack).__name__} differentiates a surrogate's ranking, which evaluation=link_prediction, with "
+                "its zeros drawn once, does not have: choose attack=meta_attack or random_edges, or "
+                "evaluation=full_ranking"
+            )
 
     @property
     def divide_inputs(self) -> Any:

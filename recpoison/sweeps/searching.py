@@ -40,26 +40,29 @@ def refuse_aimless(sweep: Sweep) -> None:
 
 
 def refuse_fractions(sweep: Sweep) -> None:
-    """Refuse to draw a setting that takes whole numbers from an interval of fractions: every trial would fail.
+    """Refuse to draw from an interval of fractions what takes whole numbers, or none: every trial would fail.
 
     Raises:
         ConfigError: With what to write instead.
     """
     for name, interval in sweep.intervals.items():
-        if _wants_whole(sweep.cfg, name):
+        if _fits(sweep.cfg, name, 0.5):
+            continue
+        if _fits(sweep.cfg, name, 1) and not isinstance(OmegaConf.select(sweep.cfg, name), bool):
             raise ConfigError(f"{name} takes whole numbers: write {name}=int({interval})")
+        raise ConfigError(f"{name} is no number, so that none can be drawn from {interval}: write {name}=choice(A,B)")
 
 
-def _wants_whole(cfg: DictConfig, name: str) -> bool:
-    """Whether a half does not fit a setting by its type."""
-    tried, half = deepcopy(cfg), 0.5
+def _fits(cfg: DictConfig, name: str, value: float) -> bool:
+    """Whether a setting takes a value by its type; also where there is no such setting, which each trial tells."""
+    tried = deepcopy(cfg)
     try:
-        OmegaConf.update(tried, name, half)
+        OmegaConf.update(tried, name, value)
     except ValidationError:
-        return True
+        return False
     except OmegaConfBaseException:
-        return False  # no such setting under these options: each trial tells
-    return any(said.startswith(f"{name} is {half}, but") for said in glance(settings_of(tried), options_of(cfg.hydra)))
+        return True
+    return not any(said.startswith(f"{name} is ") for said in glance(settings_of(tried), options_of(cfg.hydra)))
 
 
 def answer(cfg: DictConfig, task: Task) -> float | None:

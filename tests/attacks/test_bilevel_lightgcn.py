@@ -16,7 +16,8 @@ from recpoison.attacks.profiles.random import RandomAttack
 from recpoison.attacks.targets import Targets
 from recpoison.changes import FakeProfiles
 from recpoison.data.synthetic import Synthetic
-from recpoison.errors import ConfigError
+from recpoison.errors import ConfigError, IncompatibleParts
+from recpoison.evaluation.link_prediction import LinkPrediction
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.lightgcn import LightGCN
 from recpoison.models.wrmf import WRMF
@@ -263,3 +264,13 @@ def hit_ratio(poisoned, data, target, seed):
     scores[data.seen.toarray() > 0] = -np.inf
     others = np.isfinite(scores[:, target])
     return ((scores >= scores[:, [target]]).sum(1)[others] <= 10).mean()
+
+
+def test_a_ranking_is_not_differentiated_where_edges_and_zeros_are_learned():
+    """It is refused by the parts alone; a surrogate that has no other way to learn goes on as before."""
+    both = {"lightgcn": surrogate(), "wrmf": WRMF(4, trainer=Trainer(3, optimizer="adam"))}
+    several = BilevelEnsembleAttack(targets=Targets("list", (3,)), n_fake_users=4, surrogates=both)
+    for refused in (attack(), several):
+        with pytest.raises(IncompatibleParts, match="differentiates a surrogate's ranking"):
+            LinkPrediction().check_parts(LightGCN(), refused)
+    LinkPrediction().check_parts(LightGCN(), BilevelWRMFAttack(targets=Targets("list", (3,)), n_fake_users=4))

@@ -103,6 +103,18 @@ def test_a_whole_number_is_not_drawn_from_fractions(setting, broken_seed, capsys
     assert not broken_seed
 
 
+def test_an_added_setting_is_looked_at_too(broken_seed, capsys):
+    assert main([*TRY, "objective=target.HR@5", "++attack.fillers=interval(1, 5)"]) == 2
+    assert "attack.fillers takes whole numbers: write attack.fillers=int(interval(1, 5))" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("setting", ["evaluation.ties", "deterministic", "evaluation.metrics"])
+def test_what_is_no_number_is_not_drawn(setting, broken_seed, capsys):
+    assert main([*TRY, "objective=target.HR@5", f"{setting}=interval(0, 1)"]) == 2
+    assert f"{setting} is no number, so that none can be drawn from interval(0, 1)" in capsys.readouterr().err
+    assert not broken_seed
+
+
 def test_fractions_are_drawn_for_what_takes_them(broken_seed):
     given = ["attack.budget=interval(0.1, 0.3)", "attack.fillers=int(interval(1, 5))"]
     assert main([*TRY, *given, "objective=target.HR@5", "hydra.sweeper.seeds=[0]"]) == 2

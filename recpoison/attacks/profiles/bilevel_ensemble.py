@@ -15,6 +15,7 @@ from recpoison.attacks.profiles.bilevel_wrmf import paper_wrmf
 from recpoison.attacks.profiles.unrolled import UnrolledTraining, check_surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.models.edge_learner import EdgeLearner
 from recpoison.seeds import Seeds
 from recpoison.training.inner_problem import Unrollable
 
@@ -60,6 +61,11 @@ class BilevelEnsembleAttack(BilevelAttack):
             raise ConfigError("attack.surrogates is empty: give one model or more, by name")
         for name, model in self.surrogates.items():
             check_surrogate(model, f"attack.surrogates.{name}")
+
+    @property
+    def ranks(self) -> bool:
+        """As of one surrogate, where any is so."""
+        return any(isinstance(model, EdgeLearner) for model in self.surrogates.values())
 
     @property
     def _start_rank(self) -> int:

@@ -17,6 +17,7 @@ from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
 from recpoison.data.interactions import Interactions
 from recpoison.errors import ConfigError
+from recpoison.models.edge_learner import EdgeLearner
 from recpoison.seeds import Seeds
 from recpoison.training.inner_problem import Unrollable
 from recpoison.training.trainer import Diverged
@@ -163,6 +164,11 @@ class UnrolledAttack(BilevelAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_surrogate(self.surrogate, "attack.surrogate")
+
+    @property
+    def ranks(self) -> bool:
+        """Where the surrogate tells edges from zeros if there are such, and ranks if not."""
+        return isinstance(self.surrogate, EdgeLearner)
 
     @property
     def _start_rank(self) -> int:
