@@ -432,7 +432,9 @@ def learned_attacks() -> Iterator[Case]:
     graph = small | {"surrogate.trainer.learning_rate": 0.1, "surrogate.regularization": 0.1, "outer.step_size": 1.0}
     yield Case("attack", "bilevel_lightgcn", UNROLLED | graph, [], ("bound",))
     shifting = [*BPRMF, "defense=apr"]
-    yield Case("attack", "bilevel_lightgcn", UNROLLED | graph | {"surrogate.layers": 0}, shifting, ("bound",))
+    yield Case(
+        "attack", "bilevel_lightgcn", UNROLLED | graph | {"surrogate.layers": 0}, shifting, ("bound", "momentum")
+    )
     solved = {key: value for key, value in UNROLLED.items() if "trainer" not in key}
     solved |= {"surrogate.embedding_size": 4, "surrogate.sweeps": 2}
     yield Case("attack", "wrmf_als_gradient", solved | {"outer.step_size": 3.0}, [], ("bound", "keep", "gradient"))
