@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import scipy.sparse as sp
 import torch
 from torch import Tensor
 
-from recpoison.algebra.propagation import Propagation
+from recpoison.algebra.propagation import Propagation, symmetric
 from recpoison.algebra.recomputed import recomputed
 
 
@@ -76,19 +75,6 @@ class JoinedGraph:
 
     def _sums(self, rows: Tensor, fakes: Tensor) -> Tensor:
         """``(n_nodes, size)`` each node's sum of its neighbours' rows, times the values of their edges."""
-        found: Tensor = _Sums.apply(rows, self.real)
+        found = symmetric(self.real.sums, rows)
         users, items = rows[self.n_real : self.n_real + self.n_fakes], rows[self.n_real + self.n_fakes :]
         return found + torch.cat([rows.new_zeros(self.n_real, rows.shape[1]), fakes @ items, fakes.T @ users])
-
-
-class _Sums(torch.autograd.Function):
-    """The sums of neighbours, a symmetric operator."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, graph: Propagation) -> Tensor:
-        ctx.graph = graph
-        return graph.sums(rows)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.graph.sums(grad), None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -53,8 +54,7 @@ class Propagation:
         """The mean of the layers above ``table`` ``(n_nodes, size)``; may be differentiated any number of times."""
         if not self.layers:
             return table
-        mean: Tensor = _Mean.apply(table, self)
-        return mean
+        return symmetric(self.nested, table)
 
     @cached_property
     def roots(self) -> Tensor:
@@ -124,14 +124,24 @@ class Propagation:
             spread[(nodes,)](below, table, above, roots, *graph, size, self.layers, **tiles)
 
 
-class _Mean(torch.autograd.Function):
-    """Saves no tensor: the derivative is the operator itself."""
+def symmetric(operator: Callable[[Tensor], Tensor], table: Tensor) -> Tensor:
+    """``operator(table)`` of a symmetric linear operator, its own derivative; saves no tensor.
 
+    Example:
+        >>> x = torch.tensor([3.0], requires_grad=True)
+        >>> torch.autograd.grad(symmetric(lambda rows: 2 * rows, x), x)
+        (tensor([2.]),)
+    """
+    found: Tensor = _Symmetric.apply(table, operator)
+    return found
+
+
+class _Symmetric(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, table: Tensor, propagation: Propagation) -> Tensor:
-        ctx.propagation = propagation
-        return propagation.nested(table)
+    def forward(ctx: Any, table: Tensor, operator: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.operator = operator
+        return operator(table)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        return ctx.propagation.mean(grad), None
+        return symmetric(ctx.operator, grad), None

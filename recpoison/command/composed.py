@@ -11,7 +11,7 @@ from recpoison.command.config import BASES
 
 
 def settings_of(cfg: DictConfig) -> DictConfig:
-    """The settings of the run: everything but the node of Hydra's own, which takes a copy."""
+    """The settings of the run: all but the node of Hydra's own; ``cfg`` itself where it has none, else a copy."""
     if "hydra" not in cfg:
         return cfg
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])

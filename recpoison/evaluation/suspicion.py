@@ -27,10 +27,11 @@ def of_defense(fitted: Fitted, n_fakes: int) -> list[Measure]:
         n_fakes: Number of fake users.
     """
     told: list[Measure] = []
+    n_real = fitted.data.n_users - n_fakes
     if fitted.removed is not None:
-        told += caught(fitted.removed, fitted.data.n_users - n_fakes, n_fakes, fitted.suspicion)
+        told += caught(fitted.removed, n_real, n_fakes, fitted.suspicion)
     if fitted.weights is not None:
-        told += weighed(fitted.weights, len(fitted.weights) - n_fakes, n_fakes)
+        told += weighed(fitted.weights, n_real, n_fakes)
     return told
 
 

@@ -31,6 +31,7 @@ from recpoison.training.graph_objective import (
     final_tables,
 )
 from recpoison.training.initial_values import factor_tables
+from recpoison.training.inner_problem import first_tables
 from recpoison.training.trainer import Trainer
 
 INITIALS = ("normal", "xavier_own")
@@ -196,9 +197,7 @@ class LightGCN(EdgeLearner):
             IncompatibleParts: If ``data`` has zeros: only ranking is differentiated.
         """
         refuse_zeros(data)
-        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
-        params = self.init(everyone, seeds)
-        first = tuple(params[name].to(device) for name in TABLES)
+        first = first_tables(self, TABLES, data, n_fakes, seeds, device)
         return GraphInner(data, first, n_fakes, self._loss, self.sampler, self.trainer, seeds.child("train"))
 
     def prepared(self, params: Params, data: Interactions) -> Params:

@@ -18,7 +18,7 @@ from recpoison.idle import Together
 from recpoison.models.trained import TrainedModel
 from recpoison.ranges import check_ranges, ranged
 from recpoison.seeds import Seeds
-from recpoison.training.inner_problem import InnerProblem
+from recpoison.training.inner_problem import InnerProblem, first_tables
 from recpoison.training.optimizers import State, slots
 from recpoison.training.row_batches import RowBatches, Rows, functional_optimizer, step_functionally
 from recpoison.training.trainer import BatchObjective, Trainer
@@ -107,9 +107,7 @@ class WholeMatrixModel(TrainedModel):
 
         The gradient equals that of the injection paper's dense code: the weight of a cell is not differentiated.
         """
-        everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
-        params = self.init(everyone, seeds)
-        first = tuple(params[name].to(device) for name in self.parameters)
+        first = first_tables(self, self.parameters, data, n_fakes, seeds, device)
         return WholeMatrixInner(self, Observed.of(data.seen, device), first, n_fakes, seeds.child("train"))
 
     def objective(self, data: Interactions, seeds: Seeds, device: torch.device) -> BatchObjective:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recpoison.algebra.joined_graph import JoinedGraph
+from recpoison.algebra.observed import Observed
 from recpoison.algebra.recomputed import recomputed
 from recpoison.algebra.unroll import Tensors
 from recpoison.data.interactions import Interactions
@@ -61,7 +62,7 @@ class GraphInner(InnerProblem):
     ) -> None:  # fmt: skip
         device = first[0].device
         self.first, self.loss, self.sampler, self.trainer, self.seeds = first, loss, sampler, trainer, seeds
-        self.optimizer = functional_optimizer(trainer, 0.0)
+        self.optimizer, self.seen = functional_optimizer(trainer, 0.0), Observed.of(data.seen, device)
         self.graph = JoinedGraph.of(data.seen, n_fakes, loss.layers, device)
         self.n_real, self.n_items, self.n_fakes = data.n_users, data.n_items, n_fakes
         self.pairs = DevicePairs.of(Pairs.of(data), device)

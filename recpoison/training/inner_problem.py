@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import Optimizer, Tensors
 from recpoison.data.interactions import Interactions
+from recpoison.models.base import Params
 from recpoison.seeds import Seeds
 from recpoison.training.trainer import Trainer
 
@@ -20,11 +23,13 @@ class InnerProblem(ABC):
     The same numbers of steps see the same batches and draws.
 
     Attributes:
+        seen: Real users' pairs.
         first: Initial parameters.
         per_epoch: Steps of an epoch.
         optimizer: The rule of a step.
     """
 
+    seen: Observed
     first: Tensors
     per_epoch: int
     optimizer: Optimizer
@@ -41,6 +46,22 @@ class InnerProblem(ABC):
     @abstractmethod
     def kept_numbers(self) -> int:
         """Numbers besides tables, their moments and gradients that a differentiated step keeps, about."""
+
+
+class Initialised(Protocol):
+    """What has initial parameters by name."""
+
+    def init(self, data: Interactions, seeds: Seeds) -> Params:
+        """Initial parameters on the CPU."""
+
+
+def first_tables(
+    model: Initialised, names: Sequence[str], data: Interactions, n_fakes: int, seeds: Seeds, device: torch.device
+) -> Tensors:
+    """The parameters ``names`` of ``model`` before it is trained on ``data`` and ``n_fakes`` users more."""
+    everyone = data.with_fake_users(data.users[:0], data.items[:0], data.values[:0], n_fakes)
+    params = model.init(everyone, seeds)
+    return tuple(params[name].to(device) for name in names)
 
 
 class Unrollable(Protocol):

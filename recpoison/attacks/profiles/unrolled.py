@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recpoison.algebra.observed import Observed
 from recpoison.algebra.unroll import unroll
 from recpoison.attacks.objectives import TargetHits
 from recpoison.attacks.profiles.bilevel import BilevelAttack, Look, Surrogate
@@ -55,8 +54,8 @@ class UnrolledTraining:
         device: torch.device,
     ) -> None:
         self.attack, self.model, self.setting, self.targets = attack, model, setting, targets
-        self.seen = Observed.of(data.seen, device)
         self.inner = model.inner_problem(data, n_fakes, seeds, device)
+        self.seen = self.inner.seen
         self.steps = model.trainer.epochs * self.inner.per_epoch
         self.unrolled = self.steps if attack.unroll_steps is None else attack.unroll_steps
         if self.unrolled > self.steps:
