@@ -86,7 +86,7 @@ def run(
     first = [begin(seeds[0])]  # let go once it is measured
     works: list[Callable[[], tuple[Found, list[Cost]]]] = [lambda: finish(*first.pop())]
     works += [partial(lambda seed: finish(*begin(seed)), seed) for seed in seeds[1:]]
-    done = all_of(works, min(workers, len(seeds)), _n_cells(first[0][0]), signals)
+    done = all_of(works, min(workers, len(seeds)), _n_cells(first[0][0]), signals, device)
     found = {seed: one for seed, (one, _) in zip(seeds, done, strict=True)}
     return _recorded(parts, found, [cost for _, costs in done for cost in costs], device)
 

@@ -1,12 +1,18 @@
-"""Where kernels are launched: whether by Triton, and on which device."""
+"""Where kernels are launched: whether by Triton, on which device and in which stream of it."""
 
 from __future__ import annotations
 
 import importlib.util
+import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
+from typing import Any
 
 import torch
+
+MOST_STREAMS = 32  # of a device's in torch: the next one is the first again
+_one_capture = threading.Lock()  # to begin one, torch waits for the whole device, which ends any other with an error
 
 
 def on_triton(device: torch.device) -> bool:
@@ -36,3 +42,71 @@ def current(device: torch.device) -> AbstractContextManager[object]:
         ...     pass
     """
     return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def streams(device: torch.device, n: int) -> list[AbstractContextManager[object]]:
+    """For each of ``n`` threads a block whose launches queue on their own, so that the device does several at once.
+
+    What the launching thread began is done by then; a block ends when its launches have. On a CPU it is any block.
+
+    Args:
+        device: Where they launch.
+        n: Threads, at most ``MOST_STREAMS``.
+
+    Example:
+        >>> first, second = streams(torch.device("cpu"), 2)
+        >>> with first, second:
+        ...     pass
+    """
+    if device.type != "cuda":
+        return [nullcontext() for _ in range(n)]
+    if n > MOST_STREAMS:
+        raise ValueError(f"{n} threads would share {MOST_STREAMS} streams")
+    torch.cuda.synchronize(device)
+    with torch.cuda.device(device):
+        return [_Queue(torch.cuda.Stream()) for _ in range(n)]
+
+
+class _Queue(AbstractContextManager[object]):
+    """A block in a stream."""
+
+    def __init__(self, stream: torch.cuda.Stream) -> None:
+        self._stream, self._block = stream, torch.cuda.stream(stream)
+
+    def __enter__(self) -> object:
+        return self._block.__enter__()
+
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._stream.synchronize()
+        finally:
+            self._block.__exit__(*error)
+
+
+def captured(launch: Callable[[], object], warm_up: Callable[[], object]) -> torch.cuda.CUDAGraph:
+    """The graph of what ``launch`` launches on the current device, after ``warm_up``, which is run and not captured.
+
+    Threads take turns. A thread that has a stream of its own captures there: torch has so few that a new one may be
+    another thread's, whose launches would be captured too.
+
+    Args:
+        launch: What to capture; it allocates nothing that must outlive it, and asks the device nothing.
+        warm_up: Compiles and allocates what it needs.
+    """
+    mine = torch.cuda.current_stream()
+    stream = torch.cuda.Stream() if mine == torch.cuda.default_stream() else mine
+    graph = torch.cuda.CUDAGraph()
+    with _one_capture:
+        stream.wait_stream(mine)
+        with torch.cuda.stream(stream):
+            warm_up()
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            launch()
+        mine.wait_stream(stream)
+    return graph
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that are free on a CUDA device, with those that torch keeps for later use."""
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(torch.cuda.mem_get_info(device)[0]) + kept

@@ -14,6 +14,8 @@ from recpoison.errors import ConfigError
 if TYPE_CHECKING:
     import torch
 
+_MOST_ON_CUDA = 4  # seeds at once
+
 
 def choose_device(name: str) -> torch.device:
     """The device that ``device=name`` means here; ``auto`` takes CUDA where there is any.
@@ -105,11 +107,14 @@ def threads_of_a_seed(cfg: DictConfig, device: torch.device, of_job: int | None)
 
 
 def seeds_at_once(cfg: DictConfig, device: torch.device, of_job: int | None) -> int:
-    """How many seeds of a run may run at once; arguments as of ``threads_of_a_seed``. On CUDA they share one device."""
-    if device.type != "cpu":
-        return 1
+    """How many seeds of a run may run at once; arguments as of ``threads_of_a_seed``.
+
+    On CUDA the threads that launch share Python's lock, which more than a few wait for.
+    """
     if cfg.workers is not None:
         return int(cfg.workers)
+    if device.type == "cuda":
+        return max(1, min(_MOST_ON_CUDA, (of_job or cores()) // (cfg.jobs_per_gpu or 1)))
     return max(1, (of_job or cores()) // (threads_of_a_seed(cfg, device, of_job) or 1))
 
 

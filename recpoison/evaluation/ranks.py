@@ -11,6 +11,7 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from recpoison.algebra.current import free_memory
 from recpoison.data.arrays import save_arrays
 from recpoison.data.splitting import Split
 from recpoison.evaluation.asking import ask, not_finite
@@ -199,8 +200,7 @@ def _free_for_scores(device: torch.device) -> int:
     """Bytes: what stays in a processor's cache, or on CUDA a part of what is free, as counting takes ten times more."""
     if device.type != "cuda":
         return 16 * 2**20
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return (torch.cuda.mem_get_info(device)[0] + kept) // 32
+    return free_memory(device) // 32
 
 
 def rows_of(matrix: sp.csr_matrix) -> Rows:

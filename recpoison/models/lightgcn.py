@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import ClassVar
@@ -219,7 +220,20 @@ class LightGCN(EdgeLearner):
         return known[PREPARED[0]], known[PREPARED[1]]
 
 
-@lru_cache(maxsize=1)
+class _Kept(threading.local):
+    """The last graph of each thread, as seeds at once have one each, on a stream of its own."""
+
+    def __init__(self) -> None:
+        self.graph_of = lru_cache(maxsize=1)(_built)
+
+
+def _built(data: Interactions, layers: int, device: torch.device) -> Propagation:
+    return Propagation.of(data.seen, layers, device)
+
+
+_KEPT = _Kept()
+
+
 def _graph_of(data: Interactions, layers: int, device: torch.device) -> Propagation:
     """Built once where scores with a gradient are asked again and again: it takes longer than they do."""
-    return Propagation.of(data.seen, layers, device)
+    return _KEPT.graph_of(data, layers, device)

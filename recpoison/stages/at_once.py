@@ -1,4 +1,7 @@
-"""Several seeds of a run at once, as threads: compiled kernels and torch leave Python's lock to the others."""
+"""Several seeds of a run at once, as threads: compiled kernels and torch leave Python's lock to the others.
+
+On CUDA each thread launches into a stream of its own, so that small kernels of several seeds run beside each other.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,14 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from queue import Empty
 from typing import Any, Generic, TypeVar, cast
 
 import torch
 
+from recpoison.algebra.current import MOST_STREAMS, free_memory, streams
 from recpoison.memory import available_memory, resident_memory
 from recpoison.training.signals import Signals
 
@@ -27,8 +32,10 @@ class Stopped(SystemExit):
     """What ends a thread whose result nobody wants any more."""
 
 
-def all_of(works: Sequence[Callable[[], Value]], workers: int, n_cells: int, signals: Signals) -> list[Value]:
-    """The values of ``works``, in order, as many at once as ``workers`` and memory permit.
+def all_of(
+    works: Sequence[Callable[[], Value]], workers: int, n_cells: int, signals: Signals, device: torch.device
+) -> list[Value]:
+    """The values of ``works``, in order, as many at once as ``workers`` and memory permit, the device's on CUDA.
 
     Where it is not sure that memory suffices, the first is done alone, and what it took is taken for what each takes.
 
@@ -37,21 +44,34 @@ def all_of(works: Sequence[Callable[[], Value]], workers: int, n_cells: int, sig
         workers: Most threads.
         n_cells: Users x items of one.
         signals: Who hears signals meanwhile.
+        device: Where they work.
     """
     if workers < 2:
         return [work() for work in works]
-    if n_cells * _BYTES_A_CELL * workers <= available_memory():
-        return at_once(works, workers, signals)
-    before = resident_memory()
+    free, taken_now, taken_most = _memory_of(device)
+    if n_cells * _BYTES_A_CELL * workers <= free():
+        return at_once(works, workers, signals, device)
+    before = taken_now()
     first = works[0]()
-    taken = max(resident_memory(peak=True) - before, 1)
-    workers = max(1, min(workers, int(available_memory() // taken)))
+    taken = max(taken_most() - before, 1)
+    workers = max(1, min(workers, int(free() // taken)))
     if workers < 2:
         return [first, *(work() for work in works[1:])]
-    return [first, *at_once(works[1:], workers, signals)]
+    return [first, *at_once(works[1:], workers, signals, device)]
 
 
-def at_once(works: Sequence[Callable[[], Value]], workers: int, signals: Signals) -> list[Value]:
+def _memory_of(device: torch.device) -> tuple[Callable[[], int], Callable[[], int], Callable[[], int]]:
+    """Bytes that are free there, that are taken by this process, and that were at most."""
+    if device.type == "cuda":
+        return (
+            partial(free_memory, device),
+            partial(torch.cuda.memory_allocated, device),
+            partial(torch.cuda.max_memory_allocated, device),
+        )
+    return available_memory, resident_memory, partial(resident_memory, peak=True)
+
+
+def at_once(works: Sequence[Callable[[], Value]], workers: int, signals: Signals, device: torch.device) -> list[Value]:
     """The values of ``works``, in order, ``workers`` of them at once.
 
     Each thread has as many threads of torch's as this one. What one raises is raised here, the first of several; the
@@ -61,9 +81,11 @@ def at_once(works: Sequence[Callable[[], Value]], workers: int, signals: Signals
         works: What to do.
         workers: How many threads.
         signals: Who hears signals meanwhile.
+        device: Where they work.
     """
-    crew = _Crew(works, min(workers, len(works)), signals)
-    threads = [threading.Thread(target=crew.work, daemon=True) for _ in range(crew.busy)]
+    queues = streams(device, min(workers, len(works), MOST_STREAMS))
+    crew = _Crew(works, len(queues), signals)
+    threads = [threading.Thread(target=crew.work, args=(queue,), daemon=True) for queue in queues]
     signals.listen()
     try:
         for thread in threads:
@@ -103,13 +125,14 @@ class _Crew(Generic[Value]):
         """What they found, in order."""
         return [self._found[number] for number in range(len(self._works))]
 
-    def work(self) -> None:
-        """Do what is left."""
+    def work(self, queue: AbstractContextManager[object]) -> None:
+        """Do what is left, each within ``queue``."""
         try:
             torch.set_num_threads(self._threads_of_torch)
             while (number := next(self._left, None)) is not None:
                 try:
-                    self._found[number] = self._works[number]()
+                    with queue:
+                        self._found[number] = self._works[number]()
                 except Stopped:
                     return
                 except BaseException as error:

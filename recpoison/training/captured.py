@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recpoison.algebra.current import current, on_triton
+from recpoison.algebra.current import captured, current, on_triton
 from recpoison.training.joint_tables import JointTables, fill
 from recpoison.training.optimizers import BETAS, State
 from recpoison.training.trainer import Trainer
@@ -88,14 +88,7 @@ class CapturedBatches:
         if self.start.device.type != "cuda":
             return
         with current(self.start.device):
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                self._one()
-            torch.cuda.current_stream().wait_stream(stream)
-            self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"):
-                self._one()
+            self._graph = captured(self._one, warm_up=self._one)
 
     def run(self, columns: tuple[Tensor, ...]) -> None:
         """Walk an epoch's ``columns``, ``(n_pairs,)`` or longer each."""

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recpoison.algebra.current import current, on_triton
+from recpoison.algebra.current import captured, current, on_triton
 from recpoison.training.joint_tables import fill, give_back
 from recpoison.training.optimizers import State
 from recpoison.training.trainer import Trainer
@@ -105,14 +105,12 @@ class TritonEpoch(ABC):
             self._graph.replay()
 
     def _captured(self) -> Any:
-        self.batch.fill_(self.n_batches)
-        self.launch()  # compiles, and trains nothing: it is past the last batch
-        graph = torch.cuda.CUDAGraph()
-        # a stream of its own: torch's is of the device that was current at the process's first capture
-        with torch.cuda.graph(graph, stream=torch.cuda.Stream(), capture_error_mode="thread_local"):
-            for _ in range(min(PER_GRAPH, self.n_batches)):
-                self.launch()
-        return graph
+        self.batch.fill_(self.n_batches)  # the first launch trains nothing: it is past the last batch
+        return captured(self._launch_many, warm_up=self.launch)
+
+    def _launch_many(self) -> None:
+        for _ in range(min(PER_GRAPH, self.n_batches)):
+            self.launch()
 
     @property
     def width(self) -> int:

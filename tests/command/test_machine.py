@@ -82,14 +82,16 @@ def test_the_cpu_is_chosen_where_there_is_no_gpu(monkeypatch):
         ({"repeats": 5, "workers": 3}, "cpu", 4, 1, 3),
         ({"repeats": 1}, "cpu", None, None, 8),
         ({"repeats": 1}, "cpu", 4, 4, 1),
-        ({"repeats": 5, "workers": 3}, "cuda", None, None, 1),  # one after the other on a GPU
+        ({"repeats": 5, "workers": 3}, "cuda", None, None, 3),
+        ({"repeats": 5}, "cuda", None, None, 4),  # threads that launch wait for Python's lock
+        ({"repeats": 5, "jobs_per_gpu": 4}, "cuda", None, None, 2),  # each of the four has two of the cores
     ],
 )
 def test_seeds_share_the_cores_and_a_seed_s_threads_do_not_depend_on_how_many_run(
     monkeypatch, settings, device, of_job, threads, workers
 ):
     monkeypatch.setattr("recpoison.command.machine.cores", lambda: 8)
-    cfg = OmegaConf.create({"threads": None, "workers": None} | settings)
+    cfg = OmegaConf.create({"threads": None, "workers": None, "jobs_per_gpu": 1} | settings)
     assert threads_of_a_seed(cfg, torch.device(device), of_job) == threads
     assert seeds_at_once(cfg, torch.device(device), of_job) == workers
 

@@ -1,16 +1,25 @@
 """What only a CUDA device can show: whole runs, graphs that are replayed, and equal bytes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from recpoison.attacks.profiles.average import AverageAttack
+from recpoison.attacks.targets import Targets
 from recpoison.data.synthetic import Planted
 from recpoison.defenses.apr import APR
+from recpoison.defenses.none import NoDefense
+from recpoison.defenses.vat import VAT
 from recpoison.evaluation.full_ranking import FullRanking
 from recpoison.experiment import run
 from recpoison.models.bprmf import BPRMF
 from recpoison.models.lightgcn import LightGCN
 from recpoison.models.mf import MF
+from recpoison.models.mult_vae import MultVAE
+from recpoison.models.wrmf import WRMF
+from recpoison.models.wrmf_als import WRMFALS
 from recpoison.parts import Parts
 from recpoison.progress import Progress
 from recpoison.seeds import Seeds
@@ -62,6 +71,31 @@ def test_kernels_give_equal_bytes_twice(model, defense):
         parts = Parts(Planted("planted"), model, defense=defense, evaluation=FullRanking(cutoffs=[5]))
     found = [run(parts, seeds=[1], device="cuda").metrics() for _ in range(2)]
     assert found[0].equals(found[1])
+
+
+SEVERAL = {
+    "bprmf": (BPRMF(16, trainer=_trainer()), APR()),
+    "mf": (MF(16), NoDefense()),
+    "wrmf": (WRMF(8, trainer=replace(WRMF().trainer, epochs=3)), NoDefense()),
+    "wrmf_als": (WRMFALS(8), NoDefense()),
+    "mult_vae": (MultVAE(trainer=Trainer(3, 16, optimizer="adam")), NoDefense()),
+    "lightgcn": (LightGCN(16, layers=2, trainer=_trainer("adam")), VAT()),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_seeds_at_once_have_the_numbers_of_seeds_one_after_the_other(name):
+    """Eight threads in streams of their own, which capture graphs while others train."""
+    model, defense = SEVERAL[name]
+    attack = AverageAttack(targets=Targets(rule="list", items=(39,)), n_fake_users=5, fillers=4)
+    parts = Parts(Planted("planted", n_users=300), model, attack, defense, evaluation=FullRanking(cutoffs=[5]))
+    torch.use_deterministic_algorithms(True)
+    try:
+        alone = run(parts, seeds=range(8), device="cuda")
+        found = [run(parts, seeds=range(8), device="cuda", workers=8).metrics() for _ in range(3)]
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert [one.equals(alone.metrics()) for one in found] == [True] * 3
 
 
 @pytest.mark.parametrize("optimizer", ["adagrad", "adam"])

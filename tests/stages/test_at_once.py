@@ -28,6 +28,7 @@ from recpoison.stages.store import Store
 from recpoison.training.signals import Signals
 from recpoison.training.trainer import Trainer
 
+CPU = torch.device("cpu")
 DATA = Synthetic("made", 60, 40, 8, 3.0, Splitter("leave_one_out_random"))
 ATTACK = AverageAttack(targets=Targets(rule="list", items=(39,)), n_fake_users=3, fillers=4)
 FEW = FullRanking(cutoffs=(5,))
@@ -73,13 +74,15 @@ def meeting(n_threads: int) -> threading.Barrier:
 
 def test_as_many_run_at_once_as_there_are_workers() -> None:
     two = meeting(2)
-    found = at_once.at_once([lambda n=n: (two.wait(), n, threading.get_ident())[1:] for n in range(6)], 2, Signals())
+    found = at_once.at_once(
+        [lambda n=n: (two.wait(), n, threading.get_ident())[1:] for n in range(6)], 2, Signals(), CPU
+    )
     assert [number for number, _ in found] == list(range(6))
     assert len({thread for _, thread in found}) == 2
 
 
 def test_threads_have_the_torch_threads_of_the_one_that_began_them() -> None:
-    assert at_once.at_once([torch.get_num_threads] * 3, 2, Signals()) == [1, 1, 1]
+    assert at_once.at_once([torch.get_num_threads] * 3, 2, Signals(), CPU) == [1, 1, 1]
 
 
 class Working:
@@ -105,7 +108,7 @@ def test_what_one_raises_is_raised_and_the_others_are_stopped() -> None:
         raise ValueError("boom")
 
     with pytest.raises(ValueError, match="boom"):
-        at_once.at_once([endless, fails, never], 2, Signals())
+        at_once.at_once([endless, fails, never], 2, Signals(), CPU)
     assert endless.ended.is_set()
     assert not never.begun.is_set()
 
@@ -122,7 +125,7 @@ def test_ctrl_c_stops_all() -> None:
     threading.Thread(target=interrupt).start()
     try:
         with pytest.raises(KeyboardInterrupt):
-            at_once.at_once(both, 2, Signals())
+            at_once.at_once(both, 2, Signals(), CPU)
     finally:
         signal.signal(signal.SIGINT, before)
     assert all(one.ended.is_set() for one in both)
@@ -154,7 +157,7 @@ def test_where_memory_may_not_suffice_the_first_shows_how_many_fit(monkeypatch, 
         return number
 
     works = [lambda number=number: work(number) for number in range(5)]
-    assert at_once.all_of(works, 3, 100, Signals()) == list(range(5))
+    assert at_once.all_of(works, 3, 100, Signals(), CPU) == list(range(5))
     assert most[0] == expected
     assert took == 0 or order[0] == 0
 
@@ -192,7 +195,7 @@ def test_a_signal_waits_until_every_thread_in_a_loop_has_written() -> None:
         return 2
 
     try:
-        assert at_once.at_once([lambda: loop(0), lambda: loop(1), outside], 3, signals) == [0, 1, 2]
+        assert at_once.at_once([lambda: loop(0), lambda: loop(1), outside], 3, signals, CPU) == [0, 1, 2]
         assert heard == [signal.SIGUSR1]
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -261,4 +264,4 @@ def test_a_stage_that_all_want_is_asked_for_once() -> None:
 
     once = at_once.Once(lambda stage: True)
     works = [lambda: once.through(obtain)(Wanted()) for _ in range(4)]
-    assert at_once.at_once(works, 4, Signals()) == [1, 1, 1, 1]
+    assert at_once.at_once(works, 4, Signals(), CPU) == [1, 1, 1, 1]
