@@ -225,7 +225,8 @@ BENCHMARKS = {
     "commands": commands,
 }
 
-ON_DEVICE = ("bpr_2048", "mf", "bilevel")  # beside bpr, apr, als, evaluation and lightgcn, which a device has too
+# beside bpr, apr, als, evaluation and lightgcn, which a device has too
+ON_DEVICE = ("bpr_2048", "mf", "bilevel", "repeats_bprmf", "repeats_mf")
 
 
 def versions() -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from unittest.mock import patch
 
@@ -13,6 +13,7 @@ import torch
 from benchmark_contenders import ACCUMULATOR, BATCH, RATE, REGULARIZATION, RIDGE, SIZE, WEIGHT, power_law, warm
 from benchmark_evaluation import Factors, random_case
 
+import recpoison
 from recpoison.algebra.normal_equations import group_rows, solve_rows
 from recpoison.algebra.propagation import Propagation
 from recpoison.attacks.profiles.bilevel_wrmf import BilevelWRMFAttack
@@ -41,8 +42,8 @@ def device_benchmark(device: torch.device, names: list[str], rounds: int) -> lis
     for name in names or BENCHMARKS:
         if name not in BENCHMARKS:
             raise SystemExit(f"{name} has no form for a device: choose among {', '.join(BENCHMARKS)}")
-        if name == "lightgcn" and "RECPOISON_DATA" not in os.environ:
-            print("lightgcn is left out: set RECPOISON_DATA to the folder that holds gowalla")
+        if name in NEEDS_DATA and "RECPOISON_DATA" not in os.environ:
+            print(f"{name} is left out: set RECPOISON_DATA to the folder that holds {NEEDS_DATA[name]}")
             continue
         torch.cuda.reset_peak_memory_stats(device)
         unit, per, ways = BENCHMARKS[name](device)
@@ -181,6 +182,21 @@ def lightgcn(device: torch.device) -> tuple[str, float, dict[str, Way]]:
     return "s a batch", float(batches), ways | {"torch alone": way("torch", device, False)}
 
 
+def repeats(words: Sequence[str], n: int) -> Callable[[torch.device], tuple[str, float, dict[str, Way]]]:
+    """``n`` seeds of a run in one process: as many at once as by default, other numbers of them, and one by one."""
+
+    def benchmark(device: torch.device) -> tuple[str, float, dict[str, Way]]:
+        def way(**settings: int) -> Way:
+            shared = {"attack": "none", "repeats": n, "store_dir": None, "device": str(device), "quiet": True}
+            return lambda: recpoison.run(*words, **shared, **settings)
+
+        at_once = {f"{workers} at once": way(workers=workers) for workers in (8, 2, 1)}
+        return f"s for {n} seeds of {' '.join(words)}", 1.0, {"as by default": way(), **at_once}
+
+    return benchmark
+
+
+NEEDS_DATA = {"lightgcn": "gowalla", "repeats_bprmf": "ml_100k", "repeats_mf": "filmtrust"}
 BENCHMARKS = {
     "bpr": bpr,
     "bpr_2048": bpr_2048,
@@ -190,4 +206,6 @@ BENCHMARKS = {
     "evaluation": evaluation,
     "bilevel": bilevel,
     "lightgcn": lightgcn,
+    "repeats_bprmf": repeats(["dataset=ml_100k", "model=bprmf"], 8),
+    "repeats_mf": repeats(["dataset=filmtrust", "model=mf"], 30),
 }

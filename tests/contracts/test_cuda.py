@@ -79,7 +79,7 @@ SEVERAL = {
     "wrmf": (WRMF(8, trainer=replace(WRMF().trainer, epochs=3)), NoDefense()),
     "wrmf_als": (WRMFALS(8), NoDefense()),
     "mult_vae": (MultVAE(trainer=Trainer(3, 16, optimizer="adam")), NoDefense()),
-    "lightgcn": (LightGCN(16, layers=2, trainer=_trainer("adam")), VAT()),
+    "lightgcn": (LightGCN(16, layers=2, shifted="final", trainer=_trainer("adam")), VAT()),
 }
 
 
