@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import threading
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
@@ -67,14 +68,28 @@ def streams(device: torch.device, n: int) -> list[AbstractContextManager[object]
         return [_Queue(torch.cuda.Stream()) for _ in range(n)]
 
 
+def alone() -> bool:
+    """Whether this thread launches into the current device's default stream, and so no other thread beside it."""
+    return bool(torch.cuda.current_stream() == torch.cuda.default_stream())
+
+
 class _Queue(AbstractContextManager[object]):
-    """A block in a stream."""
+    """A block in a stream.
+
+    A thread's first product makes it a handle of a library, for which the library waits for the whole device: this is
+    done here, while nobody captures.
+    """
 
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._stream, self._block = stream, torch.cuda.stream(stream)
 
     def __enter__(self) -> object:
-        return self._block.__enter__()
+        entered = self._block.__enter__()
+        with _one_capture:
+            one = torch.ones(1, 1, device=self._stream.device)
+            _ = one @ one, one.to_sparse() @ one, torch.linalg.cholesky(one)
+            self._stream.synchronize()
+        return entered
 
     def __exit__(self, *error: Any) -> None:
         try:
@@ -94,16 +109,28 @@ def captured(launch: Callable[[], object], warm_up: Callable[[], object]) -> tor
         warm_up: Compiles and allocates what it needs.
     """
     mine = torch.cuda.current_stream()
-    stream = torch.cuda.Stream() if mine == torch.cuda.default_stream() else mine
+    stream = torch.cuda.Stream() if alone() else mine
     graph = torch.cuda.CUDAGraph()
     with _one_capture:
         stream.wait_stream(mine)
         with torch.cuda.stream(stream):
             warm_up()
-        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+        with _garbage_kept(), torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             launch()
         mine.wait_stream(stream)
     return graph
+
+
+@contextmanager
+def _garbage_kept() -> Iterator[None]:
+    """Nothing is collected inside: the end of an older graph ends a capture of the same thread with an error."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def free_memory(device: torch.device) -> int:

@@ -83,7 +83,7 @@ class Observed:
         """``(n_rows, size)`` the product of the matrix with these ``values`` in its cells and ``right``."""
         shape = (self.n_rows, self.n_columns)
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+            warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)")
             matrix = torch.sparse_csr_tensor(self.indptr, self.indices, values, shape, check_invariants=False)
         return matrix @ right
 

@@ -58,7 +58,7 @@ def _valued(matrix: Tensor, values: Tensor) -> Tensor:
 
 def _matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)")
         return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from recpoison.algebra.current import captured, current, on_triton
+from recpoison.algebra.current import alone, captured, current, on_triton
 from recpoison.training.joint_tables import JointTables, fill
 from recpoison.training.optimizers import BETAS, State
 from recpoison.training.trainer import Trainer
@@ -81,14 +81,16 @@ class CapturedBatches:
         self._graph: Any = None
 
     def warm_up(self) -> None:
-        """Run the first batch once, on a stream of its own, so that everything is compiled and allocated.
+        """Run the first batch once, so that everything is compiled and allocated, and capture it.
 
-        It trains; call it before tables are loaded.
+        It trains; call it before tables are loaded. Beside other threads batches are launched instead: a capture that
+        allocates was ended by what they do (seen on an H100).
         """
         if self.start.device.type != "cuda":
             return
         with current(self.start.device):
-            self._graph = captured(self._one, warm_up=self._one)
+            if alone():
+                self._graph = captured(self._one, warm_up=self._one)
 
     def run(self, columns: tuple[Tensor, ...]) -> None:
         """Walk an epoch's ``columns``, ``(n_pairs,)`` or longer each."""

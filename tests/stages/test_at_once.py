@@ -265,3 +265,25 @@ def test_a_stage_that_all_want_is_asked_for_once() -> None:
     once = at_once.Once(lambda stage: True)
     works = [lambda: once.through(obtain)(Wanted()) for _ in range(4)]
     assert at_once.at_once(works, 4, Signals(), CPU) == [1, 1, 1, 1]
+
+
+def test_streams_are_many_blocks_on_a_cpu_and_no_more_than_torch_has() -> None:
+    with at_once.streams(CPU, 2)[1]:
+        assert torch.ones(1).item() == 1
+    with pytest.raises(ValueError, match="33 threads would share 32 streams"):
+        at_once.streams(torch.device("cuda"), 33)
+
+
+def test_memory_is_the_device_s_where_seeds_work_on_one(monkeypatch) -> None:
+    """A card of which 6,000 bytes are free, 3,000 of them kept by torch, while the host has none: two fit beside."""
+    monkeypatch.setattr(at_once, "available_memory", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3_000, 80_000))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 4_000)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 1_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 4_000)
+    asked: list[int] = []
+    monkeypatch.setattr(
+        at_once, "at_once", lambda works, workers, *_: asked.append(workers) or [work() for work in works]
+    )
+    assert at_once.all_of([lambda: 7] * 4, 3, 100, Signals(), torch.device("cuda")) == [7] * 4
+    assert asked == [2]
