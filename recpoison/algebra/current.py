@@ -80,12 +80,15 @@ class _Queue(AbstractContextManager[object]):
     done here, while nobody captures.
     """
 
+    inside = 0  # blocks that threads are in
+
     def __init__(self, stream: torch.cuda.Stream) -> None:
         self._stream, self._block = stream, torch.cuda.stream(stream)
 
     def __enter__(self) -> object:
         entered = self._block.__enter__()
         with _one_capture:
+            _Queue.inside += 1
             one = torch.ones(1, 1, device=self._stream.device)
             _ = one @ one, one.to_sparse() @ one, torch.linalg.cholesky(one)
             self._stream.synchronize()
@@ -95,6 +98,8 @@ class _Queue(AbstractContextManager[object]):
         try:
             self._stream.synchronize()
         finally:
+            with _one_capture:
+                _Queue.inside -= 1
             self._block.__exit__(*error)
 
 
@@ -134,6 +139,6 @@ def _garbage_kept() -> Iterator[None]:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that are free on a CUDA device, with those that torch keeps for later use."""
+    """Bytes of a CUDA device that one thread may take: what is free or kept by torch for later use, shared equally."""
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return int(torch.cuda.mem_get_info(device)[0]) + kept
+    return (int(torch.cuda.mem_get_info(device)[0]) + kept) // max(1, _Queue.inside)

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from recpoison.algebra import current
 from recpoison.attacks.profiles.average import AverageAttack
 from recpoison.attacks.targets import Targets
 from recpoison.data.splitting import Splitter
@@ -287,3 +288,5 @@ def test_memory_is_the_device_s_where_seeds_work_on_one(monkeypatch) -> None:
     )
     assert at_once.all_of([lambda: 7] * 4, 3, 100, Signals(), torch.device("cuda")) == [7] * 4
     assert asked == [2]
+    monkeypatch.setattr(current._Queue, "inside", 4)
+    assert current.free_memory(torch.device("cuda")) == 1_500
