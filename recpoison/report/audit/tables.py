@@ -17,12 +17,12 @@ from recpoison.report.audit.stability import stability
 from recpoison.report.tables import Entry, Table
 
 _OF_DETECTORS = {
-    RECALL: "fakes found, %",
-    PRECISION: "fakes among suspects, %",
-    LOST: "real users lost, %",
-    FAKE_WEIGHT: "fakes' weight, %",
-    REAL_WEIGHT: "real users' weight, %",
-    RANKED: "AUROC",
+    RECALL: ("taken out, %", "of fakes"),
+    PRECISION: ("taken out, %", "fake among them"),
+    LOST: ("taken out, %", "of real users"),
+    FAKE_WEIGHT: ("weight left, %", "of fakes"),
+    REAL_WEIGHT: ("weight left, %", "of real users"),
+    RANKED: ("told apart", "AUROC"),
 }
 _SEEDS = "in %: mean ± standard deviation over n seeds"
 _NOISE = "°"
@@ -107,8 +107,8 @@ def detection_table(audit: Audit) -> Table | None:
         )
         for line in found[shown].to_numpy(float)
     ]
-    columns = [("detector", _OF_DETECTORS[name]) for name in shown]
-    weights = "; weight: what is left on average of a user's share in the loss, where nobody is taken out"
+    columns = [_OF_DETECTORS[name] for name in shown]
+    weights = "; weight: what is left of a user's share in the loss, where nobody is taken out"
     notes = (
         "means over targets, victims and seeds; AUROC: how often a fake user looks more suspicious than a real one, "
         f"0.5 being chance; below it fake users look more usual than real ones{weights * (FAKE_WEIGHT in shown)}",

@@ -205,15 +205,15 @@ def test_who_weighs_users_stands_beside_who_removes_them_with_what_its_oracle_wa
     table = detection_table(audit)
     assert table.rows == (("random", "reliability"), ("random", "filter"))
     shown = {
-        name: [entry and round(entry.mean, 9) for entry in column]
-        for (_, name), column in zip(table.columns, zip(*table.entries, strict=True), strict=True)
+        " ".join(name): [entry and round(entry.mean, 9) for entry in column]
+        for name, column in zip(table.columns, zip(*table.entries, strict=True), strict=True)
     }
     assert shown == {
-        "fakes found, %": [None, 0.2],
-        "real users lost, %": [None, 0.05],
-        "fakes' weight, %": [0.25, None],
-        "real users' weight, %": [0.997, None],
-        "AUROC": [0.9, None],
+        "taken out, % of fakes": [None, 0.2],
+        "taken out, % of real users": [None, 0.05],
+        "weight left, % of fakes": [0.25, None],
+        "weight left, % of real users": [0.997, None],
+        "told apart AUROC": [0.9, None],
     }
     assert f"reliability: {SAID}" in table.notes
     assert [row[1:] for row in defense_table(audit).rows] == [
