@@ -110,7 +110,8 @@ class GroupSurrogate:
         hits = TargetHits(self.seen, self.targets, cutoff)
         users = torch.arange(self.seen.n_rows, device=self.fakes.device)
         size = max(1, (_CACHED if users.device.type == "cpu" else _MANY) // self.seen.n_columns)
-        params, extremes = self.model.prepared(self.params, self.data), []
+        params = self.model.prepared(self.params, self.data)
+        extremes: list[Tensor] = []
         for start in range(0, len(users), size):
             block = slice(start, min(start + size, len(users)))
             scores = self.model.scores(params, self.data, users[block])
