@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from recpoison.attacks.base import Attack
 from recpoison.changes import Change, FakeProfiles
 
 COLUMNS = ["seed", "fake_user", "item", "value"]
@@ -55,3 +57,49 @@ def fingerprint(change: Change) -> str:
             found.update(f"{name} {array.dtype.str} {array.shape}".encode())
             found.update(np.ascontiguousarray(array).tobytes())
     return found.hexdigest()
+
+
+class Holders(NamedTuple):
+    """Who of the fake users has a promoted item, or more of them.
+
+    Args:
+        n_fakes: Fake users.
+        holding: Those who have one.
+        n_targets: Promoted items.
+        unheld: Those that no fake user has.
+    """
+
+    n_fakes: int
+    holding: int
+    n_targets: int
+    unheld: int
+
+
+def holders(change: FakeProfiles, targets: np.ndarray) -> Holders:
+    """Who of the fake users of a change has one of the ``targets``."""
+    rows = np.isin(change.items, targets)
+    held = np.unique(change.items[rows])
+    return Holders(change.n_fakes, len(np.unique(change.profile[rows])), len(targets), len(targets) - len(held))
+
+
+def lacking_targets(label: str, attack: Attack, found: Sequence[Holders]) -> list[str]:
+    """A sentence where fake users lack the items that they should promote, counted over seeds; else nothing.
+
+    Args:
+        label: What tables call the attack.
+        attack: The attack; one that does not promote needs no such items.
+        found: Of each seed.
+    """
+    n_fakes, holding, n_targets, unheld = (sum(column) for column in zip(*found, strict=True)) if found else (0,) * 4
+    if not attack.promotes or (holding == n_fakes and not unheld):
+        return []
+    seeds = f" over {len(found)} seeds" if len(found) > 1 else ""
+    told = []
+    if holding == 0:
+        told = [f"no fake user (of {n_fakes:,}{seeds}) has a promoted item"]
+    elif holding < n_fakes:
+        told = [f"{holding:,} of {n_fakes:,} fake users{seeds} have a promoted item"]
+    if holding and unheld:
+        told.append(f"{unheld:,} of {n_targets:,} promoted items{seeds} are in no fake profile")
+    remedy = "; attack.click_targets=true gives them to every fake user"
+    return [f"{label}: {' and '.join(told)}{remedy if getattr(attack, 'click_targets', None) is False else ''}"]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recpoison.crafted import lacking_targets
 from recpoison.data.graph import NodeGraph
 from recpoison.data.notes import USERS_JUDGED, over_seeds
 from recpoison.evaluation.learning import learned_nothing
@@ -104,12 +105,15 @@ def _recorded(parts: Parts, found: Mapping[int, Found], costs: list[Cost], devic
     held_out = dict.fromkeys(one.held_out for one in found.values())
     protocol = {"test rows": " or ".join(held_out), **judged, **parts.protocol}
     results = [result for one in found.values() for result in one.results]
-    rates, losses = ([x for one in found.values() if (x := getattr(one, name))] for name in ("rates", "losses"))
+    rates, losses, held = (
+        [x for one in found.values() if (x := getattr(one, name))] for name in ("rates", "losses", "holders")
+    )
     about: dict[str, Any] = {"device": str(device), "data": facts, "parts": describe_parts(parts)}
     about["targets"] = {seed: one.promoted for seed, one in found.items()}
     about["notes"] = [
         *over_seeds({seed: one.notes for seed, one in found.items()}),
         *parts.remarks,
+        *lacking_targets(parts.label("attack"), parts.attack, held),
         *parts.evaluation.notes(Sights(results)),
         *learned_nothing(parts.label("model"), parts.model, rates, losses),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any, TypeGuard
@@ -69,6 +69,16 @@ class Range:
     def _is_number(self, value: object) -> TypeGuard[Real]:
         return not isinstance(value, bool) and isinstance(value, Integral if self.whole else Real)
 
+    @property
+    def some_numbers(self) -> list[float]:
+        """Numbers that are held: small, middle and large ones."""
+        if self.low is None:
+            return []
+        low = 0 if self.low == ANY else self.low
+        high = low + 100 if self.high == math.inf else self.high
+        numbers = [low, low + 1, (low + high) / 2, high]
+        return [number for x in numbers if self._holds(number := int(x) if self.whole else x)]
+
     def __str__(self) -> str:
         """What may be given, as a sentence has it after "give"."""
         if not self.many:
@@ -89,7 +99,8 @@ class Range:
             told.append(("one of " if self.low is None and len(self.words) > 1 else "") + ", ".join(self.words))
         if self.text:
             told.append(self.text)
-        return kind + " or ".join(told) + (f", or null for {self.null}" if self.null else "") + self.note
+        null = f"{', or ' if told else ''}null for {self.null}" if self.null else ""
+        return kind + " or ".join(told) + null + self.note
 
     @property
     def _number(self) -> str:
@@ -143,6 +154,8 @@ def ranges_of(part: type) -> dict[str, Range]:
 def check_ranges(part: Any, path: str) -> None:
     """Refuse a part whose settings leave the ranges that its fields declare; fields without one are passed over.
 
+    What the part would refuse all the same, beside its other settings, is not told among what may be given.
+
     Args:
         part: A dataclass.
         path: Where it stands, such as ``attack``.
@@ -151,7 +164,30 @@ def check_ranges(part: Any, path: str) -> None:
         ConfigError: Naming the first such setting and what may be given.
     """
     for name, allowed in ranges_of(type(part)).items():
+        if not allowed.holds(getattr(part, name)):
+            allowed = _taken(part, path, name, allowed)
         check_range(f"{path}.{name}", getattr(part, name), allowed)
+
+
+def _taken(part: Any, path: str, name: str, allowed: Range) -> Range:
+    """A range without those words, null and numbers that ``part`` refuses as ``name``; whole where nothing is left."""
+
+    def takes(value: object) -> bool:
+        try:
+            replace(part, **{name: value})
+        except Exception as error:  # of another setting: that one is told once this one is mended
+            return not str(error).startswith(f"{path}.{name} ")
+        return True
+
+    if allowed.many:
+        return allowed
+    left = replace(
+        allowed,
+        low=allowed.low if any(map(takes, allowed.some_numbers)) else None,
+        words=[word for word in allowed.words if takes(word)],
+        null=allowed.null if allowed.null and takes(None) else "",
+    )
+    return left if left.low is not None or left.words or left.null or left.text else allowed
 
 
 def check_range(setting: str, value: object, allowed: Range) -> None:
@@ -162,6 +198,6 @@ def check_range(setting: str, value: object, allowed: Range) -> None:
     """
     if allowed.holds(value):
         return
-    verb = "choose" if allowed.low is None and not allowed.text else "give"
+    verb = "choose" if allowed.low is None and allowed.words and not allowed.text else "give"
     given = value if allowed.whole and isinstance(value, float) else _shown(value)  # 3.0, not 3
     raise ConfigError(f"{setting} is {given}: {verb} {allowed.told_of(value)}")

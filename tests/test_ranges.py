@@ -106,3 +106,37 @@ def test_another_default_keeps_the_range():
     assert ranges_of(Longer) == ranges_of(Part) == {"steps": WHOLE, "rule": CHOICE}
     with pytest.raises(ConfigError, match=r"^attack\.steps is 0: "):
         Longer(steps=0)
+
+
+@dataclass(frozen=True)
+class Cut:
+    """``size`` goes with ``by="count"`` alone, which needs it; ``least`` must be below 5."""
+
+    by: str = ranged("value", words=("value", "count"))
+    size: int | str | None = ranged(None, low=1, words=("mean",), null="none")
+    least: int = ranged(0, low=0, words=("half",))
+
+    def __post_init__(self) -> None:
+        check_ranges(self, "attack.outer")
+        if (self.by == "count") == (self.size is None):
+            raise ConfigError(f"attack.outer.size is {self.size}, but attack.outer.by is {self.by}: change one")
+        if self.least == "half" or self.least >= 5:
+            raise ConfigError(f"attack.outer.least is {self.least}: give less than 5")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"by": "count", "size": 0}, "attack.outer.size is 0: give 1 or more or mean"),
+        ({"size": 0}, "attack.outer.size is 0: give null for none"),
+        ({"size": "most"}, "attack.outer.size is 'most': give null for none"),
+        ({"by": "count", "size": 0, "least": 9}, "attack.outer.size is 0: give 1 or more or mean"),
+        ({"by": "weight"}, "attack.outer.by is 'weight': choose one of value, count"),  # count asks for another setting
+        ({"least": -1}, "attack.outer.least is -1: give 0 or more"),  # some numbers are taken, so the range is told
+        ({"least": "most"}, "attack.outer.least is 'most': give a whole number, 0 or more"),
+    ],
+)
+def test_what_would_be_refused_next_is_not_told(settings, said):
+    with pytest.raises(ConfigError) as refused:
+        Cut(**settings)
+    assert str(refused.value) == said

@@ -59,6 +59,11 @@ class Attack(Part):
         return type(self).choose_targets is not Attack.choose_targets
 
     @property
+    def promotes(self) -> bool:
+        """Whether it wants those items recommended, not the opposite."""
+        return self.aims
+
+    @property
     def crafted_with(self) -> int | None:
         """The seed whose split, targets and draws its change of the data is crafted with; None: each seed's own."""
         return None

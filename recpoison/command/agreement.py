@@ -1,14 +1,13 @@
-"""Whether the chosen parts work on the data that the chosen dataset holds, and which options there are."""
+"""Whether the chosen parts work on the data that the chosen dataset holds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from recpoison.command.checking import TARGET
 from recpoison.command.declared import Declared
-from recpoison.paths import CONF_DIR
+from recpoison.command.shipped import TARGET, options
 
 _A: dict[str | None, str] = {"graph": "a graph"}  # as a sentence has it
 
@@ -45,9 +44,3 @@ def _data_of(about: Declared | None) -> str | None:
     """The kind of data that a dataset is, or that another part works on; None where that is any, or not known."""
     constants = about.constants if about else {}
     return constants.get("kind", constants.get("works_on"))
-
-
-def options(group: str) -> dict[str, str]:
-    """The options of a group that ship with recpoison, and the class of each."""
-    found = {file.stem: OmegaConf.load(file) for file in sorted((CONF_DIR / group).glob("*.yaml"))}
-    return {name: node[TARGET] for name, node in found.items() if isinstance(node, DictConfig) and TARGET in node}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import shlex
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from recpoison.command.blame import raised_in
 from recpoison.command.declared import Declared, of_class
+from recpoison.command.shipped import TARGET, given_by, options
 from recpoison.errors import ConfigError
 from recpoison.nearest import did_you_mean, nearest, nearest_path
 
-TARGET = "_target_"
 MISSING = "???"
+_MODEL = "recpoison.models.base.Model"
 _WORDS: dict[Any, tuple[str, str]] = {
     bool: ("true or false", "true or false"),
     int: ("a whole number", "whole numbers"),
@@ -77,15 +79,24 @@ class Checker:
     known: Sequence[str] = ()
     sound: set[str] = field(default_factory=set)
 
-    def part(self, node: Any, path: str, wanted: tuple[type, ...]) -> list[str]:
-        """What is wrong with names and types of ``node``, which stands at ``path`` and must build one of ``wanted``."""
+    def part(self, node: Any, path: str, wanted: tuple[type, ...], before: Any = None) -> list[str]:
+        """What is wrong with names and types of ``node``, which stands at ``path`` and must build one of ``wanted``.
+
+        Args:
+            node: What is given.
+            path: Where.
+            wanted: Classes.
+            before: What the option's file has there, where ``path`` is inside an option.
+        """
+        if isinstance(node, str) and (fitting := _models(wanted[0])):
+            return [_no_name(node, path, fitting, before)]
         if not isinstance(node, Mapping) or TARGET not in node:
             return [f"{path} is {shown(node)}, but it must be a mapping with a {TARGET}"]
         try:
             cls = locate(node[TARGET], self.trusted)
         except ConfigError as error:
             return [f"{path}.{TARGET}: {error}"]
-        if not issubclass(cls, wanted):
+        if not _is_protocol(wanted[0]) and not issubclass(cls, wanted):  # its part says better what a protocol asks
             return [f"{path}.{TARGET} is {cls.__name__}, which is no {wanted[0].__name__}"]
         if not dataclasses.is_dataclass(cls):
             return [f"{path}.{TARGET} is {cls.__name__}, which is no dataclass"]
@@ -99,7 +110,8 @@ class Checker:
             if name == TARGET or value == MISSING:
                 continue
             if name in about.fields:
-                problems += self.value(value, f"{path}.{name}", about.fields[name])
+                before = given_by(path, node.get(TARGET, "")).get(name)
+                problems += self.value(value, f"{path}.{name}", about.fields[name], before)
             else:
                 problems.append(unknown_setting(f"{path}.{name}", known))
         problems += [
@@ -109,13 +121,22 @@ class Checker:
         ]
         return problems
 
-    def value(self, value: Any, path: str, hint: Any) -> list[str]:
-        """All that is wrong with one value under its annotation; an annotation not known here fits everything."""
+    def value(self, value: Any, path: str, hint: Any, before: Any = None) -> list[str]:
+        """All that is wrong with one value under its annotation; an annotation not known here fits everything.
+
+        Args:
+            value: What is given.
+            path: Where.
+            hint: Its annotation.
+            before: What the option's file has there.
+        """
         origin, inner = get_origin(hint), get_args(hint)
         if origin in (Union, types.UnionType):
             return self._union(value, path, inner)
-        if isinstance(hint, type) and (dataclasses.is_dataclass(hint) or inspect.isabstract(hint)):
-            return self.part(value, path, (hint,))
+        if isinstance(hint, type) and (
+            dataclasses.is_dataclass(hint) or inspect.isabstract(hint) or _is_protocol(hint)
+        ):
+            return self.part(value, path, (hint,), before)
         if _is_kind(origin, Mapping) and isinstance(value, Mapping) and TARGET not in value:
             return [text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1])]
         if _is_kind(origin, Sequence):
@@ -135,6 +156,44 @@ class Checker:
         if isinstance(value, Mapping) and deep:
             return min(deep, key=len)
         return [f"{path} is {shown(value)}, but it must be {' or '.join(map(describe, inner))}"]
+
+
+def _is_protocol(kind: type) -> bool:
+    return bool(getattr(kind, "_is_protocol", False))
+
+
+def _models(wanted: type) -> dict[str, type]:
+    """The options of ``model`` whose class is a ``wanted``; none where that is no model."""
+    if not _is_protocol(wanted) and not issubclass(wanted, locate(_MODEL)):
+        return {}
+    asked = [name for name in vars(wanted) if not name.startswith("_")] if _is_protocol(wanted) else []
+    classes = {name: locate(target) for name, target in options("model").items()}
+    if not asked:
+        return {name: cls for name, cls in classes.items() if issubclass(cls, wanted)}
+    has = {name: {*dir(cls), *of_class(cls).fields} for name, cls in classes.items()}
+    return {name: cls for name, cls in classes.items() if has[name].issuperset(asked)}
+
+
+def _no_name(word: str, path: str, fitting: Mapping[str, type], before: Any) -> str:
+    """The sentence about a model's name where its settings belong: how an option is put there.
+
+    Args:
+        word: The name.
+        path: Where it stands.
+        fitting: The options that may be there, and their classes.
+        before: What the option's file has there.
+    """
+    told = f"{path} is {word!r}, but it must be the settings of a model"
+    if word not in fitting:
+        only = next(iter(fitting)) if len(fitting) == 1 else ""
+        if only:
+            return f"{told}, here always {only}: set those, such as {path}.{next(iter(of_class(fitting[only]).fields))}"
+        return f"{told}, here of {', '.join(fitting)}{did_you_mean(nearest(word, fitting))}"
+    if isinstance(before, str):  # a reference, of which nothing can be kept
+        whole = f"{path}={{{TARGET}: {options('model')[word]}}}"
+        return f"{told}: write {shlex.quote(whole)}"
+    left = [name for name in before or () if name not in (TARGET, *of_class(fitting[word]).fields)]
+    return f"{told}: write {shlex.join([f'+model@{path}={word}', *(f'~{path}.{name}' for name in left)])}"
 
 
 def unknown_setting(path: str, known: Sequence[str]) -> str:

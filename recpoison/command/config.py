@@ -14,11 +14,12 @@ from hydra.utils import instantiate
 from omegaconf import MISSING, DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from recpoison.command.agreement import agreement_problems, options
+from recpoison.command.agreement import agreement_problems
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET, Checker, locate, shown, unknown_setting
 from recpoison.command.declared import of_class
 from recpoison.command.objective import objective_problems
+from recpoison.command.shipped import options
 from recpoison.errors import ConfigError, UserError
 from recpoison.evaluation.subjects import PAIRED_TESTS
 from recpoison.nearest import did_you_mean, nearest

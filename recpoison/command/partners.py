@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue
 
 from recpoison.command.checking import MISSING, TARGET, locate
-from recpoison.command.config import BASES, build, options
+from recpoison.command.config import BASES, build
+from recpoison.command.shipped import options
 from recpoison.errors import UserError
 from recpoison.paths import CONF_DIR
 

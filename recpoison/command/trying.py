@@ -25,6 +25,8 @@ from recpoison.command.words import names_options, not_installed, said_of, texts
 from recpoison.nearest import did_you_mean, nearest
 from recpoison.paths import ROOT_CONFIG
 
+_NO_GROUP = "Could not override"
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -54,7 +56,7 @@ def try_each(overrides: Sequence[str], *, sweeping: bool) -> Verdict:
         groups = [o for o in parsed if trial.is_group(o)]
         for override in first:
             trial.searchpath(override)
-        for override in groups:
+        for override in sorted(groups, key=lambda o: o.key_or_group.count("/")):  # hydra/sweeper before its sampler
             trial.group(override)
         if trial.composes():
             for override in parsed:
@@ -139,18 +141,21 @@ class _Trial:
         name = override.key_or_group
         good = []
         for text in texts_of(override):
-            try:
-                if not self._has_no(name, text.partition("=")[2]):
-                    compose(ROOT_CONFIG, overrides=[*self.first, text])
-                    good.append(text)
-                    continue
-                said = ""
-            except REFUSALS as error:
-                said = said_of(error)
+            said = "" if self._has_no(name, text.partition("=")[2]) else self._refused(text)
+            if said is None:
+                good.append(text)
+                continue
             self.failed.add(name)
             self.problems.append(self._option_problem(text, name, said))
         if good:
             self.chosen[override.get_key_element().lstrip("+~")] = good
+
+    def _refused(self, text: str) -> str | None:
+        """What Hydra says of an option, None where it composes: alone or, where it lacks a group, beside the others."""
+        said = _said_of_composing([*self.first, text])
+        if said is None or not said.startswith(_NO_GROUP) or not self.chosen:
+            return said
+        return _said_of_composing([*self.first, *(texts[0] for texts in self.chosen.values()), text])
 
     def _has_no(self, name: str, option: str) -> bool:
         """Whether a plain name is none of a group's options, which need not be composed to know."""
@@ -163,6 +168,10 @@ class _Trial:
         option, available = text.partition("=")[2], self._available(name)
         if missing := not_installed(name, option):
             return f"{text}: {missing}"
+        if option in available and said.startswith(_NO_GROUP) and "@" in text:
+            return f"{text}: no option was put there by a preset, so add one: +{text}"
+        if option in available and said.startswith(_NO_GROUP) and "/" in name:
+            return f"{text}: the chosen option of {name.rpartition('/')[0]} has no {name.rpartition('/')[2]} to choose"
         if option in available:
             return f"{text}: {said}"
         listed = f" ({name} offers {', '.join(available)})" if available else f" (there are no options of {name} yet)"
@@ -226,6 +235,15 @@ class _Trial:
         if isinstance(cause, ValidationError) and key in hints:
             return f"{key} is {text.partition('=')[2]}, but it must be {describe(hints[key])}"
         return f"{text}: {said_of(cause or error)}"
+
+
+def _said_of_composing(overrides: Sequence[str]) -> str | None:
+    """What Hydra says of overrides; None where they compose."""
+    try:
+        compose(ROOT_CONFIG, overrides=list(overrides))
+    except REFUSALS as error:
+        return said_of(error)
+    return None
 
 
 def _apply(text: str, cfg: DictConfig) -> None:

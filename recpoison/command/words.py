@@ -17,6 +17,8 @@ _EXTRAS = {  # what brings an option that Hydra itself lacks
     ("hydra/sweeper", "optuna"): "optuna",
 }
 
+_COMPOSING = "raised while composing config:"
+
 
 def names_options(override: Override) -> bool:
     """Whether a group gets names, or null, as Hydra takes them."""
@@ -70,7 +72,10 @@ def said_of(error: BaseException) -> str:
         return (
             f"its file is no UTF-8 text (byte {error.object[error.start]:#x} at place {error.start}): save it as UTF-8"
         )
-    return (str(error).splitlines() or [type(error).__name__])[0].removeprefix(f"In '{ROOT_CONFIG}': ")
+    lines = str(error).splitlines() or [type(error).__name__]
+    if len(lines) > 1 and lines[0].endswith(_COMPOSING):  # the reason is in the line after
+        lines = [f"{lines[0].partition(': ')[0]}: {lines[1]}"]
+    return lines[0].removeprefix(f"In '{ROOT_CONFIG}': ")
 
 
 def _plain(problem: str | None) -> str:

@@ -96,7 +96,8 @@ def at_once(works: Sequence[Callable[[], Value]], workers: int, signals: Signals
             signals.pass_on()
     finally:
         try:
-            _stop([thread for thread in threads if thread.ident is not None])
+            if crew.busy:  # else each is about to end, and to be stopped then would be told as an error
+                _stop([thread for thread in threads if thread.ident is not None])
         finally:
             signals.give_back()
     if crew.failed:
@@ -127,6 +128,10 @@ class _Crew(Generic[Value]):
 
     def work(self, queue: AbstractContextManager[object]) -> None:
         """Do what is left, each within ``queue``."""
+        with suppress(Stopped):  # it may come when this one ends by itself
+            self._work(queue)
+
+    def _work(self, queue: AbstractContextManager[object]) -> None:
         try:
             torch.set_num_threads(self._threads_of_torch)
             while (number := next(self._left, None)) is not None:
@@ -134,7 +139,7 @@ class _Crew(Generic[Value]):
                     with queue:
                         self._found[number] = self._works[number]()
                 except Stopped:
-                    return
+                    raise
                 except BaseException as error:
                     self.failed[number] = error
                     return

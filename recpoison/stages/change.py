@@ -8,6 +8,7 @@ from typing import Any, cast
 from recpoison.attacks import taking
 from recpoison.border import called, method
 from recpoison.changes import FakeProfiles
+from recpoison.crafted import holders, lacking_targets
 from recpoison.descriptions import code_version, identity
 from recpoison.edge_flips import EdgeFlips
 from recpoison.progress import Progress
@@ -48,7 +49,15 @@ class ChangeStage(TrialStage[Poison]):
         """Craft it."""
         trial, poison = self.trial, self.square.attack.planned.poison
         given = called(poison, trial.split.train, trial.targets, trial.seeds, trial.device, progress)
-        return taking.poison(given, trial.split.train, method(poison))
+        change = taking.poison(given, trial.split.train, method(poison))
+        for note in self._notes(change):
+            progress.note(note)  # before the fits that it may not be worth
+        return change
+
+    def _notes(self, change: Poison) -> list[str]:
+        if not isinstance(change, FakeProfiles):
+            return []
+        return lacking_targets(self.square.attack_label, self.square.attack, [holders(change, self.trial.targets)])
 
     def save(self, value: Poison, folder: Path) -> None:
         """One npz."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from recpoison.changes import FakeProfiles
+from recpoison.crafted import Holders, holders
 from recpoison.curves import of_trace, on_surrogate, points
 from recpoison.data.characteristics import characterise
 from recpoison.data.graph import NodeSplit
@@ -38,6 +40,7 @@ class Found:
         attack_size: How large the attack is, in words; empty without one.
         rates: HR of the victim without attack and defense beside popularity's, where they are known.
         losses: Of the same fit, where they are known.
+        holders: Who of the fake users has a promoted item; None without fake users.
     """
 
     results: list[CellResult]
@@ -49,6 +52,7 @@ class Found:
     attack_size: str
     rates: Rates | None
     losses: Losses | None
+    holders: Holders | None
 
 
 def find(trial: Trial, obtain: Obtain) -> Found:
@@ -101,6 +105,7 @@ def find(trial: Trial, obtain: Obtain) -> Found:
         next(sizes, ""),  # the undefended square's
         rates,
         losses,
+        holders(crafted, trial.targets) if isinstance(crafted, FakeProfiles) else None,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 
 import yaml  # type: ignore[import-untyped]
@@ -12,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException, ValidationError
 
 from recpoison.command import cells
 from recpoison.command.cells import Status
+from recpoison.command.checking import TARGET
 from recpoison.command.composed import options_of, settings_of
 from recpoison.command.glance import glance
 from recpoison.command.job import Task
@@ -84,6 +87,27 @@ def answer(cfg: DictConfig, task: Task) -> float | None:
             raise
         print(f"recpoison: {error}", file=sys.stderr)
         return None
+
+
+@contextmanager
+def in_our_words(sweep: Sweep) -> Iterator[None]:
+    """Keep Optuna from telling between our lines what we tell ourselves; its warnings and errors are not hidden.
+
+    That an argument is experimental is no news to whoever gave it.
+    """
+    if ".hydra_optuna_sweeper." not in sweep.cfg.hydra.sweeper[TARGET]:
+        yield
+        return
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
 
 
 def gave_up(error: Exception, statuses: Iterable[Status]) -> bool:

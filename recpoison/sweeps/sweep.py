@@ -21,7 +21,7 @@ from recpoison.errors import OutputError, UserError
 from recpoison.progress import duration
 from recpoison.sweeps.board import Board
 from recpoison.sweeps.roster import Roster, read_roster, what_differs
-from recpoison.sweeps.searching import answer, best_of, gave_up, refuse_aimless, refuse_fractions
+from recpoison.sweeps.searching import answer, best_of, gave_up, in_our_words, refuse_aimless, refuse_fractions
 from recpoison.sweeps.undefined import UNDEFINED, defined_only, mark, offer_to_leave_out, say_left_out
 from recpoison.sweeps.workers import end_when_killed, lost_worker, still_at_work
 
@@ -77,7 +77,8 @@ def _run_all(sweep: Sweep, board: Board, launch: Callable[[list[str]], None]) ->
     """Have Hydra run the cells; what is done when somebody stops it is said."""
     chosen = Path(sweep.cfg.hydra.sweep.dir) == sweep.folder
     try:
-        launch([] if chosen else [f"{_CHOSEN_BY}={sweep.folder}"])
+        with in_our_words(sweep):
+            launch([] if chosen else [f"{_CHOSEN_BY}={sweep.folder}"])
         print(best_of(sweep), end="")
     except KeyboardInterrupt:
         done = sum(status.status == "done" for status in board.statuses().values())

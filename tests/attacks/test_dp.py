@@ -9,6 +9,7 @@ import torch
 from learned_fillers import CPU, N_ITEMS, N_REAL, some_data
 
 from recpoison.algebra.observed import Observed
+from recpoison.attacks.profiles import group_surrogate
 from recpoison.attacks.profiles.dp import DPAttack, Shares, fake_loss
 from recpoison.attacks.profiles.group_surrogate import GroupSurrogate
 from recpoison.attacks.targets import Targets
@@ -195,7 +196,9 @@ def test_the_round_of_the_highest_hit_ratio_is_kept_the_first_of_equals(ratios, 
     assert attack(alpha=0.0, keep="last")._attacked(Rated(ratios)) == 2
 
 
-def test_the_hit_ratio_is_counted_among_unseen_items():
+@pytest.mark.parametrize("cells", [2**20, 7 * N_ITEMS])  # all users together, or seven
+def test_the_hit_ratio_is_counted_among_unseen_items(cells, monkeypatch):
+    monkeypatch.setattr(group_surrogate, "_CACHED", cells)
     data = some_data("implicit")
     crafting = type("C", (), {"data": data, "targets": np.array([3]), "seeds": Seeds(1), "device": CPU})
     surrogate = GroupSurrogate(SMALL, crafting, np.zeros((0, 4), dtype=int), 2)
@@ -204,7 +207,10 @@ def test_the_hit_ratio_is_counted_among_unseen_items():
     for user in range(N_REAL):
         unseen = [item for item in range(N_ITEMS) if not seen[user, item]]
         hits += 3 in sorted(unseen, key=lambda item, user=user: -scores[user, item])[:2]
-    assert surrogate.hit_ratio(2) == hits / N_REAL
+    assert surrogate.hit_ratio(2) == hits / N_REAL > 0
+    surrogate.params["item"][-1, 0] = torch.nan  # the last item's score of every user
+    with pytest.raises(Diverged):
+        surrogate.hit_ratio(2)
 
 
 def test_a_surrogate_that_is_torn_apart_is_told():

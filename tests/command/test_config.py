@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from recpoison.command.checking import Checker, describe, locate
 from recpoison.command.config import build, check
+from recpoison.command.shipped import options
 from recpoison.errors import ConfigError
 from recpoison.nearest import nearest, nearest_path
 from recpoison.paths import CONF_DIR
@@ -221,6 +223,40 @@ def test_settings_of_parts_inside_are_named_where_they_stand(option, setting):
     name, _, value = setting.partition("=")
     (said,) = complaints(run_config(option, setting))
     assert said.startswith((f"{name} is {value}: ", f"{name} is '{value}': "))
+
+
+@pytest.mark.parametrize(
+    ("option", "setting", "word", "written"),
+    [
+        ("dp", "attack.surrogate", "mf", "+model@attack.surrogate=mf"),
+        ("dp", "attack.surrogate", "neumf", "+model@attack.surrogate=neumf '~attack.surrogate.initial'"),
+        ("copy", "attack.queried", "item_knn", "'attack.queried={_target_: recpoison.models.item_knn.ItemKNN}'"),
+        ("bilevel_ensemble", "+attack.surrogates.a", "lightgcn", "+model@attack.surrogates.a=lightgcn"),
+        ("bilevel_wrmf", "attack.surrogate", "wrmf", "+model@attack.surrogate=wrmf"),
+    ],
+)
+def test_a_models_name_is_told_how_to_write_it_and_that_is_sound(option, setting, word, written):
+    name, chosen = setting.lstrip("+"), (f"attack={option}", "dataset=ml_1m")
+    assert complaints(run_config(*chosen, f"{setting}={word}")) == [
+        f"{name} is {word!r}, but it must be the settings of a model: write {written}"
+    ]
+    cfg = run_config(*chosen, *shlex.split(written))
+    check(cfg)
+    assert OmegaConf.select(cfg, name)["_target_"] == options("model")[word]
+
+
+@pytest.mark.parametrize(
+    ("option", "here"),
+    [
+        ("dp", "of bprmf, cf, cml, gmf, item_ae, lightgcn, mf, mult_vae, neumf, pcmf, wrmf"),
+        ("meta_attack", "of cf, gmf, neumf"),
+        ("feo", "always bprmf: set those, such as attack.surrogate.embedding_size"),
+    ],
+)
+def test_a_model_that_cannot_stand_there_is_told_those_that_can(option, here):
+    assert complaints(run_config(f"attack={option}", "dataset=ml_1m", "attack.surrogate=popularity"))[0] == (
+        f"attack.surrogate is 'popularity', but it must be the settings of a model, here {here}"
+    )
 
 
 def test_missing_values_and_parts_are_named():

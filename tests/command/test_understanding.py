@@ -55,6 +55,37 @@ def test_a_sweep_without_values_is_refused(word, sentence):
     assert sentence in str(refused.value)
 
 
+GRID, OPTUNA = "hydra/sweeper/sampler=grid", "hydra/sweeper=optuna"
+TYPO = "modl: there is no such setting; did you mean model?"
+
+
+@pytest.mark.parametrize(
+    ("words", "problems"),
+    [
+        ([OPTUNA, GRID, "modl=mf"], [TYPO]),
+        ([GRID, OPTUNA, "modl=mf"], [TYPO]),
+        ([GRID], [f"{GRID}: the chosen option of hydra/sweeper has no sampler to choose"]),
+        (
+            ["experiment=tune_model", GRID, "modl=mf"],
+            [
+                f"{GRID}: In 'experiment/tune_model': Key 'seed' not in 'SamplerConfig'",
+                TYPO,
+                "dataset.split: there is no such setting",  # planted data are not split
+            ],
+        ),
+        (
+            ["model@attack.surrogate=mf"],
+            ["model@attack.surrogate=mf: no option was put there by a preset, so add one: +model@attack.surrogate=mf"],
+        ),
+    ],
+)
+def test_an_option_that_another_brings_is_tried_beside_it(words, problems):
+    pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+    with pytest.raises(ConfigError) as refused:
+        understand([*SMALL, "seed=0,1", *words], True, [])
+    assert str(refused.value).splitlines() == problems
+
+
 def test_a_glob_of_options_is_a_sweep():
     sweep = understand([*SMALL, "model=glob(pop*)"], True, [])
     assert [job.overrides for job in sweep.jobs] == [["dataset=planted", "attack=none", "model=popularity"]]

@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import pytest
@@ -290,3 +291,23 @@ def test_memory_is_the_device_s_where_seeds_work_on_one(monkeypatch) -> None:
     assert asked == [2]
     monkeypatch.setattr(current._Queue, "inside", 4)
     assert current.free_memory(torch.device("cuda")) == 1_500
+
+
+def test_a_thread_that_ends_while_others_look_up_is_not_told_as_an_error(monkeypatch) -> None:
+    """One that has nothing left to do, but has not said so; after an error, one that is told to stop just then."""
+    told: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", told.append)
+
+    class Slow(SimpleQueue):
+        def put(self, item: object) -> None:
+            time.sleep(0.3)
+            super().put(item)
+
+    signals = Signals()
+    signals.news = Slow()
+    monkeypatch.setattr(at_once, "_LOOK_SECONDS", 0.01)
+    assert at_once.at_once([lambda: 1, lambda: 2], 2, signals, CPU) == [1, 2]
+    with pytest.raises(ZeroDivisionError):
+        at_once.at_once([lambda: 1 // 0, lambda: 2], 2, signals, CPU)
+    time.sleep(0.4)
+    assert told == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from trying_sweeper import Trying
 import recpoison.experiment
 from recpoison.command.overrides import Sweep
 from recpoison.errors import DataError
-from recpoison.sweeps.searching import best_of
+from recpoison.sweeps.searching import best_of, in_our_words
 from recpoison.train_attack_eval import main
 
 TRY = ["-m", "--trust", "hydra_plugins", "hydra/sweeper=trying", *SMALL, "hydra.sweep.dir=outputs/s"]
@@ -155,9 +156,28 @@ def test_optuna_is_told_the_number_of_validation_rows_and_its_best_is_said(capsy
 def test_optuna_draws_whole_numbers_for_an_attack(capsys):
     small = ["model=item_knn", "dataset=planted", "hydra.sweeper.n_trials=2", "hydra.sweep.dir=outputs/s"]
     assert main(["experiment=tune_attack", *small]) == 0
-    told = capsys.readouterr().out
+    told, warned = capsys.readouterr()
     assert "2 of 2 cells done" in told
     assert re.search(r"best target\.HR@50 [\d.]+: attack\.fillers=\d+ attack\.n_selected=\d+\n", told)
+    assert warned == ""
+
+
+def test_optunas_own_words_are_kept_back_but_not_its_warnings(capfd):
+    import optuna
+
+    sweeper = {"_target_": "hydra_plugins.hydra_optuna_sweeper.optuna_sweeper.OptunaSweeper"}
+    log, before = optuna.logging.get_logger("optuna.here"), optuna.logging.get_verbosity()
+    with in_our_words(Sweep(OmegaConf.create({"hydra": {"sweeper": sweeper}}), Path(), None)):
+        log.info("a new study")
+        log.warning("a trial was lost")
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.warn("may change", optuna.exceptions.ExperimentalWarning, stacklevel=1)
+            warnings.warn("will go", FutureWarning, stacklevel=1)
+    assert [str(warning.message) for warning in warned] == ["will go"]
+    assert optuna.logging.get_verbosity() == before
+    told = capfd.readouterr().err
+    assert "a trial was lost" in told
+    assert "a new study" not in told
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1)], ids=["failed second", "failed last"])

@@ -106,6 +106,11 @@ class BilevelAttack(ProfileAttack):
             found["unroll_steps"] = "outer.iterations is 0, so nothing is differentiated"
         return found
 
+    @property
+    def promotes(self) -> bool:
+        """Whether ``objective`` is ``promote``."""
+        return self.objective == "promote"
+
     def value(self, users: Tensor, items: Tensor, targets: Tensor, seen: Observed, hits: TargetHits) -> Tensor:
         """The objective of a surrogate's factors, whose scores ``hits`` is shown."""
         return OBJECTIVES[self.objective](users / self.temperature, items, targets, seen, hits)

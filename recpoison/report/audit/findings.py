@@ -148,9 +148,14 @@ class Audit:
         """The pairs of victim and bucket on which the worst case is more than noise."""
         return [pair for pair in self.pairs if not self.is_noise(*pair, self.worst_at(*pair, self.cells.largest).mean)]
 
-    def mean_worst(self, defense: str = "none") -> float:
-        """What AutoShill reaches with the most fake users, the mean over victims and buckets."""
-        return float(reach(self.at(self.worst, defense, budget=self.cells.largest)).mean)
+    def tried(self, defense: str) -> list[tuple[str, str]]:
+        """The pairs of victim and bucket that were measured with a defense."""
+        return [pair for pair in self.pairs if self.worst_at(*pair, self.cells.largest, defense).n]
+
+    def mean_worst(self, defense: str, pairs: Sequence[tuple[str, str]]) -> float:
+        """What AutoShill reaches with the most fake users, the mean over ``pairs`` of victim and bucket."""
+        rows = self.at(self.worst, defense, budget=self.cells.largest)
+        return float(reach(rows[[pair in pairs for pair in zip(rows.victim, rows.bucket, strict=True)]]).mean)
 
     def winner(self, victim: str, bucket: str) -> str:
         """The attack that was chosen most often with the most fake users."""

@@ -13,7 +13,7 @@ from recpoison.evaluation.subjects import IMPROVEMENT
 from recpoison.report.audit.doubts import LOOKED_FOR, doubts
 from recpoison.report.audit.figure import SAID, security_curves
 from recpoison.report.audit.findings import Audit, audits_of
-from recpoison.report.audit.sentences import five
+from recpoison.report.audit.sentences import detections, five
 from recpoison.report.audit.tables import (
     curve_table,
     defense_table,
@@ -181,12 +181,13 @@ def _data(audit: Audit) -> str:
 def _noted(audit: Audit) -> list[str]:
     """What the runs noted about their data and models, each once, and which were left out.
 
-    Not that a metric which is not shown is missing.
+    Not that a metric which is not shown is missing, nor what stands under the table of detectors.
     """
     notes = dict.fromkeys(str(note) for run in audit.runs.runs for note in run.about.get("notes") or ())
     left_out = Counter(job.reason for job in audit.runs.undefined)
     told = [f"{counted(count, 'cell')} not defined, left out: {reason}" for reason, count in left_out.items()]
-    return [*told, *(note for note in notes if IMPROVEMENT not in note)]
+    told_there = () if detections(audit).empty else ("defense.",)
+    return [*told, *(note for note in notes if IMPROVEMENT not in note and not note.startswith(told_there))]
 
 
 def _buckets(audit: Audit) -> list[str]:

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from recpoison.evaluation.sentences import counted
-from recpoison.evaluation.subjects import LOST, RECALL, REMOVED
+from recpoison.evaluation.subjects import FAKE_WEIGHT, LOST, OF_DEFENSE, REAL_WEIGHT, RECALL
 from recpoison.report.audit.cells import attack_name
 from recpoison.report.audit.findings import HELPS, LEVELS, Audit, listed, percent
 
@@ -105,44 +105,73 @@ def _detector(audit: Audit) -> str:
     if found.empty:
         return "No detector was tried: add defense=filter."
     against = found[found.attack == audit.means.index[0]]
-    best = against.loc[against[RECALL].idxmax()]
+    removing = against[against[RECALL].notna()]
+    if removing.empty:
+        best = against.loc[against[FAKE_WEIGHT].idxmin()]
+        return f"A detector would {_would(1 - best[FAKE_WEIGHT])} the accounts of {best.attack}: {_weight(best)}."
+    best = removing.loc[removing[RECALL].idxmax()]
     if not best[RECALL]:
         return (
-            f"A detector would not see the accounts of {best.attack}: of {len(against)} tried none finds one, and each "
-            f"takes real users for fake ones, at least {percent(against[LOST].min())} of them."
+            f"A detector would not see the accounts of {best.attack}: of {len(removing)} tried none finds one, and "
+            f"each takes real users for fake ones, at least {percent(removing[LOST].min())} of them."
         )
-    would = "hardly see" if best[RECALL] < 0.1 else "see part of" if best[RECALL] < 0.9 else "see"
+    weighing = against[against[FAKE_WEIGHT].notna()]
+    beside = "" if weighing.empty else f"; {_weight(weighing.loc[weighing[FAKE_WEIGHT].idxmin()])}"
     return (
-        f"A detector would {would} the accounts of {best.attack}: of {len(against)} tried, {best.defense} finds the "
-        f"most, {percent(best[RECALL])} of them, and takes {percent(best[LOST])} of the real users for fake ones."
+        f"A detector would {_would(best[RECALL])} the accounts of {best.attack}: of {len(removing)} tried, "
+        f"{best.defense} finds the most, {percent(best[RECALL])} of them, and takes {percent(best[LOST])} of the real "
+        f"users for fake ones{beside}."
     )
+
+
+def _weight(row: pd.Series) -> str:
+    """What a defense makes of fake users that removes nobody."""
+    return (
+        f"{row.defense}, which removes nobody, leaves them {percent(row[FAKE_WEIGHT])} of a user's weight, and real "
+        f"users {percent(row[REAL_WEIGHT])}"
+    )
+
+
+def _would(seen: float) -> str:
+    return "hardly see" if seen < 0.1 else "see part of" if seen < 0.9 else "see"
 
 
 def _defense(audit: Audit) -> str:
     if not audit.defenses:
         return "No defense was tried: add defense=filter."
-    after = {name: audit.mean_worst(name) for name in audit.defenses}
-    best, before = min(after, key=lambda name: after[name]), audit.mean_worst()
-    accuracy = [
-        sum(audit.accuracy(victim, name).mean for victim in audit.victims) / len(audit.victims)
-        for name in ("none", best)
-    ]
+    best = min(audit.defenses, key=lambda name: _left(audit, name))
+    pairs = audit.tried(best)
+    victims = list(dict.fromkeys(victim for victim, _ in pairs))
+    accuracy = [sum(audit.accuracy(victim, name).mean for victim in victims) / len(victims) for name in ("none", best)]
     plain, defended = (f"{100 * share:.1f}%" for share in accuracy)
     cost = f"accuracy (HR@{audit.cells.k} of held-out items) goes from {plain} to {defended}"
     if not audit.fallen:
         return f"There is nothing to defend against; with {best} {cost}."
-    left = after[best] / before
+    left, after = _left(audit, best)
     verdict = "helps" if left < HELPS else "helps little" if left < 0.95 else "does not help"
+    where = "victims and targets" if pairs == audit.pairs else f"the targets of {listed(victims)}, where it was tried,"
     return (
-        f"The best defense here, {best}, {verdict}: on average over victims and targets the strongest attack reaches "
-        f"{percent(after[best])} of users instead of {percent(before)}, and {cost}."
+        f"The best defense here, {best}, {verdict}: on average over {where} the strongest attack reaches "
+        f"{percent(after)} of users instead of {percent(audit.mean_worst('none', pairs))}, and {cost}."
     )
 
 
+def _left(audit: Audit, defense: str) -> tuple[float, float]:
+    """What a defense leaves of the worst case where it was tried: as a share of that without it, and of all users."""
+    pairs = audit.tried(defense)
+    before, after = (audit.mean_worst(name, pairs) for name in ("none", defense))
+    return (after / before if before else 1.0), after
+
+
 def detections(audit: Audit) -> pd.DataFrame:
-    """Of each attack and defense that takes users out: shares found and lost, means over targets and seeds."""
+    """What each defense that removes or weighs users made of each attack: means over targets, victims and seeds.
+
+    Its columns are the metrics of both kinds; those of the other kind are nan.
+    """
     frames = [
-        run.metrics[(run.metrics.subject == REMOVED) & (run.metrics.attack != "none")].assign(attack=attack_name(run))
+        run.metrics[run.metrics.subject.isin(OF_DEFENSE) & (run.metrics.attack != "none")].assign(
+            attack=attack_name(run)
+        )
         for run in audit.cells.runs
     ]
     numbers = pd.concat(frames)
@@ -151,7 +180,7 @@ def detections(audit: Audit) -> pd.DataFrame:
     table = numbers.pivot_table(
         index=["attack", "defense"], columns="metric", values="value", aggfunc="mean", sort=False
     )
-    return table.reset_index()
+    return table.reindex(columns=[*table.columns.union([RECALL, LOST, FAKE_WEIGHT, REAL_WEIGHT])]).reset_index()
 
 
 def _an(bucket: str) -> str:

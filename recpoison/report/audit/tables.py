@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recpoison.evaluation.subjects import LOST, PRECISION, RANKED, RECALL
+from recpoison.evaluation.subjects import FAKE_WEIGHT, LOST, PRECISION, RANKED, REAL_WEIGHT, RECALL
 from recpoison.report.audit.autoshill import NAME
 from recpoison.report.audit.findings import LEVELS, Audit, Reach, percent, reach
 from recpoison.report.audit.glossary import glossary, said_by
@@ -16,6 +16,14 @@ from recpoison.report.audit.sentences import detections
 from recpoison.report.audit.stability import stability
 from recpoison.report.tables import Entry, Table
 
+_OF_DETECTORS = {
+    RECALL: ("taken out, %", "of fakes"),
+    PRECISION: ("taken out, %", "fake among them"),
+    LOST: ("taken out, %", "of real users"),
+    FAKE_WEIGHT: ("weight left, %", "of fakes"),
+    REAL_WEIGHT: ("weight left, %", "of real users"),
+    RANKED: ("told apart", "AUROC"),
+}
 _SEEDS = "in %: mean ± standard deviation over n seeds"
 _NOISE = "°"
 _MEANS_NOISE = (
@@ -85,27 +93,43 @@ def _between(budgets: Sequence[int], need: int | None) -> str:
 
 
 def detection_table(audit: Audit) -> Table | None:
-    """Whom each detector took out of training; None where none was tried."""
+    """Whom each detector took out of training, or how much it let users weigh; None where none was tried."""
     found = detections(audit)
     if found.empty:
         return None
-    names = {RECALL: "fakes found, %", PRECISION: "fakes among suspects, %", LOST: "real users lost, %"}
-    names |= {RANKED: "AUROC"}
-    shown = [name for name in names if name in found.columns]
+    shown = [name for name in _OF_DETECTORS if name in found.columns and found[name].notna().any()]
     n = audit.cells.frame.seed.nunique()
     rows = [(row.attack, row.defense) for row in found.itertuples()]
     entries = [
-        tuple(Entry(float(x), n=n, percent=name != RANKED) for name, x in zip(shown, line, strict=True))
+        tuple(
+            None if math.isnan(x) else Entry(float(x), n=n, percent=name != RANKED)
+            for name, x in zip(shown, line, strict=True)
+        )
         for line in found[shown].to_numpy(float)
     ]
-    columns = [("detector", names[name]) for name in shown]
+    columns = [_OF_DETECTORS[name] for name in shown]
+    weights = "; weight: what is left of a user's share in the loss, where nobody is taken out"
     notes = (
         "means over targets, victims and seeds; AUROC: how often a fake user looks more suspicious than a real one, "
-        "0.5 being chance; below it fake users look more usual than real ones",
+        f"0.5 being chance; below it fake users look more usual than real ones{weights * (FAKE_WEIGHT in shown)}",
         *(f"{name}: {said}" for name in audit.defenses if (said := said_by("defense", name))),
+        *_said_of_defenses(audit),
     )
     title = f"What a detector sees of {audit.cells.largest:,} fake accounts"
     return _table(title, ("attack", "defense"), rows, columns, entries, notes)
+
+
+def _said_of_defenses(audit: Audit) -> list[str]:
+    """What the runs noted about the settings of their defenses, such as who told a detector whom to look for."""
+    told = [
+        f"{defense}: {note}"
+        for run in audit.cells.runs
+        for defense in run.metrics.defense.unique()
+        if defense != "none"
+        for note in run.about.get("notes") or ()
+        if str(note).startswith("defense.")
+    ]
+    return list(dict.fromkeys(told))
 
 
 def defense_table(audit: Audit) -> Table | None:
@@ -113,6 +137,8 @@ def defense_table(audit: Audit) -> Table | None:
     most, k, rows, entries = audit.cells.largest, audit.cells.k, [], []
     for victim, bucket in audit.pairs:
         for defense in audit.defenses:
+            if (victim, bucket) not in audit.tried(defense):
+                continue
             plain, after = (audit.worst_at(victim, bucket, most, name) for name in ("none", defense))
             quality = [_entry(audit.accuracy(victim, name)) for name in ("none", defense)]
             rows.append((bucket, victim, defense))

@@ -16,12 +16,20 @@ from recpoison.report.audit.findings import Audit, audits_of, listed, percent, r
 from recpoison.report.audit.page import leave_pages, pages
 from recpoison.report.audit.sentences import five
 from recpoison.report.audit.stability import stability
-from recpoison.report.audit.tables import reach_table
+from recpoison.report.audit.tables import defense_table, detection_table, reach_table
 from recpoison.report.formats import to_markdown
 from recpoison.report.runs import Undefined, read_runs
 
 USERS = 100
 SURROGATE = "recpoison.models.wrmf.WRMF"
+THOUGHT = {
+    "filter": lambda found: [("removed", "Recall", "", found), ("removed", "RealUsersLost", "", 0.05)],
+    "reliability": lambda found: [
+        ("weighed", name, "", x)
+        for name, x in (("FakeUsersWeight", 1 - found), ("RealUsersWeight", 0.997), ("AUROC", 0.9))
+    ],
+}
+SAID = "defense.labels.source=truth tells who is fake: an oracle, for no defender knows"
 LISTS = {
     "clean": np.arange(10),
     "moved": np.array([*range(5), *range(20, 25)]),
@@ -40,6 +48,7 @@ def write_cell(
     objective: tuple[float, ...] = (),
     seeds: int = 2,
     found: float = 0.2,
+    defense: str = "filter",
 ) -> None:
     """The run of one attack: ``curve[fake users]`` is what it reaches with seeds 0 and 1."""
     folder.mkdir(parents=True)
@@ -53,16 +62,14 @@ def write_cell(
             f"{names.format(attack, 'none', seed)},iterations,{at},,,surrogate,Objective,,{value},1"
             for at, value in enumerate(objective)
         ]
-        cells = [("none", "none", "test", "HR", 10, 0.5), ("none", "filter", "test", "HR", 10, 0.4)]
+        cells = [("none", "none", "test", "HR", 10, 0.5), ("none", defense, "test", "HR", 10, 0.4)]
         cells += [(attack, "none", "target", "HR", 10, curve[max(curve)][seed])]
         if defended is not None:
             cells += [
-                ("none", "filter", "target", "HR", 10, 0.0),
-                (attack, "filter", "target", "HR", 10, defended[seed]),
+                ("none", defense, "target", "HR", 10, 0.0),
+                (attack, defense, "target", "HR", 10, defended[seed]),
             ]
-            cells += [
-                (attack, "filter", "removed", name, "", x) for name, x in (("Recall", found), ("RealUsersLost", 0.05))
-            ]
+            cells += [(attack, defense, *thought) for thought in THOUGHT[defense](found)]
         numbers += [f"{names.format(a, d, seed)},{s},{m},{k},{x},100" for a, d, s, m, k, x in cells]
     header = "dataset,model,attack,defense,seed,subject,metric,k,value,n"
     (folder / "metrics.csv").write_text("\n".join([header, *numbers]) + "\n")
@@ -74,6 +81,7 @@ def write_cell(
         "protocol": {"ties": "half"},
         "notes": ["two rows dropped", "no RobustnessImprovement@10, because the attack did not raise the targets"],
     }
+    about["notes"] += [SAID] if defense == "reliability" else []
     (folder / "run.json").write_text(json.dumps(about))
     config = {"attack.targets.rule": "rare", "attack.craft_seed": 0, "model._target_": f"recpoison.models.{model}"}
     if "bilevel" in setting:
@@ -175,6 +183,45 @@ def test_a_detector_that_finds_nobody_is_not_called_the_best(tmp_path):
         "A detector would not see the accounts of random: of 1 tried none finds one, and each takes real users for "
         "fake ones, at least 5% of them."
     )
+
+
+def test_who_weighs_users_stands_beside_who_removes_them_with_what_its_oracle_was_told(tmp_path):
+    curve = {10: (0.5, 0.6)}
+    write_cell(tmp_path / "0", "bprmf", "random", curve, defense="reliability", found=0.75)
+    audit = audit_in(tmp_path)
+    alone = "reliability, which removes nobody, leaves them 25% of a user's weight, and real users 100%."
+    assert five(audit)[3] == f"A detector would see part of the accounts of random: {alone}"
+    write_cell(tmp_path / "1", "bprmf", "random", curve)
+    write_cell(tmp_path / "2", "wrmf", "random", {10: (0.9, 0.9)}, defended=(0.85, 0.85))  # reliability is not for it
+    audit = audit_in(tmp_path)
+    assert five(audit)[3].endswith(
+        f"filter finds the most, 20% of them, and takes 5% of the real users for fake ones; {alone}"
+    )
+    assert five(audit)[4] == (
+        "The best defense here, reliability, helps: on average over the targets of bprmf, where it was tried, the "
+        "strongest attack reaches 10% of users instead of 55%, and accuracy (HR@10 of held-out items) goes from 50.0% "
+        "to 40.0%."
+    )
+    table = detection_table(audit)
+    assert table.rows == (("random", "reliability"), ("random", "filter"))
+    shown = {
+        " ".join(name): [entry and round(entry.mean, 9) for entry in column]
+        for name, column in zip(table.columns, zip(*table.entries, strict=True), strict=True)
+    }
+    assert shown == {
+        "taken out, % of fakes": [None, 0.2],
+        "taken out, % of real users": [None, 0.05],
+        "weight left, % of fakes": [0.25, None],
+        "weight left, % of real users": [0.997, None],
+        "told apart AUROC": [0.9, None],
+    }
+    assert f"reliability: {SAID}" in table.notes
+    assert [row[1:] for row in defense_table(audit).rows] == [
+        ("wrmf", "filter"),
+        ("bprmf", "reliability"),
+        ("bprmf", "filter"),
+    ]
+    assert pages(audit.runs)["audit.md"].decode().count(SAID) == 1
 
 
 def test_sentences_where_nothing_works_and_nothing_was_tried(tmp_path):
