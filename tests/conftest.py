@@ -1,5 +1,6 @@
 """Fixtures that every test may use, and the order in which files are run."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 import pytest
+from remembered import remember
 
 from recpoison.data.interactions import Interactions, Scale
 from recpoison.data.splitting import Split
@@ -46,12 +48,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
     Else each process that a test starts would compile all of the package again, a second of each.
     """
+    remember()
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
     if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
         sys.dont_write_bytecode, sys.pycache_prefix = False, str(platformdirs.user_cache_path("recpoison") / "bytecode")
         del os.environ["PYTHONDONTWRITEBYTECODE"]
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """Leave Python's collector out while modules are imported: nearly all of what they make stays."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Have it look at what tests make alone, and not as often as each of their configurations asks for."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,9 @@ def name_of(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+NAMES = {name_of(path) for path in MODULES}
+
+
 def layer_of(name: str) -> int:
     for wanted in (name, name.split(".")[0]):
         for index, (layer, _) in enumerate(LAYERS):
@@ -77,7 +81,8 @@ def where_to_put_it(floor: int) -> str:
     return "\n".join(["Put it into the wing that it serves, at or below these lines:", *places])
 
 
-def imports_of(path: Path, *, only_at_start: bool = False) -> set[str]:
+@cache
+def imports_of(path: Path, *, only_at_start: bool = False) -> frozenset[str]:
     """Modules named in import statements; ``only_at_start`` leaves out functions and ``TYPE_CHECKING`` blocks."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     nodes = _run_on_import(tree) if only_at_start else ast.walk(tree)
@@ -88,7 +93,7 @@ def imports_of(path: Path, *, only_at_start: bool = False) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: write imports in full"
             found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def _run_on_import(node: ast.AST):
@@ -102,8 +107,7 @@ def _run_on_import(node: ast.AST):
 
 
 def own_imports(path: Path) -> set[str]:
-    known = {name_of(module) for module in MODULES}
-    return {name.removeprefix("recpoison.") for name in imports_of(path)} & known - {name_of(path), ""}
+    return {name.removeprefix("recpoison.") for name in imports_of(path)} & NAMES - {name_of(path), ""}
 
 
 def test_there_is_something_to_look_at():

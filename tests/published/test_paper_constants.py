@@ -353,7 +353,7 @@ BIG = {
     "standard_ml_100k_whole",
     "standard_gowalla",
     "audit_quick",
-    "audit_ratings",
+    "audit",
     "audit_thorough",
     *(name for name in STATED if name.startswith("metagradient_")),
 }  # many jobs to compose, of kinds that others have too
