@@ -20,8 +20,8 @@ _OURS = ["hydra.conf", str(CONF_DIR), ""]  # Hydra's own YAML, ours, and what is
 
 def remember() -> None:
     """Have everyone in this process, Hydra too, read YAML and compose with a memory."""
-    OmegaConf.load = staticmethod(reading(OmegaConf.load))  # type: ignore[method-assign]
-    ConfigLoaderImpl._load_configuration_impl = composing(ConfigLoaderImpl._load_configuration_impl)  # type: ignore[method-assign]
+    OmegaConf.load = staticmethod(reading(OmegaConf.load))
+    ConfigLoaderImpl._load_configuration_impl = composing(ConfigLoaderImpl._load_configuration_impl)
 
 
 def reading(load: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -69,6 +69,17 @@ def craft(attack: Attack, data: Interactions, seed: int = 0) -> FakeProfiles:
     return attack.poison(data, attack.choose_targets(data, seeds), seeds, CPU, Progress())
 
 
+_crafted: dict[tuple[str, str], FakeProfiles] = {}
+
+
+def crafted(attack: Attack, data: Interactions) -> FakeProfiles:
+    """What it made when a test first asked, to look at."""
+    key = repr(attack), data.fingerprint
+    if key not in _crafted:
+        _crafted[key] = craft(attack, data)
+    return _crafted[key]
+
+
 def columns(change: FakeProfiles) -> list[list]:
     return [getattr(change, name).tolist() for name in ("profile", "items", "values", "targets")]
 
@@ -95,7 +106,7 @@ def test_real_rows_are_untouched_and_fake_ids_follow(attack, data):
 @pytest.mark.parametrize("attack", PROFILE_ATTACKS)
 @pytest.mark.parametrize(("budget", "n_fake_users", "expected"), [(0.01, None, 2), (0.03, None, 6), (0.01, 9, 9)])
 def test_the_budget_is_kept(attack, data, budget, n_fake_users, expected):
-    change = craft(replace(attack, budget=budget, n_fake_users=n_fake_users), data)
+    change = crafted(replace(attack, budget=budget, n_fake_users=n_fake_users), data)
     assert 0 < change.n_fakes <= expected
 
 
@@ -103,7 +114,7 @@ def test_the_budget_is_kept(attack, data, budget, n_fake_users, expected):
 def test_every_fake_user_rates_every_target_highest(attack, data):
     if hasattr(attack, "click_targets"):
         attack = replace(attack, click_targets=True)
-    change = craft(replace(attack, budget=0.05), data)
+    change = crafted(replace(attack, budget=0.05), data)
     assert len(change.targets) == attack.targets.count
     rows = change.apply(data).csr[data.n_users :]
     highest = 1 if data.scale is None else data.scale.high
@@ -112,7 +123,7 @@ def test_every_fake_user_rates_every_target_highest(attack, data):
 
 @pytest.mark.parametrize("attack", PROFILE_ATTACKS)
 def test_values_are_on_the_grid_of_the_scale(attack, data):
-    values = craft(replace(attack, budget=0.2), data).values
+    values = crafted(replace(attack, budget=0.2), data).values
     grid = {1.0} if data.scale is None else set(np.arange(1, 9) / 2)
     assert set(values) <= grid
 
@@ -120,24 +131,24 @@ def test_values_are_on_the_grid_of_the_scale(attack, data):
 @pytest.mark.parametrize("attack", FILLER_ATTACKS)
 def test_profiles_have_the_asked_length(attack, data):
     mean = round(len(data) / data.n_users)
-    assert set(np.bincount(craft(attack, data).profile)) == {mean}
-    lengths = {np.bincount(craft(replace(attack, fillers=n), data).profile)[0] for n in (0, 7)}
+    assert set(np.bincount(crafted(attack, data).profile)) == {mean}
+    lengths = {np.bincount(crafted(replace(attack, fillers=n), data).profile)[0] for n in (0, 7)}
     assert max(lengths) - min(lengths) == 7
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_same_seed_same_change(attack, data):
-    assert columns(craft(attack, data)) == columns(craft(attack, data))
+    assert columns(craft(attack, data)) == columns(crafted(attack, data))
 
 
 @pytest.mark.parametrize("attack", PROFILE_ATTACKS)
 def test_another_seed_another_change(attack, data):
-    assert columns(craft(attack, data)) != columns(craft(attack, data, seed=1))
+    assert columns(crafted(attack, data)) != columns(craft(attack, data, seed=1))
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_change_is_read_back_as_it_was_written(attack, data, tmp_path):
-    change = craft(attack, data)
+    change = crafted(attack, data)
     change.save(tmp_path / "change.npz")
     found = FakeProfiles.load(tmp_path / "change.npz")
     assert found.n_fakes == change.n_fakes
