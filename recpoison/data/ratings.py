@@ -19,6 +19,7 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.layout import Layout
 from recpoison.data.netflix import read_netflix
 from recpoison.data.opening import first_line, on_disk, parts_of
+from recpoison.data.pairs import distinct, present
 from recpoison.data.provenance import Source, Variant, data_folder, find, require
 from recpoison.data.rows import Rows, number, stack
 from recpoison.data.sources import SOURCES
@@ -169,7 +170,7 @@ def _mark(data: Interactions, last: Rows, path: Path) -> np.ndarray:
     users = places_of(last.users.labels, data.user_labels)[last.users.codes]
     items = places_of(last.items.labels, data.item_labels)[last.items.codes]
     wanted = np.where((users < 0) | (items < 0), -1, users * data.n_items + items)
-    ordered = np.unique(wanted)
+    ordered = distinct(wanted)
     places = places_of(data.users * data.n_items + data.items, ordered)
     unknown = ~np.isin(wanted, ordered[places[places >= 0]])
     if unknown.any():
@@ -196,8 +197,9 @@ def prepare(raw: Raw, filters: Filters, splitter: Splitter, seeds: Seeds, progre
 
 def _lost(users: np.ndarray, marked: np.ndarray, rows: np.ndarray) -> int:
     """How many users have one of ``rows``, but none of those that were ``marked`` for them."""
-    stay, had, have = (np.unique(users[part]) for part in (rows, marked, rows[marked[rows]]))
-    return len(np.setdiff1d(np.intersect1d(stay, had), have))
+    n_users = users.max(initial=-1) + 1
+    stay, had, have = (present(users[part], n_users) for part in (rows, marked, rows[marked[rows]]))
+    return int((stay & had & ~have).sum())
 
 
 def _follow(test: Interactions, pairs: np.ndarray, negatives: np.ndarray, progress: Progress) -> np.ndarray | None:
