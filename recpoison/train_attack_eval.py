@@ -140,11 +140,12 @@ def _job(line: Arguments, codes: list[int]) -> Callable[[Any], float | None]:
     def job(cfg: Any) -> float | None:
         from recpoison.command.job import attempt
         from recpoison.command.launching import in_folder_of_call, task_of
-        from recpoison.sweeps.sweep import run_cell
 
         task = task_of(cfg, line, traceback)
         with in_folder_of_call():
             if task.among_many:
+                from recpoison.sweeps.sweep import run_cell
+
                 return run_cell(cfg, task)
             outcome = attempt(cfg, task)
         codes.append(outcome.code)
