@@ -20,7 +20,7 @@ from recpoison.command.composed import options_of, settings_of
 from recpoison.command.config import BASES, build, check
 from recpoison.command.job import Task, run_configured
 from recpoison.command.machine import choose_device, prepared, threads_of_a_seed
-from recpoison.command.overrides import Job, compose_root
+from recpoison.command.overrides import Job, Sweep
 from recpoison.command.typed import refuse_idle
 from recpoison.command.understanding import understand
 from recpoison.data.frame import IN_MEMORY, FrameTable
@@ -154,12 +154,12 @@ def _as_word(value: Any) -> str:
 def _jobs(asked: _Asked) -> list[Job]:
     """The configurations asked for: one, or those of a sweep."""
     line = asked.line
-    sweep = understand(line.in_place, line.sweeping, line.trusted, runs=asked.data is None)
-    if sweep is None:
-        return [Job(line.overrides, compose_root(line.in_place, with_hydra=True))]
-    if sweep.jobs is None or sweep.cfg.sweep.plan:
+    understood = understand(line.in_place, line.sweeping, line.trusted, runs=asked.data is None)
+    if not isinstance(understood, Sweep):
+        return [Job(line.overrides, understood)]
+    if understood.jobs is None or understood.cfg.sweep.plan:
         raise ConfigError("plans and sweepers that decide as they go are for the command: leave them out")
-    return sweep.jobs
+    return understood.jobs
 
 
 def _finish(job: Job, asked: _Asked, quiet: bool) -> Finished:

@@ -6,6 +6,7 @@ record = run(Parts(dataset, model, attack, defense, evaluation), seeds=[0, 1, 2]
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from recpoison.crafted import lacking_targets
 from recpoison.data.graph import NodeGraph
 from recpoison.data.notes import USERS_JUDGED, over_seeds
+from recpoison.data.reading import read_once
 from recpoison.evaluation.learning import learned_nothing
 from recpoison.parts import Parts, describe_parts
 from recpoison.progress import Progress
@@ -84,10 +86,11 @@ def run(
             found = replace(found, results=[shelf.lay_down(one, parts.evaluation.read) for one in found.results])
         return found, stages.costs
 
-    first = [begin(seeds[0])]  # let go once it is measured
-    works: list[Callable[[], tuple[Found, list[Cost]]]] = [lambda: finish(*first.pop())]
-    works += [partial(lambda seed: finish(*begin(seed)), seed) for seed in seeds[1:]]
-    done = all_of(works, min(workers, len(seeds)), _n_cells(first[0][0]), signals, device)
+    with read_once(parts.dataset) if len(seeds) > 1 else nullcontext():
+        first = [begin(seeds[0])]  # let go once it is measured
+        works: list[Callable[[], tuple[Found, list[Cost]]]] = [lambda: finish(*first.pop())]
+        works += [partial(lambda seed: finish(*begin(seed)), seed) for seed in seeds[1:]]
+        done = all_of(works, min(workers, len(seeds)), _n_cells(first[0][0]), signals, device)
     found = {seed: one for seed, (one, _) in zip(seeds, done, strict=True)}
     return _recorded(parts, found, [cost for _, costs in done for cost in costs], device)
 

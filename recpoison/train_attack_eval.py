@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recpoison import __version__
 from recpoison.answering import printing
 from recpoison.command.arguments import Arguments, sort_arguments
+from recpoison.command.collector import collected_seldom
 from recpoison.command.ending import Stops, Terminated, say, signals_answered, wants_traceback
 from recpoison.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from recpoison.command.overrides import Sweep
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # On busy cores OpenMP's threads must not spin while they wait: the demo took 3 minutes instead of half of one.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    with printing(), signals_answered(until_the_end=arguments is None) as stops:
+    own = arguments is None
+    with printing(), collected_seldom(own), signals_answered(until_the_end=own) as stops:
         try:
             return stops.end(_answered(typed, stops))
         except KeyboardInterrupt as stop:
@@ -86,32 +93,41 @@ def _flushed(code: int) -> int:
 
 def _command(line: Arguments) -> int:
     """Understand the line before any folder is made, then plan, sweep, or have Hydra run the one job."""
-    sweep = None
-    if line.composes:
-        from recpoison.command.understanding import understand
-
-        sweep = understand(line.in_place, line.sweeping, line.trusted, line.runs)
-    if sweep:
-        from recpoison.command.typed import refuse_idle
-
-        refuse_idle(line.overrides, [job.cfg for job in sweep.jobs or ()], line.trusted)
     codes: list[int] = []
 
-    def launch(more: Sequence[str] = ()) -> None:
+    def launch(more: Sequence[str] = (), composed: DictConfig | None = None) -> None:
         from recpoison.command.launching import launch
 
-        launch(_job(line, codes), [*line.ordered, *more])
+        launch(_job(line, codes), [*line.ordered, *more], composed)
 
-    if sweep and line.runs and sweep.cfg.sweep.plan:
+    if not line.composes:
+        launch()
+        return 0
+    from recpoison.command.overrides import Sweep
+    from recpoison.command.understanding import understand
+
+    understood = understand(line.in_place, line.sweeping, line.trusted, line.runs)
+    if isinstance(understood, Sweep):
+        return _sweep(understood, line, launch)
+    launch(composed=None if line.flags else understood)  # flags are Hydra's to answer
+    return max(codes, default=0) if line.runs else 0
+
+
+def _sweep(sweep: Sweep, line: Arguments, launch: Callable[..., None]) -> int:
+    """Show what a sweep is, plan it or run it."""
+    from recpoison.command.typed import refuse_idle
+
+    refuse_idle(line.overrides, [job.cfg for job in sweep.jobs or ()], line.trusted)
+    if not line.runs:
+        launch()
+        return 0
+    if sweep.cfg.sweep.plan:
         from recpoison.sweeps.plan import show_plan
 
         return show_plan(sweep, line.trusted)
-    if sweep and line.runs:
-        from recpoison.sweeps.sweep import run_sweep
+    from recpoison.sweeps.sweep import run_sweep
 
-        return run_sweep(sweep, launch, line.trusted)
-    launch()
-    return max(codes, default=0) if line.runs else 0
+    return run_sweep(sweep, launch, line.trusted)
 
 
 def _job(line: Arguments, codes: list[int]) -> Callable[[Any], float | None]:
@@ -124,11 +140,12 @@ def _job(line: Arguments, codes: list[int]) -> Callable[[Any], float | None]:
     def job(cfg: Any) -> float | None:
         from recpoison.command.job import attempt
         from recpoison.command.launching import in_folder_of_call, task_of
-        from recpoison.sweeps.sweep import run_cell
 
         task = task_of(cfg, line, traceback)
         with in_folder_of_call():
             if task.among_many:
+                from recpoison.sweeps.sweep import run_cell
+
                 return run_cell(cfg, task)
             outcome = attempt(cfg, task)
         codes.append(outcome.code)

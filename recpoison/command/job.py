@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from recpoison.command import cells
 from recpoison.command.blame import raised_in, said_by
 from recpoison.command.checking import TARGET
+from recpoison.command.collector import started
 from recpoison.command.config import BASES, build, check, tracker_node
 from recpoison.command.ending import out_of_time, raise_stop_behind
 from recpoison.command.machine import choose_device, device_of_one, prepared, seeds_at_once, threads_of_a_seed
@@ -198,6 +199,7 @@ def _compute(cfg: DictConfig, task: Task) -> RunRecord:
         prepared(cfg.deterministic, threads_of_a_seed(cfg, device, task.threads)),
         device_of_one(device, cfg.jobs_per_gpu) if task.among_many else nullcontext(device) as chosen,
     ):
+        started()
         record = run_configured(cfg, task, chosen)
 
     from recpoison.records import write

@@ -10,27 +10,32 @@ from contextlib import AbstractContextManager, chdir, contextmanager
 from pathlib import Path
 from typing import Any
 
+from omegaconf import DictConfig
+
 from recpoison.command.arguments import Arguments
 from recpoison.command.cells import identify
 from recpoison.command.composed import options_of, searches
 from recpoison.command.job import Task
 from recpoison.command.machine import threads_of_one
+from recpoison.command.overrides import run_composed
 from recpoison.errors import ConfigError, UserError, behind
 from recpoison.paths import CONF_DIR, ROOT_CONFIG
 
 
-def launch(job: Callable[[Any], float | None], words: Sequence[str]) -> None:
+def launch(job: Callable[[Any], float | None], words: Sequence[str], composed: DictConfig | None = None) -> None:
     """Have Hydra compose and run.
 
     Args:
         job: What it calls for each run.
         words: What stands in ``sys.argv`` for it.
+        composed: What the words of a single run compose to, with the ``hydra`` node: it is not composed again.
 
     Raises:
         ConfigError: If Hydra itself, told by the user how to start, cannot.
         OSError: If it cannot make the run's folder, or its log in there.
     """
     import hydra
+    from hydra.types import RunMode
 
     broken: list[Exception] = []
 
@@ -43,7 +48,10 @@ def launch(job: Callable[[Any], float | None], words: Sequence[str]) -> None:
 
     with _raising(), _argv(words):
         try:
-            hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=ROOT_CONFIG)(told)()
+            if composed is not None and composed.hydra.mode != RunMode.MULTIRUN:
+                run_composed(composed, told, words)
+            else:
+                hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=ROOT_CONFIG)(told)()
         except (UserError, OSError, MemoryError):
             raise
         except Exception as error:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override
@@ -36,6 +39,35 @@ def compose_root(overrides: Sequence[str], *, with_hydra: bool = False) -> DictC
     """The composed configuration, outside any run; with its ``hydra`` node if asked."""
     with conf_dir():
         return compose(ROOT_CONFIG, overrides=list(overrides), return_hydra_config=with_hydra)
+
+
+class _Composed(ConfigLoaderImpl):
+    """A loader that was asked before what it is asked first."""
+
+    def __init__(self, loader: ConfigLoader, cfg: DictConfig) -> None:
+        super().__init__(loader.get_search_path())
+        self._first: DictConfig | None = cfg
+
+    def load_configuration(self, *asked: Any, **settings: Any) -> DictConfig:
+        first, self._first = self._first, None
+        return super().load_configuration(*asked, **settings) if first is None else first
+
+
+def run_composed(cfg: DictConfig, job: Callable[[Any], Any], words: Sequence[str]) -> None:
+    """Have Hydra run a job as its command would, but for composing: it does so twice, once only to know the mode.
+
+    Args:
+        cfg: What ``words`` compose to, with the ``hydra`` node; changed as Hydra changes it.
+        job: What it calls.
+        words: The overrides.
+    """
+    mode = f"hydra.mode={RunMode.RUN.name}"
+    if cfg.hydra.mode is None:  # its command adds the word
+        cfg.hydra.mode = RunMode.RUN
+        cfg.hydra.overrides.hydra.append(mode)
+    with conf_dir() as hydra:
+        hydra.config_loader = _Composed(hydra.config_loader, cfg)
+        hydra.run(ROOT_CONFIG, job, [*words, mode])
 
 
 def is_sweep(overrides: Sequence[str]) -> bool:

@@ -19,8 +19,10 @@ from recpoison.errors import ConfigError, UserError
 _PRESETS = ("experiment", "setting", "victim", "hydra.mode")
 
 
-def understand(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], runs: bool = True) -> Sweep | None:
-    """The sweep that a command line asks for, None for a single run.
+def understand(
+    overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], runs: bool = True
+) -> Sweep | DictConfig:
+    """The sweep that a command line asks for, or the configuration of a single run, with the ``hydra`` node.
 
     Args:
         overrides: What was typed for Hydra.
@@ -43,7 +45,7 @@ def understand(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str],
         raise ConfigError(said_of(error)) from error
 
 
-def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], runs: bool) -> Sweep | None:
+def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str], runs: bool) -> Sweep | DictConfig:
     names_preset = any(text.lstrip("+").startswith(_PRESETS) for text in overrides)
     sweeping = sweeping or (names_preset and is_sweep(overrides))
     found: list[str] = []
@@ -58,7 +60,7 @@ def _understood(overrides: Sequence[str], sweeping: bool, trusted: Sequence[str]
             if not found and not sweep and runs:
                 found = glance(settings_of(cfg), options_of(cfg.hydra))
             if not found:
-                return sweep
+                return cfg if sweep is None else sweep
     except Exception as error:
         raise_stop_behind(error)
         reasons = [said_of(error)]

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from recpoison.data.interactions import Interactions
+from recpoison.data.pairs import begins, in_order, present
 from recpoison.errors import DataError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
@@ -109,7 +110,7 @@ class Filters(Part):
             return
         names = ("binarise_at", "min_user", "min_item", "k_core", "sample_users")
         at_work = ", ".join(f"{name}={value:g}" for name in names if (value := getattr(self, name)))
-        users, items = len(np.unique(data.users[rows])), len(np.unique(data.items[rows]))
+        users, items = present(data.users[rows], data.n_users).sum(), present(data.items[rows], data.n_items).sum()
         progress.note(
             f"filters ({at_work}) keep {len(rows):,} of {len(data):,} rows, {users:,} of {data.n_users:,} users, "
             f"{items:,} of {data.n_items:,} items"
@@ -136,7 +137,7 @@ class Filters(Part):
             counted = counted[keep]
 
     def _sample(self, data: Interactions, rows: np.ndarray, seeds: Seeds) -> np.ndarray:
-        users = np.unique(data.users[rows])
+        users = np.flatnonzero(present(data.users[rows], data.n_users))
         assert self.sample_users is not None
         if self.sample_users > len(users):
             raise DataError(
@@ -147,10 +148,10 @@ class Filters(Part):
         return rows[chosen[data.users[rows]]]
 
     def _merge(self, data: Interactions, rows: np.ndarray, progress: Progress) -> np.ndarray:
+        if begins(np.sort(pair_keys(data, rows))).all():
+            return rows
         order = rows if data.times is None else rows[np.argsort(data.times[rows], kind="stable")]
         last = order[::-1][_first_of_pair(data, order[::-1])]
-        if len(last) == len(rows):
-            return rows
         done = "merged" if self.duplicates == "merge" else "kept"
         progress.note(f"{len(rows):,} rows are {len(last):,} distinct pairs of user and item: duplicates {done}")
         return np.sort(last) if self.duplicates == "merge" else rows
@@ -167,13 +168,14 @@ def pair_keys(data: Interactions, rows: np.ndarray) -> np.ndarray:
 
 def _first_of_pair(data: Interactions, rows: np.ndarray) -> np.ndarray:
     """Positions in ``rows`` of the first row of each pair, in order."""
-    return np.sort(np.unique(pair_keys(data, rows), return_index=True)[1])
+    order, ordered = in_order(pair_keys(data, rows))
+    return np.sort(order[begins(ordered)])
 
 
 def renumber(data: Interactions, rows: np.ndarray) -> Interactions:
     """Only ``rows``, and only the users and items that have one of them, counted from 0 in their old order."""
-    users, user_ids = np.unique(data.users[rows], return_inverse=True)
-    items, item_ids = np.unique(data.items[rows], return_inverse=True)
+    users, user_ids = _counted_anew(data.users[rows], data.n_users)
+    items, item_ids = _counted_anew(data.items[rows], data.n_items)
     return replace(
         data,
         users=user_ids,
@@ -185,3 +187,9 @@ def renumber(data: Interactions, rows: np.ndarray) -> Interactions:
         user_labels=users if data.user_labels is None else data.user_labels[users],
         item_labels=items if data.item_labels is None else data.item_labels[items],
     )
+
+
+def _counted_anew(ids: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of ``n`` numbers are among ``ids``, and the place of each of ``ids`` among these."""
+    here = present(ids, n)
+    return np.flatnonzero(here), (np.cumsum(here) - 1)[ids]

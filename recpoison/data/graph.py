@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
 
 from recpoison.data.arrays import save_arrays
 
@@ -84,6 +83,8 @@ class NodeGraph:
 
     def largest_component(self) -> NodeGraph:
         """The largest connected component, nodes in their old order."""
+        from scipy.sparse.csgraph import connected_components  # a twentieth of a second, and most runs have no graph
+
         _, component = connected_components(self.adjacency, directed=False)
         keep = np.flatnonzero(component == np.bincount(component).argmax())
         return NodeGraph(self.adjacency[keep][:, keep].tocsr(), self.features[keep], self.labels[keep])

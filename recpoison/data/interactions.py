@@ -117,13 +117,13 @@ class Interactions:
                 raise ValueError(f"{name} has shape {array.shape}, but users has {len(self.users)} rows")
             array.flags.writeable = False
             object.__setattr__(self, name, array)
-        zeros = Edges(self.users[:0], self.items[:0]) if self.zeros is None else self.zeros
-        if len(zeros.users) != len(zeros.items):
+        zeros = self.zeros
+        if zeros is not None and len(zeros.users) != len(zeros.items):
             raise ValueError(f"zeros have {len(zeros.users)} users, but {len(zeros.items)} items")
-        for name, ids, count in (
-            ("user", np.concatenate([self.users, zeros.users]), self.n_users),
-            ("item", np.concatenate([self.items, zeros.items]), self.n_items),
-        ):
+        for name, count in (("user", self.n_users), ("item", self.n_items)):
+            ids = getattr(self, f"{name}s")
+            if zeros is not None:
+                ids = np.concatenate([ids, getattr(zeros, f"{name}s")])
             if len(ids) and not (ids.min() >= 0 and ids.max() < count):
                 raise ValueError(f"{name} ids run from {ids.min()} to {ids.max()}, but there are {count} {name}s")
 

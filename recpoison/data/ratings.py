@@ -19,7 +19,9 @@ from recpoison.data.interactions import Interactions
 from recpoison.data.layout import Layout
 from recpoison.data.netflix import read_netflix
 from recpoison.data.opening import first_line, on_disk, parts_of
+from recpoison.data.pairs import distinct, present
 from recpoison.data.provenance import Source, Variant, data_folder, find, require
+from recpoison.data.reading import once
 from recpoison.data.rows import Rows, number, stack
 from recpoison.data.sources import SOURCES
 from recpoison.data.splitting import Method, Split, Splitter
@@ -42,6 +44,15 @@ class Raw(NamedTuple):
     given: np.ndarray | None = None
     negatives: tuple[np.ndarray, np.ndarray] | None = None
     last: np.ndarray | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its arrays."""
+        data = self.data
+        columns = (data.users, data.items, data.values, data.times, data.user_labels, data.item_labels)
+        return sum(
+            array.nbytes for array in (*columns, self.given, *(self.negatives or ()), self.last) if array is not None
+        )
 
     def marked(self, method: Method) -> np.ndarray | None:
         """Mask of the rows that the source marks as what ``method`` holds out."""
@@ -106,11 +117,13 @@ class KnownRatings(Dataset):
 
     def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
         """Read, filter and split."""
-        return prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
+        raw = once(self, data_dir, progress, self._raw)
+        return prepare(raw, self.filters, self.split, seeds, progress)
 
     def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """Read and filter."""
-        return self.filters.apply(self._raw(data_dir, progress).data, seeds, progress)[0]
+        raw = once(self, data_dir, progress, self._raw)
+        return self.filters.apply(raw.data, seeds, progress)[0]
 
     def fingerprint(self, data_dir: Path | None) -> str:
         """sha256 over the files as they lie on disk, in order."""
@@ -169,7 +182,7 @@ def _mark(data: Interactions, last: Rows, path: Path) -> np.ndarray:
     users = places_of(last.users.labels, data.user_labels)[last.users.codes]
     items = places_of(last.items.labels, data.item_labels)[last.items.codes]
     wanted = np.where((users < 0) | (items < 0), -1, users * data.n_items + items)
-    ordered = np.unique(wanted)
+    ordered = distinct(wanted)
     places = places_of(data.users * data.n_items + data.items, ordered)
     unknown = ~np.isin(wanted, ordered[places[places >= 0]])
     if unknown.any():
@@ -196,8 +209,9 @@ def prepare(raw: Raw, filters: Filters, splitter: Splitter, seeds: Seeds, progre
 
 def _lost(users: np.ndarray, marked: np.ndarray, rows: np.ndarray) -> int:
     """How many users have one of ``rows``, but none of those that were ``marked`` for them."""
-    stay, had, have = (np.unique(users[part]) for part in (rows, marked, rows[marked[rows]]))
-    return len(np.setdiff1d(np.intersect1d(stay, had), have))
+    n_users = users.max(initial=-1) + 1
+    stay, had, have = (present(users[part], n_users) for part in (rows, marked, rows[marked[rows]]))
+    return int((stay & had & ~have).sum())
 
 
 def _follow(test: Interactions, pairs: np.ndarray, negatives: np.ndarray, progress: Progress) -> np.ndarray | None:

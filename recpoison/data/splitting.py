@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from recpoison.data.interactions import Interactions
+from recpoison.data.pairs import begins, in_order, present
 from recpoison.errors import DataError
 from recpoison.idle import Part, Together
 from recpoison.progress import Progress
@@ -46,7 +47,7 @@ class Split:
     @property
     def n_judged(self) -> int:
         """Users with a test row."""
-        return len(np.unique(self.test.users))
+        return int(present(self.test.users, self.test.n_users).sum())
 
     @cached_property
     def fingerprint(self) -> str:
@@ -147,9 +148,7 @@ class Splitter(Part):
             DataError: If the method needs what the data do not have, or leaves a user without training rows.
         """
         rng = seeds.numpy("split")
-        keys = data.users * data.n_items + data.items
-        _, first, pair = np.unique(keys[::-1], return_index=True, return_inverse=True)
-        last, pair = len(keys) - 1 - first, pair[::-1]  # last row of each pair; pair of each row
+        last, pair = _pairs_of(data)
         pairs = data.take(last)
         times = None if pairs.times is None else _latest(data.times, pair, len(last))
         held = self._held(pairs, times, last, rng, None if given is None else np.bincount(pair, given, len(last)) > 0)
@@ -233,6 +232,15 @@ class Splitter(Part):
         order = times[rest] if by_time and times is not None else rng.random(len(rest))
         mask[rest] = _from_end(users, order, last[rest]) < wanted[users]
         return mask
+
+
+def _pairs_of(data: Interactions) -> tuple[np.ndarray, np.ndarray]:
+    """The last row of each pair of user and item, by user, then item; and the pair of each row."""
+    order, ordered = in_order(data.users * data.n_items + data.items)
+    first = begins(ordered)
+    pair = np.empty(len(order), dtype=np.int64)
+    pair[order] = np.cumsum(first) - 1
+    return order[np.append(first[1:], True)[: len(order)]], pair
 
 
 def _note_ties(

@@ -17,6 +17,7 @@ from recpoison.data.layout import Column, Layout
 from recpoison.data.locating import own_files
 from recpoison.data.opening import is_parquet
 from recpoison.data.ratings import Raw, digest, prepare
+from recpoison.data.reading import once
 from recpoison.data.recognising import is_encoding
 from recpoison.data.rows import Rows, number, stack
 from recpoison.data.scales import in_words, is_whole, proposal
@@ -132,13 +133,13 @@ class OwnTable(Dataset):
 
     def _load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Split:
         """Read, filter and split."""
-        split = prepare(self._raw(data_dir, progress), self.filters, self.split, seeds, progress)
+        split = prepare(once(self, data_dir, progress, self._raw), self.filters, self.split, seeds, progress)
         progress.note(f"{self.name}: feedback is {in_words(split.train.scale)}")
         return split
 
     def _whole(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> Interactions:
         """Read and filter."""
-        data, _ = self.filters.apply(self._raw(data_dir, progress).data, seeds, progress)
+        data, _ = self.filters.apply(once(self, data_dir, progress, self._raw).data, seeds, progress)
         progress.note(f"{self.name}: feedback is {in_words(data.scale)}")
         return data
 

@@ -8,6 +8,7 @@ import numba
 import numpy as np
 import torch
 
+from recpoison.data.pairs import distinct
 from recpoison.data.splitting import Split
 from recpoison.errors import ConfigError
 from recpoison.evaluation.counting import Rows
@@ -130,7 +131,7 @@ class Sampled(RankingEvaluation):
         if given is None:
             raise ValueError("the split ships no negatives")
         n_items = split.train.n_items
-        keys = np.unique(split.test.users[:, None] * n_items + given)
+        keys = distinct(split.test.users[:, None] * n_items + given)
         starts = np.searchsorted(keys, np.arange(split.train.n_users + 1) * n_items)
         return Rows(starts, (keys % n_items).astype(np.int32))
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recpoison.data.pairs import distinct
 from recpoison.data.splitting import Split
 from recpoison.errors import ConfigError
 from recpoison.parts import Parts, Square
@@ -108,7 +109,7 @@ def _check_alike(trial: Trial, elsewhere: Trial) -> None:
 def _pairs(split: Split) -> np.ndarray:
     """Who has what, in training or held out, sorted."""
     whole = split.whole
-    return np.append(np.unique(whole.users * whole.n_items + whole.items), whole.n_items)
+    return np.append(distinct(whole.users * whole.n_items + whole.items), whole.n_items)
 
 
 class TrialStage(Stage[Value]):

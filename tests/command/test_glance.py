@@ -87,4 +87,4 @@ def test_all_that_a_glance_shows_comes_at_once(tmp_path):
 
 
 def test_settings_that_are_shown_need_no_files(tmp_path):
-    assert understand(["dataset=gowalla", f"data_dir={tmp_path}"], False, [], runs=False) is None
+    assert understand(["dataset=gowalla", f"data_dir={tmp_path}"], False, [], runs=False).dataset.name == "gowalla"
