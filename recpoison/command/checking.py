@@ -138,7 +138,10 @@ class Checker:
         ):
             return self.part(value, path, (hint,), before)
         if _is_kind(origin, Mapping) and isinstance(value, Mapping) and TARGET not in value:
-            return [text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1])]
+            given = before if isinstance(before, Mapping) else {}
+            return [
+                text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1], given.get(key))
+            ]
         if _is_kind(origin, Sequence):
             hints = _element_hints(value, origin, inner)
             if hints is not None:

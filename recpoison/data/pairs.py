@@ -9,8 +9,9 @@ def in_order(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Where the numbers stand that follow each other by size, equal ones as they came; and these numbers.
 
     Args:
-        keys: ``(n,)`` int64.
+        keys: ``(n,)`` whole numbers that int64 holds.
     """
+    keys = keys.astype(np.int64, copy=False)
     bits = max(len(keys) - 1, 0).bit_length()
     if len(keys) and keys.min() >= 0 and int(keys.max()) < 1 << (63 - bits):
         both = (keys << bits) | np.arange(len(keys))  # number and place as one, which sorts faster than places alone

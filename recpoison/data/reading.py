@@ -34,22 +34,25 @@ class Files(Protocol):
 
 
 _open: dict[int, _Reading] = {}  # by the dataset's id: equal ones may have no hash
+_door = threading.Lock()
 
 
 @contextmanager
 def read_once(dataset: Any) -> Iterator[None]:
     """Inside the block ``once`` reads the files of ``dataset`` once, whatever thread asks; at its end nothing is kept.
 
-    A block inside another on the same dataset is a part of that.
+    Blocks on the same dataset, one inside another or in several threads, share one reading until the last of them ends.
     """
-    if id(dataset) in _open:
-        yield
-        return
-    _open[id(dataset)] = _Reading()
+    with _door:
+        reading = _open.setdefault(id(dataset), _Reading())
+        reading.blocks += 1
     try:
         yield
     finally:
-        del _open[id(dataset)]
+        with _door:
+            reading.blocks -= 1
+            if not reading.blocks:
+                del _open[id(dataset)]
 
 
 def once(
@@ -81,11 +84,12 @@ class _Reading:
     """The reading of one dataset.
 
     Attributes:
+        blocks: How many share it.
         too_large: Whether its table is not to be kept.
     """
 
     def __init__(self) -> None:
-        self.too_large = False
+        self.blocks, self.too_large = 0, False
         self._lock = threading.Lock()
         self._kept = _Kept(None, None, [])
 

@@ -27,6 +27,8 @@ def of_defense(fitted: Fitted, n_fakes: int) -> list[Measure]:
         n_fakes: Number of fake users.
     """
     told: list[Measure] = []
+    if fitted.removed is None and fitted.weights is None:
+        return told  # a graph has no users
     n_real = fitted.data.n_users - n_fakes
     if fitted.removed is not None:
         told += caught(fitted.removed, n_real, n_fakes, fitted.suspicion)

@@ -232,6 +232,19 @@ def test_settings_of_parts_inside_are_named_where_they_stand(option, setting):
         ("dp", "attack.surrogate", "neumf", "+model@attack.surrogate=neumf '~attack.surrogate.initial'"),
         ("copy", "attack.queried", "item_knn", "'attack.queried={_target_: recpoison.models.item_knn.ItemKNN}'"),
         ("bilevel_ensemble", "+attack.surrogates.a", "lightgcn", "+model@attack.surrogates.a=lightgcn"),
+        (
+            "bilevel_ensemble",
+            "attack.surrogates.wrmf",
+            "lightgcn",
+            "+model@attack.surrogates.wrmf=lightgcn '~attack.surrogates.wrmf.weight'",
+        ),
+        (
+            "bilevel_ensemble",
+            "attack.surrogates.item_ae",
+            "wrmf",
+            "+model@attack.surrogates.item_ae=wrmf '~attack.surrogates.item_ae.hidden' "
+            "'~attack.surrogates.item_ae.activation'",
+        ),
         ("bilevel_wrmf", "attack.surrogate", "wrmf", "+model@attack.surrogate=wrmf"),
     ],
 )

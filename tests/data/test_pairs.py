@@ -34,3 +34,8 @@ def test_by_hand():
     assert begins(ordered).tolist() == [True, False, True, False, True]
     assert distinct(np.array([[4, 2], [2, 9]])).tolist() == [2, 4, 9]
     assert present(np.array([3, 0, 3]), 5).tolist() == [True, False, False, True, False]
+
+
+def test_smaller_integers_are_put_in_order_too():
+    keys = np.random.default_rng(1).integers(0, 2**31, 100_000).astype(np.int32)  # with its place no int32 holds one
+    assert np.array_equal(in_order(keys)[0], np.argsort(keys, kind="stable"))

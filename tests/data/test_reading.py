@@ -3,6 +3,7 @@
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,16 @@ def test_a_run_reads_once_for_all_of_its_seeds(tmp_path: Path, workers: int):
     assert len(READINGS) == 5
     assert record.metrics().value.tolist() == [frame.value[0] for frame in alone]
     assert not reading._open
+
+
+def test_blocks_of_several_threads_share_one_reading_until_the_last_ends(tmp_path: Path):
+    data = table(tmp_path)
+    with ExitStack() as first, ExitStack() as second:
+        first.enter_context(read_once(data))
+        second.enter_context(read_once(data))
+        data.load(None, Seeds(0), Progress())
+        first.close()
+        data.load(None, Seeds(1), Progress())
+        assert len(READINGS) == 1
+    data.load(None, Seeds(1), Progress())
+    assert len(READINGS) == 2

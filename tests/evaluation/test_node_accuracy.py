@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from recpoison.attacks.nodes.metattack import Metattack
-from recpoison.data.graph import NodeSplit
+from recpoison.data.dataset import GraphDataset
+from recpoison.data.graph import NodeGraph, NodeSplit
 from recpoison.data.graphs import CitationGraph
 from recpoison.errors import ConfigError
 from recpoison.evaluation.node_accuracy import Classified, NodeAccuracy
+from recpoison.experiment import run
 from recpoison.models.base import Fitted
 from recpoison.models.gcn import GCN
 from recpoison.parts import Parts
@@ -81,3 +83,27 @@ def test_what_cannot_count_says_so() -> None:
 def test_values_out_of_range_are_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"evaluation.{next(iter(settings))} is"):
         NodeAccuracy(**settings)
+
+
+@dataclass(frozen=True)
+class Blocks(GraphDataset):
+    """Two blocks of forty nodes."""
+
+    name: str = "blocks"
+
+    def load(self, data_dir: Path | None, seeds: Seeds, progress: Progress) -> NodeGraph:
+        return two_blocks()
+
+    def fingerprint(self, data_dir: Path | None) -> str:
+        return two_blocks().fingerprint
+
+
+def test_a_whole_run_on_a_graph() -> None:
+    """A graph has no users: nothing is told of what a defense thought of them."""
+    attack = Metattack(n_flips=20, steps=5, hidden=4)
+    record = run(Parts(Blocks(), GCN(hidden=4), attack, evaluation=NodeAccuracy()), seeds=[0, 1])
+    found = record.metrics()
+    assert set(found.subject) == {"node"}
+    assert set(found.attack) == {"none", "Metattack"}
+    accuracy = found[found.metric == "Accuracy"].groupby("attack").value.mean()
+    assert accuracy["Metattack"] < accuracy["none"]
