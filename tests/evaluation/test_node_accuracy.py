@@ -101,7 +101,7 @@ class Blocks(GraphDataset):
 def test_a_whole_run_on_a_graph() -> None:
     """A graph has no users: nothing is told of what a defense thought of them."""
     attack = Metattack(n_flips=20, steps=5, hidden=4)
-    record = run(Parts(Blocks(), GCN(hidden=4), attack, evaluation=NodeAccuracy()), seeds=[0, 1])
+    record = run(Parts(Blocks(), GCN(hidden=4, steps=60), attack, evaluation=NodeAccuracy(retrainings=3)))
     found = record.metrics()
     assert set(found.subject) == {"node"}
     assert set(found.attack) == {"none", "Metattack"}
