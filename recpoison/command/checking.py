@@ -10,7 +10,7 @@ import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from recpoison.command.blame import raised_in
 from recpoison.command.declared import Declared, of_class
@@ -65,6 +65,28 @@ def _is_trusted(name: str, trusted: Sequence[str]) -> bool:
     return any(name == package or name.startswith(f"{package}.") for package in ("recpoison", *trusted))
 
 
+class Within(NamedTuple):
+    """A part that is looked at.
+
+    Args:
+        path: Where it stands.
+        target: The class it builds.
+    """
+
+    path: str
+    target: str
+
+    def given(self, path: str) -> Any:
+        """What the file of its option has at ``path`` inside it; None where that is no option, or has nothing there."""
+        found: Any = given_by(self.path, self.target)
+        for name in path.removeprefix(f"{self.path}.").split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
+
+NOWHERE = Within("", "")
+
+
 @dataclass(frozen=True)
 class Checker:
     """Compares plain values with constructors.
@@ -79,17 +101,17 @@ class Checker:
     known: Sequence[str] = ()
     sound: set[str] = field(default_factory=set)
 
-    def part(self, node: Any, path: str, wanted: tuple[type, ...], before: Any = None) -> list[str]:
+    def part(self, node: Any, path: str, wanted: tuple[type, ...], within: Within = NOWHERE) -> list[str]:
         """What is wrong with names and types of ``node``, which stands at ``path`` and must build one of ``wanted``.
 
         Args:
             node: What is given.
             path: Where.
             wanted: Classes.
-            before: What the option's file has there, where ``path`` is inside an option.
+            within: The part whose setting it is.
         """
         if isinstance(node, str) and (fitting := _models(wanted[0])):
-            return [_no_name(node, path, fitting, before)]
+            return [_no_name(node, path, fitting, within)]
         if not isinstance(node, Mapping) or TARGET not in node:
             return [f"{path} is {shown(node)}, but it must be a mapping with a {TARGET}"]
         try:
@@ -110,8 +132,8 @@ class Checker:
             if name == TARGET or value == MISSING:
                 continue
             if name in about.fields:
-                before = given_by(path, node.get(TARGET, "")).get(name)
-                problems += self.value(value, f"{path}.{name}", about.fields[name], before)
+                within = Within(path, node.get(TARGET, ""))
+                problems += self.value(value, f"{path}.{name}", about.fields[name], within)
             else:
                 problems.append(unknown_setting(f"{path}.{name}", known))
         problems += [
@@ -121,14 +143,14 @@ class Checker:
         ]
         return problems
 
-    def value(self, value: Any, path: str, hint: Any, before: Any = None) -> list[str]:
+    def value(self, value: Any, path: str, hint: Any, within: Within = NOWHERE) -> list[str]:
         """All that is wrong with one value under its annotation; an annotation not known here fits everything.
 
         Args:
             value: What is given.
             path: Where.
             hint: Its annotation.
-            before: What the option's file has there.
+            within: The part whose setting it is.
         """
         origin, inner = get_origin(hint), get_args(hint)
         if origin in (Union, types.UnionType):
@@ -136,12 +158,9 @@ class Checker:
         if isinstance(hint, type) and (
             dataclasses.is_dataclass(hint) or inspect.isabstract(hint) or _is_protocol(hint)
         ):
-            return self.part(value, path, (hint,), before)
+            return self.part(value, path, (hint,), within)
         if _is_kind(origin, Mapping) and isinstance(value, Mapping) and TARGET not in value:
-            given = before if isinstance(before, Mapping) else {}
-            return [
-                text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1], given.get(key))
-            ]
+            return [text for key, v in value.items() for text in self.value(v, f"{path}.{key}", inner[1], within)]
         if _is_kind(origin, Sequence):
             hints = _element_hints(value, origin, inner)
             if hints is not None:
@@ -177,14 +196,14 @@ def _models(wanted: type) -> dict[str, type]:
     return {name: cls for name, cls in classes.items() if has[name].issuperset(asked)}
 
 
-def _no_name(word: str, path: str, fitting: Mapping[str, type], before: Any) -> str:
+def _no_name(word: str, path: str, fitting: Mapping[str, type], within: Within) -> str:
     """The sentence about a model's name where its settings belong: how an option is put there.
 
     Args:
         word: The name.
         path: Where it stands.
         fitting: The options that may be there, and their classes.
-        before: What the option's file has there.
+        within: The part whose setting it is.
     """
     told = f"{path} is {word!r}, but it must be the settings of a model"
     if word not in fitting:
@@ -192,6 +211,7 @@ def _no_name(word: str, path: str, fitting: Mapping[str, type], before: Any) -> 
         if only:
             return f"{told}, here always {only}: set those, such as {path}.{next(iter(of_class(fitting[only]).fields))}"
         return f"{told}, here of {', '.join(fitting)}{did_you_mean(nearest(word, fitting))}"
+    before = within.given(path)
     if isinstance(before, str):  # a reference, of which nothing can be kept
         whole = f"{path}={{{TARGET}: {options('model')[word]}}}"
         return f"{told}: write {shlex.quote(whole)}"
