@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recpoison.algebra.gram_kernels import observed_products
+from recpoison.algebra.propagation_products import csr_tensor
 
 _CELLS = 1 << 20  # cells handled at once where there is no kernel
 
@@ -81,11 +81,7 @@ class Observed:
 
     def times(self, values: Tensor, right: Tensor) -> Tensor:
         """``(n_rows, size)`` the product of the matrix with these ``values`` in its cells and ``right``."""
-        shape = (self.n_rows, self.n_columns)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)")
-            matrix = torch.sparse_csr_tensor(self.indptr, self.indices, values, shape, check_invariants=False)
-        return matrix @ right
+        return csr_tensor(self.indptr, self.indices, values, (self.n_rows, self.n_columns)) @ right
 
     def products(self, left: Tensor, right: Tensor) -> Tensor:
         """``(n_cells,)`` the product of ``left`` and the transpose of ``right``, in these cells only; no gradient."""

@@ -49,14 +49,15 @@ class Sparse(NamedTuple):
 def _csr(pattern: sp.csr_matrix, values: Tensor) -> Tensor:
     places = (torch.from_numpy(x.astype(np.int64)) for x in (pattern.indptr, pattern.indices))
     rows, columns = (x.to(values.device, non_blocking=True) for x in places)
-    return _matrix(rows, columns, values, pattern.shape)
+    return csr_tensor(rows, columns, values, pattern.shape)
 
 
 def _valued(matrix: Tensor, values: Tensor) -> Tensor:
-    return _matrix(matrix.crow_indices(), matrix.col_indices(), values, matrix.shape)
+    return csr_tensor(matrix.crow_indices(), matrix.col_indices(), values, matrix.shape)
 
 
-def _matrix(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+def csr_tensor(rows: Tensor, columns: Tensor, values: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Torch's CSR matrix of these row starts, columns and values, unchecked and without its warnings."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse (CSR tensor support is in beta|invariant checks)")
         return torch.sparse_csr_tensor(rows, columns, values, shape, check_invariants=False)
